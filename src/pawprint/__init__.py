@@ -1,0 +1,1 @@
+"""Pawprint: a folder of pictures in, a tracked, tested and registered classifier out."""

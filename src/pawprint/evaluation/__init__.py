@@ -1,0 +1,1 @@
+"""Figures, tables and plots of a model's answers to pictures it never saw."""

@@ -1,0 +1,84 @@
+"""Metrics of probabilities against labels; scikit-learn's wherever it has them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def classification_metrics(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]
+) -> dict[str, float]:
+    """Figures of a classifier, by name.
+
+    Args:
+        labels: class indices (n,).
+        probabilities: float (n, classes), rows sum to 1.
+        class_names: classes in the order of their indices.
+
+    Returns:
+        ``accuracy``, ``balanced_accuracy``, ``log_loss`` (nats), ``roc_auc`` (for more than two
+        classes the mean of one class against the rest) and for each class ``precision_<class>``,
+        ``recall_<class>``, ``f1_<class>``. Figures of classes without a picture are left out.
+    """
+    from sklearn import metrics
+
+    everything = np.arange(len(class_names))
+    predicted = probabilities.argmax(axis=1)
+    present = np.isin(everything, labels)
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=everything, zero_division=0.0
+    )
+    figures = {
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        # scikit-learn's own would warn of a class that is predicted but has no picture
+        "balanced_accuracy": recall[present].mean(),
+        "log_loss": metrics.log_loss(labels, _summing_to_one(probabilities), labels=everything),
+    }
+    if present.all():
+        figures["roc_auc"] = _roc_auc(labels, probabilities)
+    for index in everything[present]:
+        name = class_names[index]
+        figures[f"precision_{name}"] = precision[index]
+        figures[f"recall_{name}"] = recall[index]
+        figures[f"f1_{name}"] = f1[index]
+    return {name: float(value) for name, value in figures.items()}
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (classes, classes): a row per true class, a column per predicted one."""
+    from sklearn import metrics
+
+    return metrics.confusion_matrix(labels, predicted, labels=np.arange(classes))
+
+
+def roc_curves(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """False and true positive rates by class; of two classes only the second one's.
+
+    Classes that all or none of the pictures have are left out: they have no curve.
+    """
+    from sklearn import metrics
+
+    first = 1 if len(class_names) == 2 else 0
+    curves = {}
+    for index in range(first, len(class_names)):
+        belongs = labels == index
+        if 0 < belongs.sum() < len(labels):
+            false_rate, true_rate, _ = metrics.roc_curve(belongs, probabilities[:, index])
+            curves[class_names[index]] = false_rate, true_rate
+    return curves
+
+
+def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    from sklearn import metrics
+
+    if probabilities.shape[1] == 2:
+        return metrics.roc_auc_score(labels, probabilities[:, 1])
+    return metrics.roc_auc_score(labels, _summing_to_one(probabilities), multi_class="ovr")
+
+
+def _summing_to_one(probabilities: np.ndarray) -> np.ndarray:
+    """float32 sums are off by more than scikit-learn likes."""
+    exact = probabilities.astype(np.float64)
+    return exact / exact.sum(axis=1, keepdims=True)

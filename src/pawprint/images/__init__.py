@@ -1,0 +1,1 @@
+"""Reading pictures: sources, class folders, decoding, splits and the array store."""

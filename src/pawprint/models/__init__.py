@@ -1,0 +1,1 @@
+"""Networks: functions from plain values to a Keras model."""

@@ -1,0 +1,52 @@
+"""Our plain convolutional network."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from pawprint.errors import UserError
+from pawprint.models.head import pictures_input, probabilities_layer
+
+
+def cnn(image_size: int, classes: int, *, depth: int, filters: int, dropout: float) -> keras.Model:
+    """Build ``depth`` blocks of convolution, pooling and batch normalisation, then average pooling.
+
+    Pooling comes before normalisation and ReLU: the same features on a quarter of the pixels.
+
+    Args:
+        image_size: side of the pictures in pixels.
+        classes: number of classes, at least 2.
+        depth: number of convolution blocks; each halves the side and doubles the filters.
+        filters: filters of the first block.
+        dropout: share of features dropped before the last layer during training, 0 up to 1.
+
+    Returns:
+        A model from uint8 pictures (n, image_size, image_size, 3) to probabilities.
+
+    Raises:
+        UserError: the pictures are too small for that many blocks.
+    """
+    deepest = image_size.bit_length() - 1
+    if depth > deepest:
+        raise UserError(
+            f"depth={depth} is too deep for pictures of {image_size} pixels with model=cnn; "
+            f"set depth to {deepest} at most or raise image_size"
+        )
+    pictures, x = pictures_input(image_size)
+    for block in range(depth):
+        width = filters * 2**block
+        x = layers.Conv2D(
+            width,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"convolution_{block}",
+        )(x)
+        x = layers.MaxPooling2D(2, name=f"pooling_{block}")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"normalisation_{block}")(x)
+        x = layers.ReLU(name=f"relu_{block}")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(pictures, probabilities_layer(classes)(x), name="cnn")

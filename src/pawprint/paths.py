@@ -1,0 +1,79 @@
+"""Where each stage's files are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What one training writes into ``folder``: the project's, or a sweep trial's own."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        """The Keras model, for training on."""
+        return self.folder / "model.keras"
+
+    @property
+    def onnx(self) -> Path:
+        """The exported network, for every other use."""
+        return self.folder / "model.onnx"
+
+    @property
+    def history(self) -> Path:
+        """A row of figures per epoch."""
+        return self.folder / "history.csv"
+
+    @property
+    def run(self) -> Path:
+        """The MLflow run and what it takes to tell of it in another store."""
+        return self.folder / "run.json"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The project's files, from its root."""
+
+    root: Path
+
+    def given(self, path: str) -> Path:
+        """A path from the configuration; relative ones are meant from the root."""
+        return self.root / Path(path).expanduser()
+
+    @property
+    def sample(self) -> Path:
+        """The drawn pictures, a folder per class."""
+        return self.root / "data" / "sample"
+
+    @property
+    def single_prediction(self) -> Path:
+        """Drawn pictures that no split holds."""
+        return self.root / "data" / "single_prediction"
+
+    @property
+    def prepared(self) -> Path:
+        """Manifest and arrays."""
+        return self.root / "data" / "prepared"
+
+    @property
+    def training(self) -> TrainingFiles:
+        """What the train stage writes."""
+        return TrainingFiles(self.root / "models")
+
+    @property
+    def registered(self) -> Path:
+        """What the register stage decided."""
+        return self.root / "models" / "registered.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """Figures of the test split."""
+        return self.root / "reports" / "evaluate"
+
+    @property
+    def predictions(self) -> Path:
+        """Answers for ``predict_images``."""
+        return self.root / "reports" / "predict" / "predictions.csv"

@@ -1,0 +1,141 @@
+"""Stage register: the network becomes the challenger, and the champion if it is better."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pawprint.config import Config, project_root, run_stage
+from pawprint.errors import UserError
+from pawprint.files import write_json
+from pawprint.images.decode import read_picture
+from pawprint.images.source import opened
+from pawprint.images.store import Split, Summary, load_split, load_summary
+from pawprint.paths import Paths
+from pawprint.serving.predictor import Predictor
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Register the project's network."""
+    run_stage("register", register)
+
+
+def register(config: Config) -> dict[str, Any]:
+    """Register the evaluated network as challenger; promote it where the champion is worse.
+
+    Raises:
+        UserError: nothing is trained or evaluated, or the tracking store does not answer.
+    """
+    from pawprint.tracking.provenance import provenance
+    from pawprint.tracking.registry import CHALLENGER, Registry
+    from pawprint.tracking.restore import run_of
+    from pawprint.tracking.store import connect, link_opened_run
+
+    paths = Paths(project_root())
+    metrics = _read_metrics(paths.evaluation / "metrics.json")
+    summary = load_summary(paths.prepared)
+    store = connect(config.tracking.uri, config.tracking.experiment)
+    run = run_of(store, paths.training)
+    if "test_accuracy" not in run.metrics:  # a restored run: evaluate came from DVC's cache too
+        run.log_metrics(metrics)
+    registry = Registry(store, config.tracking.registered_model)
+    with registry.alone():
+        version = registry.version_of(run.id, run.tags["model_id"])
+        registry.point(CHALLENGER, version)
+        champion = registry.champion()
+        decision = _decide(registry, version, champion, metrics["test_accuracy"], summary, paths)
+        registry.set_tags(
+            version,
+            {
+                "test_accuracy": metrics["test_accuracy"],
+                "test_digest": summary.splits["test"].digest,
+                "data_digest": summary.digest,
+                "class_names": ", ".join(summary.class_names),
+                "git_commit": provenance(paths.root).get("git_commit", "none"),
+                "decision": "promoted" if decision["promoted"] else "kept",
+                "reason": decision["reason"],
+            },
+        )
+        if decision["promoted"]:
+            registry.point("champion", version)
+    run.set_tags({"registered_version": str(version.number), "decision": decision["reason"]})
+    log.info("version %d of %s: %s", version.number, registry.model, decision["reason"])
+    content = {"model": registry.model, "version": version.number, "run_id": run.id, **decision}
+    write_json(paths.registered, content)
+    link_opened_run(store, run.id)
+    return content
+
+
+def _read_metrics(path: Path) -> dict[str, float]:
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        float(metrics["test_accuracy"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{path} is missing or broken; evaluate first with `dvc repro evaluate` or "
+            "`python -m pawprint.evaluate`"
+        ) from None
+    return metrics
+
+
+def _decide(
+    registry: Any, version: Any, champion: Any, accuracy: float, summary: Summary, paths: Paths
+) -> dict[str, Any]:
+    """Who is champion now, and why, in a sentence."""
+    if champion is None:
+        reason = f"first version, test accuracy {accuracy:.4f}: champion"
+        return {"promoted": True, "reason": reason, "champion": version.number}
+    if champion.number == version.number:
+        reason = f"is champion already, test accuracy {accuracy:.4f}"
+        return {"promoted": True, "reason": reason, "champion": version.number}
+    same = champion.tags.get("test_digest") == summary.splits["test"].digest
+    if same:
+        theirs = float(champion.tags["test_accuracy"])
+    else:
+        theirs = _accuracy_here(Predictor(registry.network(champion)), summary, paths)
+    again = "" if same else ", scored again on these test pictures"
+    promoted = accuracy > theirs
+    comparison = "more" if promoted else "not more"
+    reason = (
+        f"{comparison} accurate ({accuracy:.4f}) than champion version {champion.number} "
+        f"({theirs:.4f}{again}): {'champion' if promoted else 'challenger only'}"
+    )
+    return {
+        "promoted": promoted,
+        "reason": reason,
+        "champion": version.number if promoted else champion.number,
+    }
+
+
+def _accuracy_here(predictor: Predictor, summary: Summary, paths: Paths) -> float:
+    """Accuracy of another network on this test split; classes it does not know count as wrong."""
+    test = load_split(paths.prepared, "test")
+    truth = np.array(test.class_names)[test.labels]
+    if predictor.image_size == summary.image_size:
+        probabilities = predictor.probabilities(test.pictures)
+    else:
+        probabilities = _from_files(predictor, test, paths.given(summary.images))
+    answers = np.array(predictor.class_names)[probabilities.argmax(axis=1)]
+    return float((answers == truth).mean())
+
+
+def _from_files(predictor: Predictor, test: Split, images: Path) -> np.ndarray:
+    """Probabilities from the files themselves, at the size that the network sees."""
+    with opened(images) as folder:
+        parts = [
+            predictor.probabilities(
+                np.stack([read_picture(folder / path, predictor.image_size) for path in batch])
+            )
+            for batch in (test.paths[i : i + 256] for i in range(0, len(test.paths), 256))
+        ]
+    return np.concatenate(parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The exported network with its class names: pictures in, probabilities out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pawprint.errors import UserError
+from pawprint.images.decode import PictureError, read_picture
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture: probabilities by class name, or the problem with the file."""
+
+    path: Path
+    probabilities: dict[str, float]
+    problem: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The most probable class, or None where the picture could not be read."""
+        return max(self.probabilities, key=self.probabilities.get) if self.probabilities else None
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of ``label``, 0 to 1."""
+        return max(self.probabilities.values()) if self.probabilities else None
+
+
+class Predictor:
+    """An exported network, ready to answer.
+
+    Args:
+        path: an ONNX file as the train stage writes it.
+
+    Raises:
+        UserError: the file is missing or not such a network.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        try:
+            self._session = onnxruntime.InferenceSession(str(path))
+            properties = self._session.get_modelmeta().custom_metadata_map
+            self.class_names: list[str] = json.loads(properties["class_names"])
+        except Exception as error:  # ONNX Runtime's own exceptions have no common base
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{path} is not a network that pawprint exported ({reason}); train again with "
+                "`dvc repro train`"
+            ) from None
+        self._input = self._session.get_inputs()[0].name
+        self.image_size: int = self._session.get_inputs()[0].shape[1]
+
+    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+        """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
+        parts = [np.zeros((0, len(self.class_names)), np.float32)]
+        for start in range(0, len(pictures), BATCH_SIZE):
+            batch = np.ascontiguousarray(pictures[start : start + BATCH_SIZE])
+            parts.append(self._session.run(None, {self._input: batch})[0])
+        return np.concatenate(parts)
+
+    def classify(self, paths: Iterable[Path]) -> Iterator[Prediction]:
+        """Yield a prediction per file, in their order; a file that is no picture gets a problem."""
+        batch: list[tuple[Path, np.ndarray | str]] = []
+        for path in paths:
+            try:
+                batch.append((path, read_picture(path, self.image_size)))
+            except PictureError as error:
+                batch.append((path, str(error)))
+            if len(batch) == BATCH_SIZE:
+                yield from self._answers(batch)
+                batch = []
+        yield from self._answers(batch)
+
+    def _answers(self, batch: list[tuple[Path, np.ndarray | str]]) -> Iterator[Prediction]:
+        good = [content for _, content in batch if isinstance(content, np.ndarray)]
+        rows = iter(self.probabilities(np.stack(good)) if good else ())
+        for path, content in batch:
+            if isinstance(content, str):
+                yield Prediction(path, {}, content)
+            else:
+                yield Prediction(
+                    path, dict(zip(self.class_names, next(rows).tolist(), strict=True))
+                )

@@ -1,0 +1,152 @@
+"""A sweep is one parent run, a child run per trial, and a ranked table at the end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pawprint.config import CHOICES, fail
+from pawprint.errors import UserError
+
+PARENT = "PAWPRINT_SWEEP_RUN"  # in the environment, because trials may run in other processes
+FAILED = "failed.txt"
+
+
+def parent_run() -> str | None:
+    """The id of the sweep's parent run, while there is a sweep."""
+    return os.environ.get(PARENT)
+
+
+class SweepCallback:
+    """Hydra's callback around a multirun of the train stage; other stages pass untouched."""
+
+    def __init__(self) -> None:
+        self._run: Any = None
+        self._store: Any = None
+
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
+        """Open the parent run, named by the axes of the sweep."""
+        if config.hydra.job.name != "train":
+            return
+        from omegaconf import OmegaConf
+
+        from pawprint.config import project_root
+        from pawprint.tracking.provenance import provenance
+        from pawprint.tracking.store import connect
+
+        words = [o for o in config.hydra.overrides.task if not o.startswith("hydra.")]
+        axes = [word for word in words if "," in word or "(" in word]
+        try:
+            tracking = OmegaConf.to_container(config.tracking, resolve=True)
+            self._store = connect(tracking["uri"], tracking["experiment"])
+            self._run = self._store.start_run(
+                "sweep " + " ".join(axes or words),
+                {f"sweep.{word.partition('=')[0]}": word.partition("=")[2] for word in words},
+                provenance(project_root()) | {"kind": "sweep"},
+                adopt=os.environ.get("MLFLOW_RUN_ID"),
+            )
+        except UserError as error:
+            fail(error)
+        os.environ[PARENT] = self._run.id
+
+    def on_multirun_end(self, config: Any, **_: Any) -> None:
+        """Rank the trials, print the table and the winner's command, close the parent run."""
+        if self._run is None:
+            return
+        os.environ.pop(PARENT, None)
+        failed = sorted(Path(config.hydra.sweep.dir).glob(f"*/{FAILED}"))
+        trials = [run for run in self._store.children(self._run.id) if _accuracy(run) is not None]
+        trials.sort(key=_accuracy, reverse=True)
+        if trials:
+            _print_table(trials)
+            self._run.log_text(_as_csv(trials), "leaderboard.csv")
+            self._run.log_metrics({"best_val_accuracy": _accuracy(trials[0])})
+            self._run.set_tags({"best_run": trials[0].info.run_id})
+        self._run.set_tags({"trials": str(len(trials)), "failed_trials": str(len(failed))})
+        self._run.finish("FINISHED" if trials else "FAILED")
+        for path in failed:
+            print(f"failed: {path.read_text(encoding='utf-8').strip()}", file=sys.stderr)
+        if trials:
+            print(f"\nMake the winner the pipeline's experiment:\n  {_command(trials[0])}")
+        if failed:
+            sys.exit(1)
+
+    def __getattr__(self, name: str) -> Any:
+        """Hydra's other events do not concern a sweep."""
+        if name.startswith("on_"):
+            return lambda **_: None
+        raise AttributeError(name)
+
+
+def close_interrupted(uri: str | None, experiment: str) -> None:
+    """Mark the parent run of a sweep that was stopped from outside as KILLED."""
+    run_id = os.environ.pop(PARENT, None)
+    if run_id:
+        from pawprint.tracking.store import connect
+
+        run = connect(uri, experiment).find(run_id)
+        if run:
+            run.finish("KILLED")
+
+
+def note_failure(folder: Path, trial: str, sentence: str) -> None:
+    """Leave word of a failed trial in its output folder, for the table at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FAILED).write_text(f"{trial}: {sentence}\n", encoding="utf-8")
+
+
+def _accuracy(run: Any) -> float | None:
+    return run.data.metrics.get("best_val_accuracy")
+
+
+def _rows(trials: list[Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "rank": str(rank),
+            "trial": run.info.run_name,
+            "val_accuracy": f"{_accuracy(run):.4f}",
+            "best_epoch": f"{run.data.metrics['best_epoch']:.0f}",
+            "seconds": f"{(run.info.end_time - run.info.start_time) / 1000:.0f}",
+            "run": run.info.run_id,
+        }
+        for rank, run in enumerate(trials, start=1)
+    ]
+
+
+def _print_table(trials: list[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = _rows(trials)
+    table = Table(title="Trials, best validation accuracy first")
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column in ("trial", "run") else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width).print(table)
+
+
+def _as_csv(trials: list[Any]) -> str:
+    rows = _rows(trials)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _command(run: Any) -> str:
+    """The trial's overrides in the words of `dvc exp run -S`."""
+    settings = []
+    for word in run.info.run_name.split(" "):
+        key, _, value = word.lstrip("+").partition("=")
+        group, _, name = key.partition(".")
+        if group in CHOICES and name:  # a value inside a choice lives in the choice's own file
+            key = f"conf/{group}/{run.data.params[group]}.yaml:{name}"
+        settings.append(f"-S {key}={value}")
+    return f"dvc exp run {' '.join(settings)}"

@@ -1,0 +1,63 @@
+"""Where the store is. No MLflow here: the command line asks this before anything else."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from pawprint.config import project_root
+from pawprint.errors import UserError
+
+SECONDS_TO_ANSWER = 5
+
+
+def store_root() -> Path:
+    """The folder that holds the project's own store.
+
+    In a temporary workspace of ``dvc exp run --temp`` or ``--queue`` this code is a copy that DVC
+    removes afterwards; ``DVC_ROOT`` then names the repository that stays.
+    """
+    root = project_root()
+    origin = os.environ.get("DVC_ROOT")
+    if origin and root.is_relative_to(Path(origin).resolve() / ".dvc" / "tmp"):
+        return Path(origin).resolve()
+    return root
+
+
+def store_uri(configured: str | None) -> str:
+    """The tracking URI: the configured one, else ``MLFLOW_TRACKING_URI``, else the project's own.
+
+    A relative SQLite path is meant from the project root, whatever the current folder is.
+    """
+    uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    prefix = "sqlite:///"
+    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
+        return f"{prefix}{store_root() / uri.removeprefix(prefix)}"
+    return uri
+
+
+def is_server(uri: str) -> bool:
+    """Whether the store is behind HTTP, where it can be away."""
+    return uri.startswith(("http://", "https://"))
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file of a SQLite store, or None for another kind of store."""
+    prefix = "sqlite:///"
+    return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+
+
+def check_answers(address: str) -> None:
+    """Raise a UserError where no HTTP answer comes; behind a proxy any answer will do."""
+    try:
+        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
+    except urllib.error.HTTPError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(
+            f"the tracking server {address} does not answer ({reason}); start it, or record "
+            "locally with tracking=local and without MLFLOW_TRACKING_URI"
+        ) from None

@@ -1,0 +1,53 @@
+"""Where a run comes from: code, command and DVC, as MLflow tags."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+
+def provenance(root: Path) -> dict[str, str]:
+    """Tags that lead from a run back to the commit, the command and the DVC experiment.
+
+    ``git_dirty`` is ``true`` when a tracked file differs from the commit.
+    """
+    command = ["python", "-m", f"pawprint.{Path(sys.argv[0]).stem}"]
+    command += [a for a in sys.argv[1:] if not a.startswith("hydra.job.name=")]
+    tags = {
+        "command": shlex.join(command)[:5000],
+        "mlflow.source.name": f"pawprint.{Path(sys.argv[0]).stem}",
+        "mlflow.source.type": "LOCAL",
+    }
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit:
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+        tags["git_commit"] = tags["mlflow.source.git.commit"] = commit
+        tags["git_dirty"] = "true" if changed else "false"
+    if user := _user():
+        tags["mlflow.user"] = user
+    for tag, variable in {"dvc_stage": "DVC_STAGE", "dvc_exp_name": "DVC_EXP_NAME"}.items():
+        if os.environ.get(variable):
+            tags[tag] = os.environ[variable]
+    return tags
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints, or nothing where there is no git or no commit."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container user without a name
+        return ""

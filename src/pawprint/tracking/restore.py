@@ -1,0 +1,78 @@
+"""The run that a stage's files belong to, opened anew where this store does not have it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pawprint.errors import UserError
+from pawprint.paths import TrainingFiles
+from pawprint.serving.predictor import Predictor
+from pawprint.tracking.run import Run
+from pawprint.tracking.store import RESTORED_FROM, Store
+
+log = logging.getLogger(__name__)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What the train stage wrote about its run.
+
+    Raises:
+        UserError: the file is missing or broken.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["run_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{path} is missing or broken; train first with `dvc repro train` or "
+            "`python -m pawprint.train`"
+        ) from None
+    return record
+
+
+def run_of(store: Store, files: TrainingFiles) -> Run:
+    """The run of the trained network in ``files``, ready to take more.
+
+    DVC can bring a network back from its cache into a project whose store never saw its run (a
+    fresh clone, another tracking server). A run is then opened that carries what the files tell:
+    parameters, curves and model, marked by the tag ``restored_from``.
+
+    Raises:
+        UserError: the training's files are missing or broken.
+    """
+    record = read_record(files.run)
+    run = store.find(record["run_id"]) or store.find_restored(record["run_id"])
+    if run is None:
+        log.warning(
+            "run %s of this network is not in %s (DVC restored its files); recording it anew",
+            record["run_id"],
+            store.uri,
+        )
+        tags = record["tags"] | {RESTORED_FROM: record["run_id"]}
+        run = store.start_run(f"{record['name']} (restored)", record["parameters"], tags)
+        _send_history(run, files.history)
+        run.log_file(files.history)
+        run.finish()
+    if "model_id" not in run.tags:
+        _send_model(run, files)
+    return run
+
+
+def _send_history(run: Run, history: Path) -> None:
+    with history.open(newline="") as file:
+        for row in csv.DictReader(file):
+            epoch = int(row.pop("epoch"))
+            run.log_metrics({name: float(value) for name, value in row.items()}, step=epoch)
+
+
+def _send_model(run: Run, files: TrainingFiles) -> None:
+    predictor = Predictor(files.onnx)
+    side = predictor.image_size
+    example = np.zeros((1, side, side, 3), np.uint8)
+    run.log_model(files.onnx, predictor.class_names, example, predictor.probabilities(example))

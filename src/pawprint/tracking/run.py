@@ -1,0 +1,219 @@
+"""One MLflow run. What cannot be recorded never stops the work: it is kept, retried and told."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pawprint.errors import UserError
+from pawprint.tracking.location import check_answers, is_server
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+LONGEST_VALUE = 6000
+MODEL_ID = "model_id"
+
+
+class Run:
+    """A run in a store: parameters, metrics, artifacts and the model.
+
+    Metrics that a dead server did not take are kept and sent with the next ones; what is still
+    unsent at ``finish`` is named in the log.
+    """
+
+    def __init__(self, client: MlflowClient, uri: str, run_id: str) -> None:
+        self.id = run_id
+        self._client = client
+        self._uri = uri
+        self._waiting: list[Any] = []
+        self._missed: list[str] = []
+        self._answered = True
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Record flat parameters; one that the run has with another value gets a prefix."""
+        from mlflow.entities import Param
+
+        there = self._client.get_run(self.id).data.params
+        params = []
+        for key, value in parameters.items():
+            text = str(value)[:LONGEST_VALUE]
+            if key not in there:
+                params.append(Param(key, text))
+            elif there[key] != text:  # given to `mlflow run -P` as, say, null
+                params.append(Param(f"resolved.{key}", text))
+        for start in range(0, len(params), 100):  # MLflow takes a hundred at once
+            self._client.log_batch(self.id, params=params[start : start + 100])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags on the run."""
+        from mlflow.entities import RunTag
+
+        self._attempt(
+            "tags",
+            lambda: self._client.log_batch(
+                self.id, tags=[RunTag(key, str(value)) for key, value in tags.items()]
+            ),
+        )
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The run's tags as they are in the store."""
+        return dict(self._client.get_run(self.id).data.tags)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of each metric as it is in the store."""
+        return dict(self._client.get_run(self.id).data.metrics)
+
+    def log_metrics(
+        self, metrics: Mapping[str, float], step: int = 0, model_id: str | None = None
+    ) -> None:
+        """Record metrics at ``step``, also of the model with ``model_id`` where one is given.
+
+        They are kept and sent later where the server does not answer.
+        """
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._waiting += [
+            Metric(key, float(value), now, step, model_id=model_id)
+            for key, value in metrics.items()
+        ]
+        if self._attempt(None, self._send):
+            self._waiting.clear()
+
+    def log_dataset(self, name: str, source: str, digest: str, context: str) -> None:
+        """Record that this run read the data with this digest, as ``context`` (training, …)."""
+        from mlflow.data.dataset_source_registry import resolve_dataset_source
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.entities import DatasetInput, InputTag
+
+        def record() -> None:
+            # MLflow keeps 36 characters of a digest; the whole one is in the manifest's summary.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # two of its classes fit a folder
+                origin = resolve_dataset_source(source)
+            data = MetaDataset(origin, name=name, digest=digest[:36])
+            tags = [InputTag("mlflow.data.context", context)]
+            entity = DatasetInput(dataset=data._to_mlflow_entity(), tags=tags)
+            self._client.log_inputs(self.id, datasets=[entity])
+
+        self._attempt(f"dataset {name}", record)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Record ``text`` as the artifact ``name``."""
+        self._attempt(name, lambda: self._client.log_text(self.id, text, name))
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Record a file as an artifact, in ``folder`` of the run's artifacts."""
+        self._attempt(path.name, lambda: self._client.log_artifact(self.id, str(path), folder))
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Record a matplotlib figure as the artifact ``name``."""
+        self._attempt(name, lambda: self._client.log_figure(self.id, figure, name))
+
+    def log_model(
+        self,
+        onnx_file: Path,
+        class_names: list[str],
+        example: np.ndarray,
+        probabilities: np.ndarray,
+    ) -> str | None:
+        """Record the exported network as an MLflow model with signature and input example.
+
+        Args:
+            onnx_file: the exported network.
+            class_names: classes, in the order of the probabilities' columns.
+            example: pictures, uint8 of shape (n, size, size, 3).
+            probabilities: what the network answers to them, float32 (n, classes).
+
+        Returns:
+            The model's id, or None where the server did not take it.
+        """
+        import mlflow.onnx
+        import onnx
+        import onnxruntime
+        from mlflow.models import Model
+        from mlflow.models.signature import infer_signature
+
+        def record() -> str:
+            here = self._client.get_run(self.id)
+            # Left to itself, MLflow would put the model into its default experiment.
+            model = self._client.create_logged_model(
+                here.info.experiment_id, "model", self.id, params=here.data.params
+            )
+            Model.log(
+                artifact_path=None,
+                name="model",
+                flavor=mlflow.onnx,
+                run_id=self.id,
+                model_id=model.model_id,
+                onnx_model=onnx.load(onnx_file),
+                signature=infer_signature(example, probabilities),
+                input_example=example,
+                pip_requirements=_requirements(),
+                metadata={"class_names": class_names},
+                save_as_external_data=False,
+                onnx_execution_providers=onnxruntime.get_available_providers(),
+            )
+            self._client.set_tag(self.id, MODEL_ID, model.model_id)
+            return model.model_id
+
+        return self._attempt("the model", record)
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Close the run with ``status`` (FINISHED, FAILED, KILLED); tell what was not recorded."""
+        if self._waiting and self._attempt(None, self._send):
+            self._waiting.clear()
+        self._attempt(f"the status {status}", lambda: self._client.set_terminated(self.id, status))
+        if self._waiting:
+            steps = sorted({metric.step for metric in self._waiting})
+            self._missed.insert(0, f"metrics of steps {steps[0]} to {steps[-1]}")
+        if self._missed:
+            log.error(
+                "not recorded in %s: %s; they are in the stage's own files",
+                self._uri,
+                ", ".join(dict.fromkeys(self._missed)),
+            )
+
+    def _send(self) -> bool:
+        for start in range(0, len(self._waiting), 500):
+            self._client.log_batch(self.id, metrics=self._waiting[start : start + 500])
+        return True
+
+    def _attempt(self, what: str | None, action: Callable[[], Any]) -> Any:
+        """Do ``action``; a store that does not take it is told once, and ``what`` is remembered."""
+        import requests
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if not self._answered and is_server(self._uri):
+                check_answers(self._uri)  # quicker than MLflow's retries
+            result = action()
+        except (UserError, MlflowException, requests.RequestException, OSError) as error:
+            if self._answered:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                log.warning("%s does not record any more (%s); going on", self._uri, reason)
+            self._answered = False
+            if what:
+                self._missed.append(what)
+            return None
+        if not self._answered:
+            log.info("%s records again", self._uri)
+        self._answered = True
+        return result
+
+
+def _requirements() -> list[str]:
+    """What a server needs to answer with the model, pinned to what is installed here."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("mlflow", "numpy", "onnx", "onnxruntime")]

@@ -1,0 +1,181 @@
+"""One MLflow store: reaching it, opening runs in it, finding them again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pawprint.errors import UserError
+from pawprint.tracking.location import check_answers, is_server, sqlite_path, store_root, store_uri
+from pawprint.tracking.run import Run
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RESTORED_FROM = "restored_from"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A reachable MLflow store with the project's experiment in it."""
+
+    client: MlflowClient
+    uri: str
+    experiment_id: str
+
+    def start_run(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str],
+        *,
+        parent: str | None = None,
+        adopt: str | None = None,
+    ) -> Run:
+        """Open a run, or go on in the one with the id ``adopt``.
+
+        Args:
+            name: what the run is called in `mlflow ui`.
+            parameters: flat parameters; long values are cut at MLflow's limit.
+            tags: tags set on the run.
+            parent: run id of the parent under which this run is nested.
+            adopt: run id that somebody (`mlflow run`) opened for us.
+
+        Raises:
+            UserError: ``adopt`` is no run of this store.
+        """
+        if adopt:
+            if self.find(adopt) is None:
+                raise UserError(
+                    f"MLFLOW_RUN_ID is {adopt}, but {self.uri} has no such run; unset that "
+                    "variable or set MLFLOW_TRACKING_URI to the store that has it"
+                )
+            self.client.update_run(adopt, status="RUNNING", name=name)
+            run = Run(self.client, self.uri, adopt)
+        else:
+            nested = {"mlflow.parentRunId": parent} if parent else {}
+            created = self.client.create_run(self.experiment_id, run_name=name, tags=nested)
+            run = Run(self.client, self.uri, created.info.run_id)
+        run.log_parameters(parameters)
+        run.set_tags(tags)
+        return run
+
+    def find(self, run_id: str) -> Run | None:
+        """The run with this id, or None where this store has none (or only a deleted one)."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_run(run_id)
+        except MlflowException:
+            return None
+        return (
+            Run(self.client, self.uri, run_id) if found.info.lifecycle_stage == "active" else None
+        )
+
+    def find_restored(self, run_id: str) -> Run | None:
+        """The run that stands here for one recorded in another store, if there is one."""
+        runs = self.client.search_runs(
+            [self.experiment_id], f"tags.{RESTORED_FROM} = '{run_id}'", max_results=1
+        )
+        return Run(self.client, self.uri, runs[0].info.run_id) if runs else None
+
+    def children(self, parent: str) -> list[Any]:
+        """The MLflow runs nested under ``parent``, oldest first."""
+        query = f"tags.mlflow.parentRunId = '{parent}'"
+        experiment = self.client.get_run(parent).info.experiment_id
+        runs = self.client.search_runs([experiment], query, order_by=["attributes.start_time ASC"])
+        return list(runs)
+
+
+def connect(uri: str | None, experiment: str) -> Store:
+    """Reach the store (made first where it is the project's own) and its experiment.
+
+    Args:
+        uri: configured tracking URI, or None for `MLFLOW_TRACKING_URI` or the project's own.
+        experiment: name of the experiment, made where it is missing.
+
+    Raises:
+        UserError: the store does not answer (within 10 s), or refuses us.
+    """
+    address = store_uri(uri)
+    client = reach(address)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with _alone(address):
+            return Store(client, address, _experiment_id(client, address, experiment))
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"the tracking store {address} cannot be used ({reason}); see tracking in params.yaml "
+            "and MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def reach(address: str) -> MlflowClient:
+    """A client of the store, which has answered.
+
+    Raises:
+        UserError: it is a server that does not answer.
+    """
+    if is_server(address):
+        check_answers(address)
+    # MLflow's own patience is minutes; a training must not wait that long for a dead server.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or address)
+    with _alone(address):
+        return mlflow.MlflowClient()
+
+
+@contextlib.contextmanager
+def _alone(address: str) -> Any:
+    """Let one process at a time create a SQLite store: several at once would crash."""
+    from filelock import FileLock
+
+    path = sqlite_path(address)
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # MLflow takes the current folder for artifacts of the default experiment.
+    with FileLock(f"{path}.lock"), contextlib.chdir(path.parent):
+        yield
+
+
+def _experiment_id(client: MlflowClient, address: str, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        # Artifacts beside the database, absolute: a temporary workspace's folder would be lost.
+        own = sqlite_path(address) is not None
+        location = (store_root() / "mlruns").as_uri() if own else None
+        try:
+            return client.create_experiment(name, artifact_location=location)
+        except MlflowException:  # somebody else made it in the meantime
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        raise UserError(
+            f"the experiment {name!r} was deleted in {address}; restore it with `mlflow experiments"
+            f" restore --experiment-id {found.experiment_id}` or set tracking.experiment"
+        )
+    return found.experiment_id
+
+
+def link_opened_run(store: Store, training_run: str) -> None:
+    """Where `mlflow run` opened a run around this stage, point from it to the training's run."""
+    opened = os.environ.get("MLFLOW_RUN_ID")
+    if opened and opened != training_run and (run := store.find(opened)):
+        run.set_tags({"training_run": training_run})

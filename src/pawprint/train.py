@@ -1,0 +1,191 @@
+"""Stage train: from the prepared arrays to a trained, exported and recorded network."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from pawprint.config import Config, project_root, run_stage
+from pawprint.files import write_json
+from pawprint.paths import Paths, TrainingFiles
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Train once, or with `-m` once for each combination."""
+    run_stage("train", train)
+
+
+def train(config: Config) -> float:
+    """Train as configured and write model, export, history and run; return the best val_accuracy.
+
+    A sweep's trial writes into Hydra's output folder, everything else into the project's `models`.
+
+    Raises:
+        UserError: nothing is prepared, the tracking store does not answer, or values do not fit.
+    """
+    from pawprint.images.store import load_split, load_summary
+    from pawprint.tracking.provenance import provenance
+    from pawprint.tracking.store import connect
+
+    paths = Paths(project_root())
+    files, name, parent = _place(config, paths)
+    summary = load_summary(paths.prepared)
+    data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
+    store = connect(config.tracking.uri, config.tracking.experiment)
+    parameters = config.flat() | {"images": summary.images}  # what was really prepared
+    tags = {
+        **provenance(paths.root),
+        "data_digest": summary.digest,
+        "test_digest": summary.splits["test"].digest,
+        "class_names": ", ".join(summary.class_names),
+    }
+    adopt = None if parent else os.environ.get("MLFLOW_RUN_ID")
+    run = store.start_run(name, parameters, tags, parent=parent, adopt=adopt)
+    status = "FAILED"
+    try:
+        for split, context in (("train", "training"), ("validation", "validation")):
+            source = str(paths.given(summary.images))
+            run.log_dataset(split, source, summary.splits[split].digest, context)
+        result = _train_network(config, data, run, files)
+        record = {
+            "run_id": run.id,
+            "name": name,
+            "store": store.uri,
+            "parameters": parameters,
+            "tags": tags,
+            **result,
+        }
+        write_json(files.run, record)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        run.finish(status)
+    return result["best_val_accuracy"]
+
+
+def _place(config: Config, paths: Paths) -> tuple[TrainingFiles, str, str | None]:
+    """Where this training writes, what its run is called, and the parent run of its sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from pawprint.sweep import parent_run
+
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        job = HydraConfig.get()
+        overrides = [o for o in job.overrides.task if not o.startswith("hydra.")]
+        return TrainingFiles(Path(job.runtime.output_dir)), " ".join(overrides), parent_run()
+    name = f"{config.model.name} depth={config.depth} {config.optimizer.name}"
+    return paths.training, name, None
+
+
+def _train_network(
+    config: Config, data: dict[str, Any], run: Any, files: TrainingFiles
+) -> dict[str, Any]:
+    """Build, fit, export; returns the figures of the best epoch."""
+    from pawprint.training.start import start_tensorflow
+
+    start_tensorflow()
+    from pawprint.models.build import build_model
+    from pawprint.serving.predictor import Predictor
+    from pawprint.training.augmentation import augmentation_of
+    from pawprint.training.batches import steps_in
+    from pawprint.training.callbacks import write_history
+    from pawprint.training.export import export_onnx
+    from pawprint.training.fit import fit, seed_everything
+    from pawprint.training.optimization import build_optimizer, build_schedule
+
+    train, validation = data["train"], data["validation"]
+    class_names = train.class_names
+    classes, image_size = len(class_names), train.pictures.shape[1]
+    _check_image_size(config, image_size)
+    seed_everything(config.seed)
+    model = build_model(
+        config.model.name,
+        image_size,
+        classes,
+        depth=config.depth,
+        filters=config.model.filters,
+        dense_units=config.dense_units,
+        dropout=config.dropout,
+    )
+    steps = config.epochs * steps_in(len(train.labels), config.batch_size, config.steps_per_epoch)
+    schedule = build_schedule(
+        config.schedule.name,
+        config.rate,
+        steps,
+        warmup_fraction=config.schedule.warmup_fraction,
+        final_fraction=config.schedule.final_fraction,
+    )
+    arguments = _given(config.optimizer)
+    variation = {k: v for k, v in vars(config.augment).items() if k != "name"}
+    log.info(
+        "training %s: %d weights, %d pictures",
+        model.name,
+        model.count_params(),
+        len(train.labels),
+    )
+    history = fit(
+        model,
+        build_optimizer(config.optimizer.name, schedule, arguments),
+        (train.pictures, train.labels),
+        (validation.pictures, validation.labels),
+        classes=classes,
+        augmentation=augmentation_of(**variation),
+        epochs=config.epochs,
+        patience=config.patience,
+        batch_size=config.batch_size,
+        steps_per_epoch=config.steps_per_epoch,
+        validation_steps=config.validation_steps,
+        seed=config.seed,
+        report=lambda epoch, figures: run.log_metrics(figures, step=epoch),
+    )
+    best = max(history, key=lambda row: row["val_accuracy"])
+    result = {
+        "best_epoch": best["epoch"],
+        "best_val_accuracy": best["val_accuracy"],
+        "best_val_loss": best["val_loss"],
+        "best_accuracy": best["accuracy"],
+        "weights": model.count_params(),
+    }
+    run.log_metrics(result, step=best["epoch"])
+    log.info("best epoch %d: val_accuracy %.4f", best["epoch"], best["val_accuracy"])
+    _save(model, files)
+    example = validation.pictures[:8]
+    export_onnx(model, files.onnx, class_names, example)
+    write_history(files.history, history)
+    answers = Predictor(files.onnx).probabilities(example)
+    run.log_file(files.history)
+    run.log_file(files.model)
+    return {**result, "model_id": run.log_model(files.onnx, class_names, example, answers)}
+
+
+def _check_image_size(config: Config, prepared: int) -> None:
+    from pawprint.errors import UserError
+
+    if config.image_size != prepared:
+        raise UserError(
+            f"image_size is {config.image_size}, but the prepared pictures have {prepared} pixels; "
+            f"run `python -m pawprint.prepare image_size={config.image_size}` first"
+        )
+
+
+def _given(optimizer: Any) -> dict[str, float | bool]:
+    skip = ("name", "learning_rate")
+    return {k: v for k, v in vars(optimizer).items() if k not in skip and v is not None}
+
+
+def _save(model: Any, files: TrainingFiles) -> None:
+    from pawprint.files import replacing_file
+
+    with replacing_file(files.model) as temporary:
+        model.save(temporary)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What training needs around a network: batches, augmentation, optimizers, callbacks, export."""

@@ -1,0 +1,73 @@
+"""The network as ONNX, for every use after training."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pawprint.files import replacing_file
+from pawprint.serving.predictor import Predictor
+
+LARGEST_DIFFERENCE = 1e-4
+
+
+def export_onnx(
+    model: keras.Model, path: Path, class_names: list[str], pictures: np.ndarray
+) -> None:
+    """Write the network as ONNX: uint8 pictures in, a probability per class out.
+
+    Class names travel in the file's metadata, so that it answers alone.
+
+    Args:
+        model: from uint8 pictures (n, size, size, 3) to one sigmoid unit or a softmax.
+        path: file to write.
+        class_names: classes in the order of their indices.
+        pictures: some uint8 pictures on which both networks must agree within 1e-4.
+
+    Raises:
+        RuntimeError: they do not agree; nothing is written.
+    """
+    import onnx
+
+    wrapped = _with_all_probabilities(model)
+    expected = wrapped.predict_on_batch(pictures)  # also builds what the export needs
+    with replacing_file(path) as temporary:
+        _quietly_export(wrapped, temporary)
+        network = onnx.load(temporary)
+        _name_output(network, "probabilities")
+        onnx.helper.set_model_props(network, {"class_names": json.dumps(class_names)})
+        onnx.save(network, temporary)
+        difference = np.abs(Predictor(temporary).probabilities(pictures) - expected).max()
+        if not difference <= LARGEST_DIFFERENCE:
+            raise RuntimeError(f"the exported network differs from Keras by {difference:.1e}")
+
+
+def _with_all_probabilities(model: keras.Model) -> keras.Model:
+    if model.output_shape[-1] > 1:
+        return model
+    second = model.outputs[0]
+    both = keras.ops.concatenate([1 - second, second], axis=-1)
+    return keras.Model(model.inputs, both, name=model.name)
+
+
+def _quietly_export(model: keras.Model, path: Path) -> None:
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name
+        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+        model.export(path, format="onnx", verbose=False)
+
+
+def _name_output(network: object, name: str) -> None:
+    output = network.graph.output[0]
+    for node in network.graph.node:
+        for i, made in enumerate(node.output):
+            if made == output.name:
+                node.output[i] = name
+    output.name = name

@@ -1,0 +1,74 @@
+"""Optimizers and learning-rate schedules by their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from pawprint.errors import UserError
+
+OPTIMIZERS = {
+    "adadelta": keras.optimizers.Adadelta,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def build_optimizer(
+    name: str, learning_rate: Any, arguments: dict[str, float | bool]
+) -> keras.optimizers.Optimizer:
+    """Build the Keras optimizer called ``name``.
+
+    Args:
+        name: adadelta, adam, adamw, rmsprop or sgd.
+        learning_rate: a number above 0 or a Keras schedule.
+        arguments: further arguments by their Keras names. Weight decay spares biases and norms.
+
+    Raises:
+        UserError: no optimizer has that name, or it does not take one of the arguments.
+    """
+    if name not in OPTIMIZERS:
+        offer = ", ".join(OPTIMIZERS)
+        raise UserError(f"optimizer.name is {name!r}, but the optimizers are {offer}")
+    try:
+        optimizer = OPTIMIZERS[name](learning_rate=learning_rate, **arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"optimizer={name} does not take {', '.join(arguments)} as given ({error}); "
+            f"see conf/optimizer/{name}.yaml"
+        ) from None
+    if arguments.get("weight_decay"):
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def build_schedule(
+    name: str, learning_rate: float, steps: int, *, warmup_fraction: float, final_fraction: float
+) -> Any:
+    """The learning rate over ``steps`` steps: a constant number or a Keras schedule.
+
+    Args:
+        name: constant or cosine.
+        learning_rate: the highest rate, above 0.
+        steps: all steps of the training.
+        warmup_fraction: share of the steps that rise linearly from zero, 0 up to 1.
+        final_fraction: share of the rate that is left at the last step, 0 to 1.
+
+    Raises:
+        UserError: no schedule has that name.
+    """
+    if name == "constant":
+        return learning_rate
+    if name != "cosine":
+        raise UserError(f"schedule.name is {name!r}, but the schedules are constant and cosine")
+    warmup = round(steps * warmup_fraction)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else learning_rate,
+        decay_steps=max(1, steps - warmup),
+        alpha=final_fraction,
+        warmup_target=learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )

@@ -1,0 +1,44 @@
+"""Starting TensorFlow without its start-up messages."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger(__name__)
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and wake its devices; say in one line what it will run on."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _held_back_stderr():
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        tf.zeros(())
+    if gpus:
+        log.info("running on %d GPU%s", len(gpus), "s" if len(gpus) > 1 else "")
+
+
+@contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    """Drop what C++ writes before its logging is set up; show it where the start fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

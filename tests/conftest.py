@@ -1,0 +1,39 @@
+"""Shared painting: tiny folders of real pictures, the same on every run."""
+
+import colorsys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def paint_picture():
+    """A function that paints one small picture: a colour of its class, and noise of its own."""
+    return _paint_picture
+
+
+@pytest.fixture
+def paint_folder():
+    """A function that paints class folders: paint_folder(root, {"cats": 6, "dogs": 6})."""
+
+    def paint(root: Path, counts: dict[str, int], *, size=(16, 12), suffix=".png", seed=0) -> Path:
+        for place, (name, count) in enumerate(counts.items()):
+            hue = place / len(counts)
+            (root / name).mkdir(parents=True, exist_ok=True)
+            for index in range(count):
+                path = root / name / f"{index:03}{suffix}"
+                _paint_picture(path, hue=hue, size=size, seed=(seed, place, index))
+        return root
+
+    return paint
+
+
+def _paint_picture(path: Path, *, hue=0.0, size=(16, 12), seed=0) -> Path:
+    width, height = size
+    noise = np.random.default_rng(seed).normal(0, 20, (height, width, 3))
+    colour = np.array(colorsys.hsv_to_rgb(hue, 0.8, 0.8)) * 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(colour + noise, 0, 255).astype(np.uint8)).save(path)
+    return path

@@ -1,0 +1,84 @@
+import json
+
+import numpy as np
+import pytest
+
+from pawprint.errors import UserError
+from pawprint.images.decode import read_picture
+from pawprint.images.store import load_split, load_summary
+from pawprint.prepare import prepare
+
+
+@pytest.fixture
+def pictures(tmp_path, paint_folder):
+    return paint_folder(tmp_path / "pictures", {"dogs": 8, "cats": 10, "birds": 6})
+
+
+@pytest.fixture
+def prepared(tmp_path, pictures):
+    out = tmp_path / "prepared"
+    prepare(pictures, out, image_size=8, seed=0, validation_fraction=0.2, test_fraction=0.2)
+    return out
+
+
+def test_the_summary_comes_back_as_it_was_written(tmp_path, pictures, prepared):
+    written = prepare(
+        pictures, prepared, image_size=8, seed=3, validation_fraction=0.2, test_fraction=0.2
+    )
+    assert load_summary(prepared) == written
+    assert written.class_names == ["birds", "cats", "dogs"]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_split_comes_back_as_pictures_labels_and_paths_in_one_order(prepared, pictures, split):
+    loaded = load_split(prepared, split)
+    assert loaded.class_names == ["birds", "cats", "dogs"]
+    assert loaded.labels.dtype == np.int64
+    assert loaded.paths == sorted(loaded.paths)
+    assert len(loaded.pictures) == len(loaded.labels) == len(loaded.paths) > 0
+    for picture, label, path in zip(loaded.pictures, loaded.labels, loaded.paths, strict=True):
+        assert path.startswith(loaded.class_names[label])
+        assert np.array_equal(picture, read_picture(pictures / path, 8))
+
+
+def test_pictures_stay_on_disk_and_cannot_be_written(prepared):
+    pictures = load_split(prepared, "train").pictures
+    assert isinstance(pictures, np.memmap)
+    assert not pictures.flags.writeable
+
+
+def test_an_unknown_split_is_a_mistake_in_the_code(prepared):
+    with pytest.raises(ValueError, match="train, validation, test"):
+        load_split(prepared, "val")
+
+
+def test_a_missing_folder_says_what_to_run(tmp_path):
+    for load in (load_summary, lambda folder: load_split(folder, "train")):
+        with pytest.raises(UserError) as caught:
+            load(tmp_path / "none")
+        assert "was not found" in str(caught.value)
+        assert "`dvc repro prepare` or `python -m pawprint.prepare`" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "manifest.parquet", "train.npy"])
+@pytest.mark.parametrize("content", [None, b"", b"broken"])
+def test_a_broken_folder_says_what_to_run(prepared, name, content):
+    (prepared / name).unlink()
+    if content is not None:
+        (prepared / name).write_bytes(content)
+    with pytest.raises(UserError, match=r"is not complete .*dvc repro prepare"):
+        load_split(prepared, "train")
+
+
+def test_arrays_that_do_not_fit_the_manifest_are_refused(prepared):
+    (prepared / "train.npy").write_bytes((prepared / "test.npy").read_bytes())
+    with pytest.raises(UserError, match="does not fit"):
+        load_split(prepared, "train")
+
+
+def test_a_summary_of_another_shape_is_refused(prepared):
+    content = json.loads((prepared / "summary.json").read_text())
+    del content["splits"]["test"]
+    (prepared / "summary.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is not complete"):
+        load_summary(prepared)
