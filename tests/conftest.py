@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def paint_picture():
     """A function that paints one small picture: a colour of its class, and noise of its own."""
     return _paint_picture
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def paint_folder():
     """A function that paints class folders: paint_folder(root, {"cats": 6, "dogs": 6})."""
 

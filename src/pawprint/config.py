@@ -306,6 +306,7 @@ def _explained(error: BaseException) -> UserError:
 
 
 def as_overrides(arguments: list[str]) -> list[str]:
+    """The arguments with each ``--key value`` of a configuration key turned into ``key=value``."""
     known = {f.name for f in fields(Config)}
     overrides: list[str] = []
     rest = iter(arguments)

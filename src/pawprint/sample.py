@@ -11,9 +11,11 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
+from pawprint.config import Config, project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import replacing_folder
 from pawprint.images.drawing import Colour, Pencil, draw_animal, shade, tube
+from pawprint.paths import Paths
 
 SIZE = 96  # pixels, of a finished picture
 CANVAS = 2 * SIZE  # pixels, while drawing: halving smooths the edges
@@ -205,3 +207,17 @@ def _photograph(image: Image.Image, rng: Generator) -> Image.Image:
     grain = rng.standard_normal((SIZE, SIZE, 1), np.float32) * np.float32(rng.uniform(1, 10))
     pixels = np.asarray(image) * (light * cast) + grain
     return Image.fromarray(pixels.clip(0, 255, out=pixels).astype(np.uint8))
+
+
+def main() -> None:
+    """Draw the sample."""
+    run_stage("sample", _stage)
+
+
+def _stage(config: Config) -> None:
+    paths = Paths(project_root())
+    draw_sample(paths.sample, paths.single_prediction, seed=config.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -217,6 +217,7 @@ def _files_below(folder: Path, above: set[Path]) -> Iterator[Path]:
 
 
 def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is none of a person's pictures."""
     return name.startswith(".") or name.lower() in _HIDDEN
 
 

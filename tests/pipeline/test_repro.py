@@ -1,0 +1,146 @@
+"""The pipeline under real DVC, real MLflow and real pictures."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+ALL = ["sample", "prepare", "train", "evaluate", "register", "predict"]
+FROM_TRAIN = ALL[2:]
+
+
+def test_dvc_repro_writes_what_each_stage_promises(finished):
+    for path in (
+        "data/sample/cats",
+        "data/single_prediction",
+        "data/prepared/manifest.parquet",
+        "models/model.keras",
+        "models/model.onnx",
+        "models/history.csv",
+        "reports/evaluate/metrics.json",
+        "models/registered.json",
+        "reports/predict/predictions.csv",
+    ):
+        assert (finished.root / path).exists(), path
+    metrics = finished.json("reports/evaluate/metrics.json")
+    assert {"test_accuracy", "test_log_loss", "test_roc_auc", "test_recall_cats"} <= set(metrics)
+    with (finished.root / "reports/predict/predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["path", "label", "probability", "cats", "dogs", "problem"]
+    assert len(rows) == 3
+    assert all(abs(float(row["cats"]) + float(row["dogs"]) - 1) < 1e-5 for row in rows)
+
+
+def test_one_run_carries_parameters_curves_data_model_and_test_figures(finished):
+    (run,) = finished.runs()
+    client = finished.client()
+    assert run.info.run_name == "cnn depth=1 adam"
+    assert run.info.status == "FINISHED"
+    assert run.data.params["optimizer"] == "adam"
+    assert run.data.params["learning_rate"] == "0.001"
+    assert run.data.params["validation_steps"] == "None"
+    steps = [m.step for m in client.get_metric_history(run.info.run_id, "val_accuracy")]
+    assert steps == [1, 2]
+    for name in ("accuracy", "learning_rate", "seconds", "pictures_per_second", "test_accuracy"):
+        assert name in run.data.metrics, name
+    tags = run.data.tags
+    assert tags["git_dirty"] == "false"
+    assert len(tags["git_commit"]) == 40
+    assert tags["dvc_stage"] == "train"
+    assert len(tags["data_digest"]) == 64
+    inputs = {i.dataset.name: i.dataset.digest for i in run.inputs.dataset_inputs}
+    assert set(inputs) == {"train", "validation", "test"}
+    names = {a.path for a in client.list_artifacts(run.info.run_id, "figures")}
+    assert names == {f"figures/{n}.png" for n in ("curves", "confusion_matrix", "roc")}
+
+
+def test_the_registered_model_has_signature_example_requirements_and_class_names(finished):
+    import mlflow
+
+    client = finished.client()
+    version = client.get_model_version_by_alias("pawprint", "champion")
+    assert client.get_model_version_by_alias("pawprint", "challenger").version == version.version
+    assert version.tags["decision"] == "promoted"
+    mlflow.set_tracking_uri(f"sqlite:///{finished.root / 'mlflow.db'}")
+    info = mlflow.models.get_model_info("models:/pawprint@champion")
+    assert "uint8" in str(info.signature.inputs)
+    assert info.metadata["class_names"] == ["cats", "dogs"]
+    assert info.saved_input_example_info is not None
+    file = mlflow.artifacts.download_artifacts("models:/pawprint@champion/requirements.txt")
+    assert all("==" in line for line in Path(file).read_text().split())
+
+
+def test_nothing_changed_means_no_stage_runs(project):
+    assert project.repro() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ("depth", FROM_TRAIN),
+        ("unused conf file", []),
+        ("used conf file", FROM_TRAIN),
+        ("seed", ALL),
+        ("new picture", ALL[1:]),
+        ("predict_images", ["predict"]),
+    ],
+)
+def test_a_change_runs_exactly_the_stages_that_read_it(project, change, stages):
+    match change:
+        case "depth":
+            project.edit("params.yaml", "depth: 1", "depth: 2")
+        case "unused conf file":
+            project.edit("conf/optimizer/sgd.yaml", "momentum: 0.9", "momentum: 0.8")
+        case "used conf file":
+            project.edit("conf/optimizer/adam.yaml", "beta_1: 0.9", "beta_1: 0.8")
+        case "seed":
+            project.edit("params.yaml", "seed: 0", "seed: 1")
+        case "new picture":
+            picture = next((project.root / "unseen").iterdir())
+            shutil.copy(picture, project.root / "pictures" / "cats" / "new.png")
+        case "predict_images":
+            project.edit("params.yaml", "predict_images: unseen", "predict_images: pictures/cats")
+    assert project.repro() == stages
+
+
+def test_the_same_seed_gives_the_same_history_and_manifest_to_the_last_digit(project):
+    files = ("models/history.csv", "data/prepared/manifest.parquet")
+    before = [(project.root / file).read_bytes() for file in files]
+    project.stage("prepare")
+    project.stage("train")
+    assert [(project.root / file).read_bytes() for file in files] == before
+
+
+def test_metrics_and_plots_render_with_dvc(finished):
+    assert "test_accuracy" in finished.run("dvc", "metrics", "show").stdout
+    finished.run("dvc", "plots", "show", "-o", "plots")
+    page = (finished.root / "plots" / "index.html").read_text()
+    for title in ("accuracy of training and validation", "confusion matrix", "ROC"):
+        assert title in page
+
+
+def test_an_experiment_in_a_temporary_workspace_is_recorded_in_the_projects_own_store(project):
+    project.run("dvc", "exp", "run", "--temp", "-S", "depth=2", "-S", "optimizer=sgd")
+    run = project.runs()[-1]
+    assert run.info.run_name == "cnn depth=2 sgd"
+    assert run.data.tags["dvc_exp_name"]
+    assert "test_accuracy" in run.data.metrics
+    figure = project.root / "mlruns" / run.info.run_id / "artifacts/figures/curves.png"
+    assert figure.exists()
+
+
+def test_a_conf_value_can_be_set_for_one_experiment(project):
+    project.run("dvc", "exp", "run", "-S", "conf/optimizer/adam.yaml:learning_rate=0.01")
+    assert project.runs()[-1].data.params["learning_rate"] == "0.01"
+    assert "# null: the optimizer's own" in (project.root / "params.yaml").read_text()
+
+
+def test_an_unknown_choice_or_key_in_params_is_one_sentence_and_loses_nothing(project):
+    before = (project.root / "models/model.onnx").read_bytes()
+    project.edit("params.yaml", "depth: 1", "dpeth: 1")
+    done = project.stage("train", code=1)
+    assert done.stderr.strip() == (
+        "error: params.yaml: there is no key 'dpeth'; did you mean 'depth'?"
+    )
+    assert (project.root / "models/model.onnx").read_bytes() == before
