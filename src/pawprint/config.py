@@ -43,9 +43,10 @@ class Augment:
 
 @dataclass
 class Model:
-    """Which network, and how wide its first block is."""
+    """Which network, how wide its first block is, and its own depth where it has one."""
 
     name: str = "???"
+    depth: int | None = field(default=None, metadata={"at least": 1, "at most": 8})
     filters: int = within(1, 1024)
 
 
@@ -116,7 +117,7 @@ class Config:
         """Every resolved parameter by its name on the command line, without the unset ones.
 
         A choice stands under its group's name (``optimizer: adam``), what it means below it
-        (``optimizer.beta_1: 0.9``); ``learning_rate`` is the one in force.
+        (``optimizer.beta_1: 0.9``); ``learning_rate`` and ``depth`` are those in force.
         """
         parameters: dict[str, Any] = {}
         for key, value in vars(self).items():
@@ -126,14 +127,20 @@ class Config:
                 parameters |= {f"{key}.{k}": v for k, v in details.items()}
             else:
                 parameters[key] = value
-        parameters["learning_rate"] = self.rate
-        del parameters["optimizer.learning_rate"]
+        parameters |= {"learning_rate": self.rate, "depth": self.blocks}
+        parameters.pop("optimizer.learning_rate")
+        parameters.pop("model.depth", None)
         return parameters
 
     @property
     def rate(self) -> float:
         """The learning rate in force: ``learning_rate``, or where it is null the optimizer's."""
         return self.optimizer.learning_rate if self.learning_rate is None else self.learning_rate
+
+    @property
+    def blocks(self) -> int:
+        """The depth in force: the chosen network's own, or where it has none ``depth``."""
+        return self.depth if self.model.depth is None else self.model.depth
 
 
 def project_root() -> Path:

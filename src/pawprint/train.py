@@ -80,7 +80,7 @@ def _place(config: Config, paths: Paths) -> tuple[TrainingFiles, str, str | None
         job = HydraConfig.get()
         overrides = [o for o in job.overrides.task if not o.startswith("hydra.")]
         return TrainingFiles(Path(job.runtime.output_dir)), " ".join(overrides), parent_run()
-    name = f"{config.model.name} depth={config.depth} {config.optimizer.name}"
+    name = f"{config.model.name} depth={config.blocks} {config.optimizer.name}"
     return paths.training, name, None
 
 
@@ -109,7 +109,7 @@ def _train_network(
         config.model.name,
         image_size,
         classes,
-        depth=config.depth,
+        depth=config.blocks,
         filters=config.model.filters,
         dense_units=config.dense_units,
         dropout=config.dropout,
@@ -124,6 +124,11 @@ def _train_network(
     )
     arguments = _given(config.optimizer)
     variation = {k: v for k, v in vars(config.augment).items() if k != "name"}
+    if config.blocks != config.depth:
+        log.info(
+            "model=%s has its own depth of %d (conf/model/%s.yaml); depth=%d is not used",
+            *(config.model.name, config.blocks, config.model.name, config.depth),
+        )
     log.info(
         "training %s: %d weights, %d pictures",
         model.name,

@@ -37,7 +37,7 @@ def export_onnx(
     import onnx
 
     wrapped = _with_all_probabilities(model)
-    expected = wrapped.predict_on_batch(pictures)  # also builds what the export needs
+    expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False))
     with replacing_file(path) as temporary:
         _quietly_export(wrapped, temporary)
         network = onnx.load(temporary)

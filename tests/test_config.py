@@ -1,0 +1,414 @@
+import dataclasses
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import pawprint.config
+from pawprint.config import (
+    CHOICES,
+    Config,
+    as_overrides,
+    compose,
+    project_root,
+    read_params,
+)
+from pawprint.errors import UserError
+
+ROOT = project_root()
+OPTIONS = [
+    (group, path.stem)
+    for group in CHOICES
+    for path in sorted((ROOT / "conf" / group).glob("*.yaml"))
+]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A copy of this project's configuration, in which the code finds itself."""
+    root = tmp_path / "project"
+    shutil.copytree(ROOT / "conf", root / "conf")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, root)
+    monkeypatch.setattr(pawprint.config, "__file__", str(root / "src/pawprint/config.py"))
+    return root
+
+
+def change(project, key, value):
+    """Give ``key`` of params.yaml another value, as a person would type it."""
+    path = project / "params.yaml"
+    text, count = re.subn(rf"(?m)^{key}:.*$", f"{key}: {value}", path.read_text())
+    assert count == 1
+    path.write_text(text)
+
+
+def refused(overrides=None):
+    """The sentence with which the configuration is refused."""
+    with pytest.raises(UserError) as caught:
+        compose(overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# One place for every value
+
+
+def test_params_yaml_and_the_schema_have_the_same_keys():
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert set(params) == {field.name for field in dataclasses.fields(Config)}
+
+
+def test_every_value_is_the_one_in_params_yaml():
+    params = read_params(ROOT)
+    config = compose()
+    for key, value in params.items():
+        seen = getattr(config, key)
+        assert (seen.name if key in CHOICES else seen) == value, key
+
+
+def test_a_value_changed_in_params_yaml_is_the_one_composed(project):
+    change(project, "depth", 5)
+    change(project, "optimizer", "sgd")
+    config = compose()
+    assert (config.depth, config.optimizer.name) == (5, "sgd")
+
+
+def test_the_command_line_goes_before_params_yaml(project):
+    change(project, "depth", 5)
+    assert compose(["depth=2"]).depth == 2
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS, ids=lambda word: word)
+def test_every_choice_of_conf_composes_under_its_own_name(group, name):
+    assert getattr(compose([f"{group}={name}"]), group).name == name
+
+
+def test_every_choice_is_named_in_the_comment_beside_it_in_params_yaml():
+    lines = (ROOT / "params.yaml").read_text().splitlines()
+    for group, name in OPTIONS:
+        line = next(line for line in lines if line.startswith(f"{group}:"))
+        assert re.search(rf"\b{name}\b", line.partition("#")[2]), (group, name)
+
+
+@pytest.mark.parametrize("written", ["1e-3", "0.001", "1.0e-3"])
+def test_a_rate_may_be_written_with_an_exponent(project, written):
+    change(project, "learning_rate", written)
+    assert compose().rate == 0.001
+
+
+# The learning rate
+
+
+@pytest.mark.parametrize("optimizer", ["adadelta", "adam", "adamw", "rmsprop", "sgd"])
+def test_learning_rate_null_means_the_optimizers_own(optimizer):
+    own = yaml.safe_load((ROOT / "conf" / "optimizer" / f"{optimizer}.yaml").read_text())
+    config = compose([f"optimizer={optimizer}", "learning_rate=null"])
+    assert config.learning_rate is None
+    assert config.rate == config.flat()["learning_rate"] == own["learning_rate"]
+
+
+def test_a_given_learning_rate_goes_before_the_optimizers_own():
+    config = compose(["optimizer=adadelta", "learning_rate=0.25"])
+    assert config.rate == config.flat()["learning_rate"] == 0.25
+
+
+# What is recorded
+
+
+def test_flat_names_every_value_as_on_the_command_line_without_the_unset():
+    config = compose(["optimizer=sgd", "model=article", "depth=2"])
+    flat = config.flat()
+    assert flat["optimizer"] == "sgd"
+    assert flat["optimizer.momentum"] == 0.9
+    assert flat["model.filters"] == 32
+    assert flat["depth"] == 2
+    assert not {"optimizer.learning_rate", "optimizer.rho", "optimizer.name"} & set(flat)
+    groups = [key for key in flat if "." in key]
+    assert all(key.split(".")[0] in CHOICES for key in groups)
+
+
+# A bad value on the command line
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("depht=3", "command line: there is no key 'depht'; did you mean 'depth'?"),
+        ("+depht=3", "there is no key 'depht'; did you mean 'depth'?"),
+        ("colour=red", "there is no key 'colour'; the keys are images, predict_images,"),
+        ("model=resnet", "command line: model has no choice 'resnet'; choose one of article, cnn"),
+        ("optimizer=Adam", "optimizer has no choice 'Adam'; choose one of adadelta, adam,"),
+        ("tracking=", "tracking has no choice ''; choose one of local, server"),
+        ("optimizer.lr=0.1", "optimizer.lr"),
+        ("depth=two", "depth=two: Value 'two' of type 'str' could not be converted to Integer"),
+        ("depth=2.5", "depth=2.5"),
+        ("depth=null", "depth=null"),
+        ("depth=true", "depth=true"),
+        ("dropout=much", "dropout=much"),
+        ("images=null", "images=null"),
+        ("optimizer.nesterov=perhaps", "optimizer.nesterov=perhaps"),
+        ("depth=[1", "[1"),
+        ("depth", "'depth'"),
+        ("+depth=3", "depth"),
+        ("model=article,cnn", "model=article,cnn"),
+        ("~depth", "depth has no value"),
+        ("~images", "images has no value"),
+    ],
+)
+def test_a_bad_word_on_the_command_line_is_one_sentence(override, said):
+    assert said in refused([override])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("image_size=7", "image_size is 7, but must be at least 8 and at most 1024; change it"),
+        ("image_size=1025", "image_size is 1025"),
+        ("validation_fraction=0", "validation_fraction is 0.0, but must be above 0 and below 1"),
+        ("validation_fraction=1", "validation_fraction is 1.0, but must be above 0 and below 1"),
+        ("test_fraction=-0.1", "test_fraction is -0.1"),
+        ("max_refused_fraction=1.01", "max_refused_fraction is 1.01"),
+        ("seed=-1", "seed is -1, but must be at least 0 and at most 4294967295"),
+        ("seed=4294967296", "seed is 4294967296"),
+        ("depth=0", "depth is 0, but must be at least 1 and at most 8"),
+        ("depth=9", "depth is 9"),
+        ("dropout=1", "dropout is 1.0, but must be at least 0 and below 1"),
+        ("dropout=nan", "dropout is nan"),
+        ("dense_units=0", "dense_units is 0"),
+        ("learning_rate=0", "learning_rate is 0.0, but must be above 0"),
+        ("learning_rate=nan", "learning_rate is nan"),
+        ("learning_rate=inf", "learning_rate is inf"),
+        ("optimizer.learning_rate=-1", "optimizer.learning_rate is -1.0"),
+        ("optimizer.learning_rate=inf", "optimizer.learning_rate is inf"),
+        ("optimizer.beta_1=1", "optimizer.beta_1 is 1.0"),
+        ("optimizer.weight_decay=-0.1", "optimizer.weight_decay is -0.1"),
+        ("optimizer.weight_decay=inf", "optimizer.weight_decay is inf"),
+        ("optimizer.epsilon=0", "optimizer.epsilon is 0.0"),
+        ("epochs=0", "epochs is 0"),
+        ("patience=0", "patience is 0"),
+        ("batch_size=0", "batch_size is 0"),
+        ("steps_per_epoch=0", "steps_per_epoch is 0, but must be at least 1"),
+        ("validation_steps=0", "validation_steps is 0"),
+        ("augment.zoom=1", "augment.zoom is 1.0"),
+        ("augment.rotation=181", "augment.rotation is 181.0"),
+        ("augment.shift=-0.1", "augment.shift is -0.1"),
+        ("model.filters=0", "model.filters is 0"),
+        ("schedule.warmup_fraction=1", "schedule.warmup_fraction is 1.0"),
+        ("schedule.final_fraction=1.1", "schedule.final_fraction is 1.1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_what_it_may_be(override, said):
+    message = refused([override])
+    assert said in message
+    assert "but must be" in message
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("image_size=8", "image_size=1024", "seed=0", "seed=4294967295", "dropout=0", "depth=8"),
+        *("max_refused_fraction=0", "max_refused_fraction=1", "steps_per_epoch=1"),
+    ],
+)
+def test_the_ends_of_a_range_that_belong_to_it_are_taken(override):
+    key, _, value = override.partition("=")
+    assert getattr(compose([override]), key) == float(value)
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (0.7, 0.6)])
+def test_fractions_that_leave_nothing_to_train_on_are_refused(validation, test):
+    message = refused([f"validation_fraction={validation}", f"test_fraction={test}"])
+    assert f"validation_fraction + test_fraction is {validation + test:g}" in message
+
+
+def test_fractions_may_leave_a_little_to_train_on():
+    config = compose(["validation_fraction=0.5", "test_fraction=0.49"])
+    assert math.isclose(config.validation_fraction + config.test_fraction, 0.99)
+
+
+# A bad value in params.yaml
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("model", "resnet", "params.yaml: model has no choice 'resnet'; choose one of article, cnn"),
+        ("optimizer", "null", "params.yaml: optimizer has no choice 'None'"),
+        ("augment", "[none, light]", "params.yaml: augment has no choice"),
+        ("depth", "two", "depth"),
+        ("depth", "2.5", "depth"),
+        ("depth", "null", "depth"),
+        ("depth", "0", "depth is 0, but must be at least 1 and at most 8"),
+        ("dropout", "[0.1]", "dropout"),
+        ("learning_rate", "-0.1", "learning_rate is -0.1, but must be above 0"),
+        ("validation_fraction", "0.8", "validation_fraction + test_fraction is 1"),
+    ],
+)
+def test_a_bad_value_in_params_yaml_is_one_sentence(project, key, value, said):
+    change(project, key, value)
+    assert said in refused()
+
+
+def test_an_unknown_key_in_params_yaml_is_refused_with_the_nearest_one(project):
+    path = project / "params.yaml"
+    path.write_text(path.read_text() + "lerning_rate: 0.1\n")
+    said = "params.yaml: there is no key 'lerning_rate'; did you mean 'learning_rate'?"
+    assert refused() == said
+
+
+def test_a_missing_key_in_params_yaml_is_named(project):
+    path = project / "params.yaml"
+    path.write_text(re.sub(r"(?m)^patience:.*\n", "", path.read_text()))
+    assert refused() == "params.yaml: the key 'patience' is missing; add it"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"depth: [1\nmodel: cnn\n", "is not valid YAML"),
+        (b"depth: \xff\n", "is not valid YAML"),
+        (b"", "must hold keys and values"),
+        (b"- depth\n", "must hold keys and values"),
+    ],
+)
+def test_a_broken_params_yaml_is_one_sentence_that_names_the_file(project, content, said):
+    path = project / "params.yaml"
+    path.write_bytes(content)
+    message = refused()
+    assert said in message
+    assert str(path) in message
+
+
+def test_a_missing_params_yaml_is_one_sentence(project):
+    (project / "params.yaml").unlink()
+    assert f"{project / 'params.yaml'} is missing" in refused()
+
+
+def test_a_bad_choice_in_params_yaml_does_not_matter_where_another_is_given(project):
+    change(project, "model", "resnet")
+    assert compose(["model=article"]).model.name == "article"
+
+
+# A bad value in conf/
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("name: cnn\nfilters: many\n", "many"),
+        ("name: cnn\nfilters: 32\nfliters: 16\n", "fliters"),
+        ("name: cnn\n", "filters"),
+        ("name: cnn\nfilters: 0\n", "model.filters is 0, but must be at least 1"),
+    ],
+)
+def test_a_bad_file_of_conf_is_one_sentence(project, content, said):
+    (project / "conf" / "model" / "cnn.yaml").write_text(content)
+    assert said in refused(["model=cnn"])
+
+
+# Words of mlflow run, and of sweeps
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (["--depth", "3"], ["depth=3"]),
+        (["--optimizer.learning_rate", "0.1"], ["optimizer.learning_rate=0.1"]),
+        (["--depth", "3", "dropout=0.1", "--seed", "7"], ["depth=3", "dropout=0.1", "seed=7"]),
+        (["--multirun", "--depth", "2,3"], ["--multirun", "depth=2,3"]),
+        (["-m", "depth=2,3"], ["-m", "depth=2,3"]),
+        (["--help"], ["--help"]),
+        (["--cfg", "job"], ["--cfg", "job"]),
+        ([], []),
+    ],
+)
+def test_key_and_value_after_two_dashes_are_read_as_an_override(given, read):
+    assert as_overrides(given) == read
+
+
+@pytest.mark.parametrize("sweep", ["adam,sgd", "adam, sgd", "choice(adam,sgd)"])
+def test_several_choices_pass_the_check_that_comes_before_a_sweep(sweep):
+    params = read_params(ROOT)
+    pawprint.config._check_overrides(ROOT, params, ["-m", f"optimizer={sweep}"])
+
+
+def test_an_unknown_one_of_several_choices_is_refused():
+    assert "optimizer has no choice 'adm'" in refused(["optimizer=sgd,adm"])
+
+
+# The project root
+
+
+@pytest.mark.parametrize("place", ["/", "elsewhere", "conf"])
+def test_the_project_root_does_not_depend_on_the_current_folder(tmp_path, monkeypatch, place):
+    folder = ROOT / "conf" if place == "conf" else tmp_path / place
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    assert project_root() == ROOT
+    assert compose(["depth=4"]).depth == 4
+
+
+def test_code_installed_outside_finds_the_project_above_the_current_folder(
+    project, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pawprint.config, "__file__", str(tmp_path / "site-packages/config.py"))
+    monkeypatch.chdir(project / "conf" / "model")
+    assert project_root() == project
+
+
+def test_no_project_at_all_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(pawprint.config, "__file__", str(tmp_path / "site-packages/config.py"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no pawprint project found"):
+        project_root()
+
+
+# Through an entry point
+
+
+def run_stage(project, *arguments, code="lambda config: print(config.depth)"):
+    """A stage of its own process, in the copied project."""
+    program = (
+        "import sys, pawprint.config as c; c.__file__ = sys.argv.pop(1); "
+        f"c.run_stage('prepare', {code})"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program, str(project / "src/pawprint/config.py"), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=project.parent,
+        env={k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"},
+    )
+
+
+def test_an_entry_point_reads_both_spellings_and_leaves_nothing_behind(project):
+    before = sorted(project.parent.rglob("*"))
+    done = run_stage(project, "--depth", "4", "seed=3")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "4\n", "")
+    assert sorted(project.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("argument", ["depth=two", "depth=99", "depht=3", "model=resnet"])
+def test_an_entry_point_prints_one_sentence_and_ends_with_1(project, argument):
+    done = run_stage(project, argument)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_a_task_refuses_is_one_sentence_and_1_as_well(project):
+    code = "lambda config: (_ for _ in ()).throw(c.UserError('the pictures are upside down'))"
+    done = run_stage(project, code=code)
+    assert (done.returncode, done.stderr) == (1, "error: the pictures are upside down\n")
+
+
+def test_an_own_folder_is_known_by_dvc_yaml_and_conf():
+    assert (ROOT / "dvc.yaml").is_file()
+    assert Path(pawprint.config.__file__).is_relative_to(ROOT)

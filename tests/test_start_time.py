@@ -1,0 +1,53 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"tensorflow", "keras", "mlflow", "pandas"}
+
+
+def imported_by(*arguments):
+    """The top-level modules that `python ARGUMENTS` imports, and what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert len(lines) > 50
+    names = (line.rpartition("|")[2].strip() for line in lines)
+    return {name.partition(".")[0] for name in names}, done.stdout
+
+
+@pytest.mark.parametrize(
+    "stage", ["sample", "prepare", "train", "evaluate", "register", "predict"]
+)
+def test_the_help_of_a_stage_loads_no_heavy_library(stage):
+    modules, printed = imported_by("-m", f"pawprint.{stage}", "--help")
+    assert "hydra" in modules
+    assert not modules & HEAVY
+    assert "image_size" in printed
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"]])
+def test_the_help_of_the_command_loads_no_heavy_library(arguments):
+    modules, printed = imported_by("-m", "pawprint.cli", *arguments)
+    assert "pawprint" in modules
+    assert not modules & (HEAVY | {"hydra", "onnxruntime", "matplotlib", "sklearn"})
+    assert printed.startswith("usage: pawprint")
+
+
+def test_composing_the_configuration_loads_no_heavy_library():
+    modules, _ = imported_by("-c", "from pawprint.config import compose; compose()")
+    assert not modules & HEAVY
+
+
+def test_answering_with_an_exported_network_loads_no_heavy_library():
+    code = "import pawprint.serving.predictor as p, pathlib\n"
+    code += "try: p.Predictor(pathlib.Path('no such file'))\nexcept p.UserError: pass"
+    modules, _ = imported_by("-c", code)
+    assert "onnxruntime" in modules
+    assert not modules & HEAVY
