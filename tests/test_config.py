@@ -239,7 +239,7 @@ def test_fractions_may_leave_a_little_to_train_on():
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("model", "resnet", "params.yaml: model has no choice 'resnet'; choose one of article, cnn"),
+        ("model", "resnet", "params.yaml: model has no choice 'resnet'; choose one of article,"),
         ("optimizer", "null", "params.yaml: optimizer has no choice 'None'"),
         ("augment", "[none, light]", "params.yaml: augment has no choice"),
         ("depth", "two", "depth"),
@@ -305,6 +305,7 @@ def test_a_bad_choice_in_params_yaml_does_not_matter_where_another_is_given(proj
         ("name: cnn\nfilters: many\n", "many"),
         ("name: cnn\nfilters: 32\nfliters: 16\n", "fliters"),
         ("name: cnn\n", "filters"),
+        ("name: cnn\nfilters: [3\n", 'conf/model/cnn.yaml", line 2'),
         ("name: cnn\nfilters: 0\n", "model.filters is 0, but must be at least 1"),
     ],
 )

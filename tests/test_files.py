@@ -6,8 +6,20 @@ import pytest
 from pawprint.files import replacing_file, replacing_folder, write_json
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     pass
+
+
+def fill_half_of_a_file(path):
+    with replacing_file(path) as temporary:
+        temporary.write_text("half")
+        raise BrokenError
+
+
+def fill_half_of_a_folder(path):
+    with replacing_folder(path) as temporary:
+        (temporary / "new.npy").write_text("half")
+        raise BrokenError
 
 
 def names_in(folder):
@@ -27,9 +39,8 @@ def test_a_file_is_replaced_on_success_and_nothing_else_stays(tmp_path):
 def test_a_file_keeps_its_earlier_content_on_failure(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("earlier")
-    with pytest.raises(Broken), replacing_file(path) as temporary:
-        temporary.write_text("half")
-        raise Broken
+    with pytest.raises(BrokenError):
+        fill_half_of_a_file(path)
     assert path.read_text() == "earlier"
     assert names_in(tmp_path) == ["history.csv"]
 
@@ -53,9 +64,8 @@ def test_the_temporary_file_has_the_suffix_and_the_folder_of_the_file(tmp_path):
 
 def test_a_file_is_made_where_there_was_none_and_not_on_failure(tmp_path):
     path = tmp_path / "model.onnx"
-    with pytest.raises(Broken), replacing_file(path) as temporary:
-        temporary.write_text("half")
-        raise Broken
+    with pytest.raises(BrokenError):
+        fill_half_of_a_file(path)
     assert names_in(tmp_path) == []
 
 
@@ -75,9 +85,8 @@ def test_a_folder_keeps_its_earlier_content_on_failure(tmp_path):
     path = tmp_path / "prepared"
     path.mkdir()
     (path / "old.npy").write_text("earlier")
-    with pytest.raises(Broken), replacing_folder(path) as temporary:
-        (temporary / "new.npy").write_text("half")
-        raise Broken
+    with pytest.raises(BrokenError):
+        fill_half_of_a_folder(path)
     assert names_in(path) == ["old.npy"]
     assert names_in(tmp_path) == ["prepared"]
 

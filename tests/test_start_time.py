@@ -22,9 +22,7 @@ def imported_by(*arguments):
     return {name.partition(".")[0] for name in names}, done.stdout
 
 
-@pytest.mark.parametrize(
-    "stage", ["sample", "prepare", "train", "evaluate", "register", "predict"]
-)
+@pytest.mark.parametrize("stage", ["sample", "prepare", "train", "evaluate", "register", "predict"])
 def test_the_help_of_a_stage_loads_no_heavy_library(stage):
     modules, printed = imported_by("-m", f"pawprint.{stage}", "--help")
     assert "hydra" in modules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -55,14 +56,14 @@ class Optimizer:
     """A Keras optimizer by its Keras name; what is None is left to Keras."""
 
     name: str = "???"
-    learning_rate: float = within(above=0)
-    weight_decay: float | None = field(default=None, metadata={"at least": 0})
+    learning_rate: float = within(above=0, below=math.inf)
+    weight_decay: float | None = field(default=None, metadata={"at least": 0, "below": math.inf})
     momentum: float | None = field(default=None, metadata={"at least": 0, "below": 1})
     nesterov: bool | None = None
     rho: float | None = field(default=None, metadata={"at least": 0, "below": 1})
     beta_1: float | None = field(default=None, metadata={"at least": 0, "below": 1})
     beta_2: float | None = field(default=None, metadata={"at least": 0, "below": 1})
-    epsilon: float | None = field(default=None, metadata={"above": 0})
+    epsilon: float | None = field(default=None, metadata={"above": 0, "below": math.inf})
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Config:
     depth: int = within(1, 8)
     dropout: float = within(0, below=1)
     dense_units: int = within(1, 65536)
-    learning_rate: float | None = within(above=0)
+    learning_rate: float | None = within(above=0, below=math.inf)
     epochs: int = within(1, 100_000)
     patience: int = within(1, 100_000)
     batch_size: int = within(1, 65536)
@@ -199,6 +200,9 @@ def run_stage(stage: str, task: Callable[[Config], Any]) -> None:
         _call_hydra(root, stage, task)
     except UserError as error:
         fail(error)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
 
 
 def fail(error: UserError) -> None:
@@ -215,12 +219,18 @@ def compose(overrides: list[str] | None = None) -> Config:
         UserError: an unknown key or choice, a wrong type or a value out of range.
     """
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     root = project_root()
     _check_overrides(root, read_params(root), overrides or [])
     _register(root)
-    with hydra.initialize_config_dir(str(root / "conf"), version_base="1.3"):
-        return _typed(hydra.compose("config", overrides or []))
+    try:
+        with hydra.initialize_config_dir(str(root / "conf"), version_base="1.3"):
+            tree = hydra.compose("config", overrides or [])
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise _explained(error) from None
+    return _typed(tree)
 
 
 def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:
@@ -230,6 +240,8 @@ def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
+    from pawprint.sweep import close_unfinished, note_failure
+
     def run(tree: Any) -> Any:
         try:
             return task(_typed(tree))
@@ -237,8 +249,6 @@ def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:
             job = HydraConfig.get()
             if job.mode != RunMode.MULTIRUN:
                 fail(error)  # from Hydra it would come with lines of its own
-            from pawprint.sweep import note_failure
-
             print(f"error: {error}; the other trials go on", file=sys.stderr)
             note_failure(Path(job.runtime.output_dir), job.job.override_dirname, str(error))
 
@@ -248,8 +258,10 @@ def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
     try:
         hydra.main(config_path=str(root / "conf"), config_name="config", version_base="1.3")(run)()
-    except (HydraException, OmegaConfBaseException) as error:
-        if wants_traceback:
+    except BaseException as error:
+        close_unfinished("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        theirs = isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError)
+        if wants_traceback or not theirs:
             raise
         raise _explained(error) from None
 
@@ -287,6 +299,8 @@ def _check_ranges(node: Any, prefix: str = "") -> None:
         value, key = getattr(node, f.name), f"{prefix}{f.name}"
         if is_dataclass(value):
             _check_ranges(value, f"{key}.")
+        elif value == "???":  # taken away by ~key
+            raise UserError(f"{key} has no value; give one")
         elif value is not None and f.metadata:
             bounds = f.metadata
             good = (
@@ -296,14 +310,19 @@ def _check_ranges(node: Any, prefix: str = "") -> None:
                 and not ("below" in bounds and not value < bounds["below"])
             )
             if not good:
-                words = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items())
+                words = " and ".join(f"{word} {bound}" for word, bound in bounds.items())
                 raise UserError(f"{key} is {value}, but must be {words}; change it")
 
 
 def _explained(error: BaseException) -> UserError:
-    """Hydra's or OmegaConf's error as one sentence with the key in front."""
+    """Hydra's, OmegaConf's or YAML's error as one sentence with the key in front."""
+    if isinstance(error, yaml.YAMLError):
+        reason = " ".join(str(error).split())
+        return UserError(f"a file of conf/ is not valid YAML ({reason}); mend that line")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     sentence = lines[0].rstrip(".")
+    if sentence.endswith(":") and len(lines) > 1:  # "In 'model/cnn': ... while composing config:"
+        sentence = f"{sentence} {lines[1].rstrip('.')}"
     if error.__cause__ is not None:
         sentence = f"{sentence}: {str(error.__cause__).splitlines()[0].rstrip('.')}"
     key = getattr(error, "full_key", None)
@@ -338,7 +357,8 @@ def _check_overrides(root: Path, params: dict[str, Any], arguments: list[str]) -
         if name not in (*known, "hydra"):
             raise UserError(f"command line: there is no key {key!r}; {_suggest(name, known)}")
         if key in CHOICES:
-            chosen[key] = [(choice.strip(), "command line") for choice in value.split(",")]
+            several = [value] if "(" in value else value.split(",")  # choice(a,b) is Hydra's
+            chosen[key] = [(choice.strip(), "command line") for choice in several]
     for group, choices in chosen.items():
         there_is = sorted(path.stem for path in (root / "conf" / group).glob("*.yaml"))
         for choice, where in choices:

@@ -43,7 +43,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         try:
             if path.exists():
                 os.replace(path, old / path.name)
-            os.replace(temporary, path)
+            try:
+                os.replace(temporary, path)
+            except OSError:
+                if (old / path.name).exists():
+                    os.replace(old / path.name, path)
+                raise
         finally:
             shutil.rmtree(old, ignore_errors=True)
     finally:

@@ -13,6 +13,7 @@ from pawprint.config import CHOICES, fail
 from pawprint.errors import UserError
 
 PARENT = "PAWPRINT_SWEEP_RUN"  # in the environment, because trials may run in other processes
+STORE = "PAWPRINT_SWEEP_STORE"
 FAILED = "failed.txt"
 
 
@@ -51,7 +52,7 @@ class SweepCallback:
             )
         except UserError as error:
             fail(error)
-        os.environ[PARENT] = self._run.id
+        os.environ |= {PARENT: self._run.id, STORE: self._store.uri}
 
     def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Rank the trials, print the table and the winner's command, close the parent run."""
@@ -82,15 +83,15 @@ class SweepCallback:
         raise AttributeError(name)
 
 
-def close_interrupted(uri: str | None, experiment: str) -> None:
-    """Mark the parent run of a sweep that was stopped from outside as KILLED."""
+def close_unfinished(status: str) -> None:
+    """Close the parent run of a sweep that ended before its table, as KILLED or FAILED."""
     run_id = os.environ.pop(PARENT, None)
     if run_id:
-        from pawprint.tracking.store import connect
+        from pawprint.tracking.run import Run
+        from pawprint.tracking.store import reach
 
-        run = connect(uri, experiment).find(run_id)
-        if run:
-            run.finish("KILLED")
+        address = os.environ.pop(STORE)
+        Run(reach(address), address, run_id).finish(status)
 
 
 def note_failure(folder: Path, trial: str, sentence: str) -> None:

@@ -158,7 +158,7 @@ def _train_network(
         "best_accuracy": best["accuracy"],
         "weights": model.count_params(),
     }
-    run.log_metrics(result, step=best["epoch"])
+    run.log_metrics(result, step=len(history))
     log.info("best epoch %d: val_accuracy %.4f", best["epoch"], best["val_accuracy"])
     _save(model, files)
     example = validation.pictures[:8]

@@ -65,11 +65,15 @@ class Registry:
 
     def version_of(self, run_id: str, model_id: str) -> Version:
         """The version made from this run's model; registered now where there is none yet."""
-        for version in self._client.search_model_versions(f"name = '{self.model}'"):
-            if version.run_id == run_id and version.source == f"models:/{model_id}":
+        for version in self._client.search_model_versions(
+            f"name = '{self.model}' AND run_id = '{run_id}'"
+        ):
+            if version.source == f"models:/{model_id}":
                 return _version(version)
         source = f"models:/{model_id}"
-        return _version(self._client.create_model_version(self.model, source, run_id=run_id))
+        return _version(
+            self._client.create_model_version(self.model, source, run_id=run_id, model_id=model_id)
+        )
 
     def point(self, alias: str, version: Version) -> None:
         """Give ``alias`` to ``version``; whoever had it loses it in the same moment."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RESTORED_FROM = "restored_from"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # how `mlflow ui` shows it
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _experiment_id(client: MlflowClient, address: str, name: str) -> str:
         own = sqlite_path(address) is not None
         location = (store_root() / "mlruns").as_uri() if own else None
         try:
-            return client.create_experiment(name, artifact_location=location)
+            return client.create_experiment(name, location, tags=KIND)
         except MlflowException:  # somebody else made it in the meantime
             found = client.get_experiment_by_name(name)
             if found is None:

@@ -54,13 +54,14 @@ class EpochReport(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Collect, log and report."""
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        rate = float(self.model.optimizer.learning_rate)
         figures = {name: float(logs[name]) for name in sorted(logs)}
-        if not math.isfinite(figures["loss"]):
-            raise UserError(
-                f"the loss is {figures['loss']} in epoch {epoch + 1} at learning rate {rate:.3g}; "
-                "try a lower learning_rate or schedule=cosine"
-            )
+        for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
+            if not math.isfinite(figures[name]):
+                raise UserError(
+                    f"the {name} is {figures[name]} in epoch {epoch + 1} at learning rate "
+                    f"{rate:.3g}; try a lower learning_rate or schedule=cosine"
+                )
         row = {"epoch": epoch + 1, **figures, "learning_rate": rate}
         self.history.append(row)
         seconds = time.perf_counter() - self._begin

@@ -54,7 +54,7 @@ def _with_all_probabilities(model: keras.Model) -> keras.Model:
         return model
     second = model.outputs[0]
     both = keras.ops.concatenate([1 - second, second], axis=-1)
-    return keras.Model(model.inputs, both, name=model.name)
+    return keras.Model(model.inputs[0], both, name=model.name)
 
 
 def _quietly_export(model: keras.Model, path: Path) -> None:

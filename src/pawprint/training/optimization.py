@@ -40,7 +40,7 @@ def build_optimizer(
             f"optimizer={name} does not take {', '.join(arguments)} as given ({error}); "
             f"see conf/optimizer/{name}.yaml"
         ) from None
-    if arguments.get("weight_decay"):
+    if optimizer.weight_decay:  # given, or Keras's own of AdamW
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

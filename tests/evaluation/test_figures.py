@@ -1,0 +1,89 @@
+import io
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pawprint.evaluation.figures import confusion_figure, curves_figure, roc_figure
+
+HISTORY = """epoch,accuracy,loss,val_accuracy,val_loss,learning_rate
+1,0.5,0.7,0.25,0.9,0.001
+2,0.75,0.5,0.5,0.8,0.001
+"""
+
+
+def drawn(figure):
+    """The figure as pixels; what matplotlib would warn of is an error."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(file, format="png", dpi=50)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def test_curves_show_training_and_validation_by_epoch(tmp_path):
+    (tmp_path / "history.csv").write_text(HISTORY)
+    figure = curves_figure(tmp_path / "history.csv")
+    shown = {
+        (axes.get_title(), line.get_label()): (list(line.get_xdata()), list(line.get_ydata()))
+        for axes in figure.axes
+        for line in axes.get_lines()
+    }
+    assert shown == {
+        ("accuracy", "training"): ([1, 2], [0.5, 0.75]),
+        ("accuracy", "validation"): ([1, 2], [0.25, 0.5]),
+        ("loss", "training"): ([1, 2], [0.7, 0.5]),
+        ("loss", "validation"): ([1, 2], [0.9, 0.8]),
+    }
+    assert drawn(figure).std() > 5
+
+
+def test_curves_of_one_epoch_are_drawn(tmp_path):
+    (tmp_path / "history.csv").write_text("\n".join(HISTORY.splitlines()[:2]))
+    assert drawn(curves_figure(tmp_path / "history.csv")).std() > 5
+
+
+def test_the_confusion_matrix_shows_each_count_in_its_cell():
+    counts = np.array([[5, 2], [1, 7]])
+    axes = confusion_figure(counts, ["cats", "dogs"]).axes[0]
+    shown = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+    assert shown == {(0, 0): "5", (1, 0): "2", (0, 1): "1", (1, 1): "7"}
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["cats", "dogs"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cats", "dogs"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+
+
+def test_the_colours_of_the_confusion_matrix_are_shares_of_the_true_class():
+    counts = np.array([[1, 3], [20, 20]])
+    (image,) = confusion_figure(counts, ["cats", "dogs"]).axes[0].get_images()
+    np.testing.assert_allclose(image.get_array(), [[0.25, 0.75], [0.5, 0.5]])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 12])
+def test_the_confusion_matrix_is_drawn_though_a_class_has_no_pictures(classes):
+    counts = np.eye(classes, dtype=int) * 4
+    counts[0, 0] = 0
+    names = [f"class {index}" for index in range(classes)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = confusion_figure(counts, names)
+    assert drawn(figure).std() > 5
+
+
+def test_roc_curves_are_labelled_with_their_area():
+    curves = {
+        "dogs": (np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0])),
+        "owls": (np.array([0.0, 1.0]), np.array([0.0, 1.0])),
+    }
+    figure = roc_figure(curves)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["dogs (area 1.000)", "owls (area 0.500)"]
+    assert drawn(figure).std() > 5
+
+
+def test_no_roc_curves_are_a_diagonal_without_a_legend():
+    figure = roc_figure({})
+    assert figure.axes[0].get_legend() is None
+    assert len(figure.axes[0].get_lines()) == 1
+    assert drawn(figure).std() > 1

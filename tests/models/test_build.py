@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+import yaml
+
+from pawprint.config import project_root
+from pawprint.errors import UserError
+from pawprint.models.build import build_model
+
+SETTINGS = {"depth": 1, "filters": 2, "dense_units": 5, "dropout": 0.0}
+NAMES = sorted(path.stem for path in (project_root() / "conf" / "model").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_choice_of_conf_is_built_under_its_name(name):
+    content = yaml.safe_load((project_root() / "conf" / "model" / f"{name}.yaml").read_text())
+    model = build_model(content["name"], 16, 2, **SETTINGS)
+    assert model.name == name
+    assert model.output_shape == (None, 1)
+
+
+def test_dense_units_reach_the_articles_network():
+    assert build_model("article", 16, 2, **SETTINGS).get_layer("dense").units == 5
+
+
+def test_an_unknown_name_is_refused_with_those_there_are():
+    with pytest.raises(UserError, match="'resnet', but the networks are article and cnn"):
+        build_model("resnet", 16, 2, **SETTINGS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_go_in_as_bytes_and_are_rescaled_inside(name):
+    model = build_model(name, 16, 2, **SETTINGS)
+    assert model.inputs[0].dtype == "uint8"
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    inside = np.asarray(model.get_layer("rescaling")(levels))
+    np.testing.assert_allclose(inside, levels / 255, atol=1e-6)
+    assert (inside.min(), inside.max()) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_is_answered_the_same_alone_and_among_others(name):
+    model = build_model(name, 16, 3, **SETTINGS)
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    together = model.predict_on_batch(pictures)
+    alone = np.concatenate([model.predict_on_batch(pictures[i : i + 1]) for i in range(5)])
+    np.testing.assert_allclose(alone, together, atol=1e-6)

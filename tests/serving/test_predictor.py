@@ -1,0 +1,195 @@
+import itertools
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from pawprint.errors import UserError
+from pawprint.images.decode import read_picture
+from pawprint.serving import predictor
+from pawprint.serving.predictor import Prediction, Predictor
+
+NAMES = ["cats", "dogs", "newts"]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """An exported network of three classes."""
+    from pawprint.models.build import build_model
+    from pawprint.training.export import export_onnx
+    from pawprint.training.fit import seed_everything
+
+    seed_everything(1)
+    model = build_model("cnn", 16, 3, depth=2, filters=4, dense_units=8, dropout=0.2)
+    last = model.get_layer("probabilities")
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel * 10, bias])
+    path = tmp_path_factory.mktemp("models") / "model.onnx"
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    export_onnx(model, path, NAMES, pictures)
+    return Predictor(path)
+
+
+@pytest.fixture
+def files(tmp_path, paint_folder):
+    paint_folder(tmp_path, {"cats": 3, "dogs": 3, "newts": 3}, suffix=".jpg", size=(40, 30))
+    return sorted(tmp_path.rglob("*.jpg"))
+
+
+def figures(prediction):
+    return [prediction.probabilities[name] for name in NAMES]
+
+
+# Answers
+
+
+def test_a_picture_has_the_same_probabilities_alone_and_in_a_folder(network, files):
+    together = list(network.classify(files))
+    alone = [next(iter(network.classify([path]))) for path in files]
+    assert [p.path for p in together] == files
+    np.testing.assert_allclose(
+        [figures(p) for p in alone], [figures(p) for p in together], rtol=0, atol=1e-6
+    )
+    assert np.ptp([figures(p)[0] for p in together]) > 1e-3
+
+
+def test_a_file_is_answered_as_its_decoded_pixels_are(network, files):
+    pixels = np.stack([read_picture(path, 16) for path in files])
+    answers = network.probabilities(pixels)
+    seen = [figures(p) for p in network.classify(files)]
+    np.testing.assert_allclose(seen, answers, rtol=0, atol=1e-6)
+
+
+def test_an_answer_has_every_class_its_label_and_a_sum_of_one(network, files):
+    for prediction in network.classify(files):
+        assert list(prediction.probabilities) == NAMES
+        assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert prediction.probability == max(prediction.probabilities.values())
+        assert prediction.probabilities[prediction.label] == prediction.probability
+        assert prediction.problem is None
+
+
+def test_a_file_that_is_no_picture_gets_a_problem_and_the_others_their_answers(network, files):
+    clean = {p.path: figures(p) for p in network.classify(files)}
+    files[2].write_text("hello")
+    files[5].write_bytes(b"")
+    files[7].unlink()
+    seen = list(network.classify(files))
+    assert [p.path for p in seen] == files
+    assert {i: p.problem for i, p in enumerate(seen) if p.problem} == {
+        2: "is not a picture",
+        5: "is empty (0 bytes)",
+        7: "cannot be read: No such file or directory",
+    }
+    for prediction in seen:
+        if prediction.problem:
+            assert (prediction.label, prediction.probability) == (None, None)
+            assert prediction.probabilities == {}
+        else:
+            np.testing.assert_allclose(figures(prediction), clean[prediction.path], atol=1e-6)
+
+
+def test_only_files_that_are_no_pictures_are_only_problems(network, files):
+    for path in files:
+        path.write_text("hello")
+    assert {p.problem for p in network.classify(files)} == {"is not a picture"}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 9])
+def test_answers_do_not_depend_on_how_many_pictures_go_in_at_once(
+    network, files, monkeypatch, batch_size
+):
+    files[4].write_text("hello")
+    expected = list(network.classify(files))
+    monkeypatch.setattr(predictor, "BATCH_SIZE", batch_size)
+    for one, two in zip(network.classify(files), expected, strict=True):
+        assert (one.path, one.problem, one.label) == (two.path, two.problem, two.label)
+        np.testing.assert_allclose(
+            list(one.probabilities.values()), list(two.probabilities.values()), atol=1e-6
+        )
+
+
+def test_answers_come_as_soon_as_a_batch_is_full(network, files, monkeypatch):
+    monkeypatch.setattr(predictor, "BATCH_SIZE", 3)
+    asked = []
+
+    def paths():
+        for path in itertools.cycle(files):
+            asked.append(path)
+            yield path
+
+    assert next(network.classify(paths())).path == files[0]
+    assert len(asked) == 3
+
+
+def test_no_pictures_are_no_answers(network):
+    assert list(network.classify([])) == []
+    assert network.probabilities(np.zeros((0, 16, 16, 3), np.uint8)).shape == (0, 3)
+
+
+def test_more_pictures_than_a_batch_are_answered_in_order(network):
+    count = predictor.BATCH_SIZE + 5
+    pictures = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    answers = network.probabilities(pictures)
+    assert (answers.shape, answers.dtype) == ((count, 3), np.float32)
+    np.testing.assert_allclose(answers[-1:], network.probabilities(pictures[-1:]), atol=1e-6)
+
+
+def test_pictures_in_any_memory_order_are_answered(network):
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    expected = network.probabilities(pictures[:, :, ::-1].copy())
+    np.testing.assert_allclose(network.probabilities(pictures[:, :, ::-1]), expected, atol=1e-6)
+
+
+def test_of_equal_probabilities_the_first_class_is_the_label(tmp_path):
+    prediction = Prediction(tmp_path, {"cats": 0.5, "dogs": 0.5})
+    assert (prediction.label, prediction.probability) == ("cats", 0.5)
+
+
+# Files that are no such network
+
+
+def save_other_network(path, properties):
+    """A sound ONNX file that pawprint did not export."""
+    value = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 2])
+        for name in ("in", "out")
+    }
+    node = helper.make_node("Identity", ["in"], ["out"])
+    graph = helper.make_graph([node], "other", [value["in"]], [value["out"]])
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    helper.set_model_props(network, properties)
+    onnx.save(network, path)
+
+
+def refused(path):
+    with pytest.raises(UserError, match="is not a network that pawprint exported") as caught:
+        Predictor(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x07" * 50])
+def test_a_file_that_is_not_onnx_is_refused(tmp_path, content):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    refused(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    refused(tmp_path / "model.onnx")
+
+
+def test_a_folder_is_refused(tmp_path):
+    refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "properties", [{}, {"class_names": "cats, dogs"}], ids=["no names", "names that are no list"]
+)
+def test_an_onnx_file_of_somebody_else_is_refused(tmp_path, properties):
+    save_other_network(tmp_path / "model.onnx", properties)
+    refused(tmp_path / "model.onnx")

@@ -1,0 +1,98 @@
+import json
+import warnings
+
+import numpy as np
+import onnx
+import pytest
+
+from pawprint.models.build import build_model
+from pawprint.serving.predictor import Predictor
+from pawprint.training.export import export_onnx
+from pawprint.training.fit import seed_everything
+
+NAMES = ["cats", "dogs", "Ñandúes"]
+
+
+def pictures(count, seed=0):
+    """Noise, each picture of its own brightness."""
+    random = np.random.default_rng(seed)
+    brightness = random.uniform(0, 255, (count, 1, 1, 3))
+    return (random.random((count, 16, 16, 3)) * brightness).astype(np.uint8)
+
+
+def build(name, classes):
+    """A network whose answers differ from picture to picture."""
+    seed_everything(0)
+    model = build_model(name, 16, classes, depth=2, filters=4, dense_units=8, dropout=0.2)
+    last = model.get_layer("probabilities")
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel * 3, bias])
+    return model
+
+
+@pytest.fixture(scope="module", params=[(n, c) for n in ("article", "cnn") for c in (2, 3)])
+def exported(request, tmp_path_factory):
+    """A Keras network, its exported file and its class names."""
+    name, classes = request.param
+    model = build(name, classes)
+    path = tmp_path_factory.mktemp("models") / "model.onnx"
+    export_onnx(model, path, NAMES[:classes], pictures(8))
+    return model, path, NAMES[:classes]
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 300])
+def test_the_exported_network_agrees_with_keras_on_batches_of_any_size(exported, count):
+    model, path, class_names = exported
+    expected = model.predict(pictures(count, seed=1), verbose=0)
+    if len(class_names) == 2:
+        expected = np.concatenate([1 - expected, expected], axis=1)
+    answers = Predictor(path).probabilities(pictures(count, seed=1))
+    assert (answers.shape, answers.dtype) == ((count, len(class_names)), np.float32)
+    np.testing.assert_allclose(answers, expected, atol=1e-4)
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+    assert count < 8 or np.ptp(answers[:, 0]) > 0.01
+
+
+def test_class_names_and_size_travel_inside_the_file(exported):
+    _, path, class_names = exported
+    predictor = Predictor(path)
+    assert predictor.class_names == class_names
+    assert predictor.image_size == 16
+    (stored,) = (p.value for p in onnx.load(path).metadata_props if p.key == "class_names")
+    assert json.loads(stored) == class_names
+
+
+def test_the_file_is_sound_and_says_what_goes_in_and_out(exported):
+    network = onnx.load(exported[1])
+    onnx.checker.check_model(network, full_check=True)
+    assert [value.name for value in network.graph.input] == ["pictures"]
+    assert [value.name for value in network.graph.output] == ["probabilities"]
+    assert network.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_an_export_prints_nothing_and_leaves_only_its_file(tmp_path, capfd, classes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        export_onnx(build("cnn", classes), tmp_path / "model.onnx", NAMES[:classes], pictures(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert capfd.readouterr().out == ""
+
+
+def test_an_export_does_not_change_the_network(tmp_path):
+    model = build("cnn", 2)
+    before = model.predict_on_batch(pictures(4))
+    export_onnx(model, tmp_path / "model.onnx", NAMES[:2], pictures(2))
+    np.testing.assert_array_equal(model.predict_on_batch(pictures(4)), before)
+    assert model.output_shape == (None, 1)
+
+
+def test_a_failed_export_leaves_the_earlier_file(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"the earlier network")
+    model = build("cnn", 2)
+    model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
+    with pytest.raises(RuntimeError, match="differs from Keras"):
+        export_onnx(model, path, NAMES[:2], pictures(2))
+    assert path.read_bytes() == b"the earlier network"
+    assert [found.name for found in tmp_path.iterdir()] == ["model.onnx"]
