@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pawprint.serving.predictor import Prediction
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; ends the process with 0, or with 1 where something could not be done."""
+    if hasattr(signal, "SIGPIPE"):  # end quietly when the reader, `head` say, has seen enough
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(
         prog="pawprint", description="Classify pictures with the champion of this project."
     )
@@ -33,8 +36,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(_predict(given.paths, as_json=given.json, as_csv=given.csv))
     except UserError as error:
         fail(error)
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        sys.stderr.close()
 
 
 def _predict(paths: list[Path], *, as_json: bool, as_csv: bool) -> int:
@@ -76,6 +77,7 @@ def _as_row(prediction: Prediction) -> dict[str, object]:
 
 def _print_table(predictions: list[Prediction], title: str) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title)
@@ -84,9 +86,9 @@ def _print_table(predictions: list[Prediction], title: str) -> None:
     table.add_column("probability", justify="right")
     for p in predictions:
         if p.problem:
-            table.add_row(str(p.path), f"[red]{p.problem}[/red]", "")
+            table.add_row(escape(str(p.path)), f"[red]{escape(p.problem)}[/red]", "")
         else:
-            table.add_row(str(p.path), p.label, f"{p.probability:.4f}")
+            table.add_row(escape(str(p.path)), escape(p.label), f"{p.probability:.4f}")
     Console().print(table)
 
 

@@ -285,6 +285,9 @@ def _typed(tree: Any) -> Config:
     except OmegaConfBaseException as error:
         raise _explained(error) from None
     _check_ranges(config)
+    for key in ("images", "predict_images"):
+        if not getattr(config, key).strip():
+            raise UserError(f"{key} is empty; give the path of a folder with pictures")
     held_out = config.validation_fraction + config.test_fraction
     if held_out >= 1:
         raise UserError(
@@ -337,11 +340,14 @@ def as_overrides(arguments: list[str]) -> list[str]:
     overrides: list[str] = []
     rest = iter(arguments)
     for argument in rest:
-        name = argument.removeprefix("--")
-        if argument.startswith("--") and name.split(".")[0] in known:
-            overrides.append(f"{name}={next(rest, '')}")
-        else:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or name.split(".")[0] not in known:
             overrides.append(argument)
+            continue
+        value = value if equals else next(rest, None)
+        if value is None:
+            raise UserError(f"command line: {argument} has no value; give {name}=VALUE")
+        overrides.append(f"{name}={value}")
     return overrides
 
 

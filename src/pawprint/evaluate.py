@@ -11,7 +11,7 @@ import numpy as np
 from pawprint.config import Config, project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.evaluation.metrics import classification_metrics, confusion_matrix, roc_curves
-from pawprint.files import replacing_file, write_json
+from pawprint.files import replacing_table, write_json
 from pawprint.images.store import Split, load_split, load_summary
 from pawprint.paths import Paths
 from pawprint.serving.predictor import Predictor
@@ -78,14 +78,14 @@ def _write_reports(
     """Write `metrics.json`, `predictions.csv` and `roc.csv`, which `dvc plots` draws."""
     names = np.array(test.class_names)
     predicted = names[probabilities.argmax(axis=1)]
-    with replacing_file(folder / "predictions.csv") as temporary, temporary.open("w") as file:
+    with replacing_table(folder / "predictions.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "label", "predicted", *test.class_names])
         for path, label, answer, row in zip(
             test.paths, names[test.labels], predicted, probabilities, strict=True
         ):
             writer.writerow([path, label, answer, *(f"{p:.6f}" for p in row)])
-    with replacing_file(folder / "roc.csv") as temporary, temporary.open("w") as file:
+    with replacing_table(folder / "roc.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["class", "false_positive_rate", "true_positive_rate"])
         for name, curve in roc_curves(test.labels, probabilities, test.class_names).items():

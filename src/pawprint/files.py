@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 @contextmanager
@@ -26,6 +26,19 @@ def replacing_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_table(path: Path) -> Iterator[TextIO]:
+    """Yield a text file for a CSV writer; it takes the place of ``path`` on success.
+
+    File names come through it as they are, also those that are not UTF-8.
+    """
+    with (
+        replacing_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        yield file
 
 
 @contextmanager

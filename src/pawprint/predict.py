@@ -10,7 +10,7 @@ from typing import TextIO
 
 from pawprint.config import Config, project_root, run_stage
 from pawprint.errors import UserError
-from pawprint.files import replacing_file
+from pawprint.files import replacing_table
 from pawprint.images.layout import is_hidden
 from pawprint.paths import Paths
 from pawprint.serving.champion import find_champion
@@ -41,10 +41,13 @@ def predict(config: Config) -> None:
         log.warning("%s %s", prediction.path, prediction.problem)
     if len(unread) == len(files):
         raise UserError(f"predict_images: none of the {len(files)} files in {images} is a picture")
-    with replacing_file(paths.predictions) as temporary, temporary.open("w", newline="") as file:
+    with replacing_table(paths.predictions) as file:
         write_predictions(file, predictions, predictor.class_names, relative_to=paths.root)
     log.info(
-        "%d pictures classified by %s version %d", len(files), champion.model, champion.version
+        "%d pictures classified by %s version %d",
+        len(files) - len(unread),
+        champion.model,
+        champion.version,
     )
 
 

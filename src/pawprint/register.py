@@ -94,9 +94,10 @@ def _decide(
     if champion.number == version.number:
         reason = f"is champion already, test accuracy {accuracy:.4f}"
         return {"promoted": True, "reason": reason, "champion": version.number}
-    same = champion.tags.get("test_digest") == summary.splits["test"].digest
+    known = champion.tags.get("test_accuracy")
+    same = known is not None and champion.tags.get("test_digest") == summary.splits["test"].digest
     if same:
-        theirs = float(champion.tags["test_accuracy"])
+        theirs = float(known)
     else:
         theirs = _accuracy_here(Predictor(registry.network(champion)), summary, paths)
     again = "" if same else ", scored again on these test pictures"

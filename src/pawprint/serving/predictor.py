@@ -51,14 +51,15 @@ class Predictor:
             self._session = onnxruntime.InferenceSession(str(path))
             properties = self._session.get_modelmeta().custom_metadata_map
             self.class_names: list[str] = json.loads(properties["class_names"])
+            pictures = self._session.get_inputs()[0]
+            self._input: str = pictures.name
+            _, self.image_size, _, _ = pictures.shape
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
-            reason = str(error).splitlines()[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"{path} is not a network that pawprint exported ({reason}); train again with "
                 "`dvc repro train`"
             ) from None
-        self._input = self._session.get_inputs()[0].name
-        self.image_size: int = self._session.get_inputs()[0].shape[1]
 
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""

@@ -49,7 +49,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """All batches of a training, epoch after epoch, each epoch ``steps`` batches long.
 
-    Order and augmentation depend on (seed, epoch) alone, not on what was drawn before.
+    Order depends on (seed, epoch), augmentation on (seed, step): not on what was drawn before.
 
     Args:
         pictures: uint8 (n, size, size, 3).
@@ -58,7 +58,7 @@ def training_batches(
         steps: batches per epoch.
         epochs: number of epochs.
         seed: of order and augmentation.
-        augmentation: from (pictures, two int32 seeds) to pictures of the same shape and type.
+        augmentation: from (pictures, two int64 seeds) to pictures of the same shape and type.
     """
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -68,7 +68,7 @@ def training_batches(
                 return np.random.default_rng([seed, epoch, number]).permutation(len(labels))
 
             for step, batch in enumerate(epoch_batches(len(labels), batch_size, steps, order)):
-                stateless = np.array([seed % 2**31, epoch * steps + step], dtype=np.int32)
+                stateless = np.array([seed, epoch * steps + step], dtype=np.int64)
                 yield pictures[batch], labels[batch], stateless
 
     def augmented(x: tf.Tensor, y: tf.Tensor, stateless: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -76,7 +76,7 @@ def training_batches(
 
     data = tf.data.Dataset.from_generator(
         generate,
-        output_signature=(*_signature(pictures), tf.TensorSpec((2,), tf.int32)),
+        output_signature=(*_signature(pictures), tf.TensorSpec((2,), tf.int64)),
     )
     data = data.map(augmented, num_parallel_calls=2, deterministic=True)
     return _tuned(data, epochs * steps)

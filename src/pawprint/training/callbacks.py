@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from pawprint.errors import UserError
-from pawprint.files import replacing_file
+from pawprint.files import replacing_table
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class EpochReport(keras.callbacks.Callback):
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
     """Write ``EpochReport.history`` as CSV, every digit kept."""
-    with replacing_file(path) as temporary, temporary.open("w", newline="") as file:
+    with replacing_table(path) as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)

@@ -64,7 +64,7 @@ def build_schedule(
         return learning_rate
     if name != "cosine":
         raise UserError(f"schedule.name is {name!r}, but the schedules are constant and cosine")
-    warmup = round(steps * warmup_fraction)
+    warmup = min(round(steps * warmup_fraction), steps - 1)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else learning_rate,
         decay_steps=max(1, steps - warmup),
