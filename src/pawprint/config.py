@@ -323,7 +323,7 @@ def _explained(error: BaseException) -> UserError:
         reason = " ".join(str(error).split())
         return UserError(f"a file of conf/ is not valid YAML ({reason}); mend that line")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    sentence = lines[0].rstrip(".")
+    sentence = lines[0].rstrip(".").removeprefix("Error merging override ")
     if sentence.endswith(":") and len(lines) > 1:  # "In 'model/cnn': ... while composing config:"
         sentence = f"{sentence} {lines[1].rstrip('.')}"
     if error.__cause__ is not None:
