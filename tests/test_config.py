@@ -11,15 +11,9 @@ import pytest
 import yaml
 
 import pawprint.config
-from pawprint.config import (
-    CHOICES,
-    Config,
-    as_overrides,
-    compose,
-    project_root,
-    read_params,
-)
+from pawprint.config import as_overrides, compose, project_root, read_params
 from pawprint.errors import UserError
+from pawprint.schema import CHOICES, Config
 
 ROOT = project_root()
 OPTIONS = [

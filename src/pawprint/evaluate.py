@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pawprint.config import Config, project_root, run_stage
+from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.evaluation.metrics import classification_metrics, confusion_matrix, roc_curves
 from pawprint.files import replacing_table, write_json
 from pawprint.images.store import Split, load_split, load_summary
 from pawprint.paths import Paths
+from pawprint.schema import Config
 from pawprint.serving.predictor import Predictor
 
 log = logging.getLogger(__name__)

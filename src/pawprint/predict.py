@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from pawprint.config import Config, project_root, run_stage
+from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import replacing_table
 from pawprint.images.layout import is_hidden
 from pawprint.paths import Paths
+from pawprint.schema import Config
 from pawprint.serving.champion import find_champion
 from pawprint.serving.predictor import Prediction, Predictor
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pawprint.config import Config, project_root, run_stage
+from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import replacing_folder
 from pawprint.images.audit import read_files, refuse_unusable
@@ -19,6 +19,7 @@ from pawprint.images.source import opened
 from pawprint.images.split import assign_splits
 from pawprint.images.store import MANIFEST, SUMMARY, Summary, summarize, write_prepared
 from pawprint.paths import Paths
+from pawprint.schema import Config
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pawprint.config import Config, project_root, run_stage
+from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import write_json
 from pawprint.images.decode import read_picture
 from pawprint.images.source import opened
 from pawprint.images.store import Split, Summary, load_split, load_summary
 from pawprint.paths import Paths
+from pawprint.schema import Config
 from pawprint.serving.predictor import Predictor
 
 log = logging.getLogger(__name__)

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
-from pawprint.config import Config, project_root, run_stage
+from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import replacing_folder
 from pawprint.images.drawing import Colour, Pencil, draw_animal, shade, tube
 from pawprint.paths import Paths
+from pawprint.schema import Config
 
 SIZE = 96  # pixels, of a finished picture
 CANVAS = 2 * SIZE  # pixels, while drawing: halving smooths the edges

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pawprint.config import CHOICES, fail
+from pawprint.config import fail
 from pawprint.errors import UserError
+from pawprint.schema import CHOICES
 
 PARENT = "PAWPRINT_SWEEP_RUN"  # in the environment, because trials may run in other processes
 STORE = "PAWPRINT_SWEEP_STORE"

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pawprint.config import Config, project_root, run_stage
+from pawprint.config import project_root, run_stage
 from pawprint.files import write_json
 from pawprint.paths import Paths, TrainingFiles
+from pawprint.schema import Config
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,175 @@
+"""The typed schema of the configuration: every key, its type and its range."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from pawprint.errors import UserError
+
+CHOICES = ("augment", "model", "optimizer", "schedule", "tracking")
+
+
+def within(
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field that must be given, at least ``low``, at most ``high``, ``above`` and ``below``."""
+    bounds = {"at least": low, "above": above, "at most": high, "below": below}
+    return field(default="???", metadata={k: v for k, v in bounds.items() if v is not None})
+
+
+@dataclass
+class Augment:
+    """How a training picture is varied; every figure is a range drawn from uniformly."""
+
+    name: str = "???"
+    horizontal_flip: bool = False
+    zoom: float = within(0, below=1)
+    shear: float = within(0, below=1.5)
+    rotation: float = within(0, 180)
+    shift: float = within(0, below=1)
+
+
+@dataclass
+class Model:
+    """Which network, how wide its first block is, and its own depth where it has one."""
+
+    name: str = "???"
+    depth: int | None = field(default=None, metadata={"at least": 1, "at most": 8})
+    filters: int = within(1, 1024)
+
+
+@dataclass
+class Optimizer:
+    """A Keras optimizer by its Keras name; what is None is left to Keras."""
+
+    name: str = "???"
+    learning_rate: float = within(above=0, below=math.inf)
+    weight_decay: float | None = field(default=None, metadata={"at least": 0, "below": math.inf})
+    momentum: float | None = field(default=None, metadata={"at least": 0, "below": 1})
+    nesterov: bool | None = None
+    rho: float | None = field(default=None, metadata={"at least": 0, "below": 1})
+    beta_1: float | None = field(default=None, metadata={"at least": 0, "below": 1})
+    beta_2: float | None = field(default=None, metadata={"at least": 0, "below": 1})
+    epsilon: float | None = field(default=None, metadata={"above": 0, "below": math.inf})
+
+
+@dataclass
+class Schedule:
+    """How the learning rate moves during training."""
+
+    name: str = "???"
+    warmup_fraction: float = field(default=0.0, metadata={"at least": 0, "below": 1})
+    final_fraction: float = field(default=0.0, metadata={"at least": 0, "at most": 1})
+
+
+@dataclass
+class Tracking:
+    """Where runs and models are recorded; ``uri`` None means the project's own store."""
+
+    name: str = "???"
+    uri: str | None = None
+    experiment: str = "???"
+    registered_model: str = "???"
+
+
+@dataclass
+class Config:
+    """The whole configuration, as an entry point sees it.
+
+    Values come from ``params.yaml``; the groups from the files of ``conf/`` that it chooses.
+    """
+
+    images: str = "???"
+    predict_images: str = "???"
+    image_size: int = within(8, 1024)
+    validation_fraction: float = within(above=0, below=1)
+    test_fraction: float = within(above=0, below=1)
+    max_refused_fraction: float = within(0, 1)
+    seed: int = within(0, 2**32 - 1)
+    depth: int = within(1, 8)
+    dropout: float = within(0, below=1)
+    dense_units: int = within(1, 65536)
+    learning_rate: float | None = within(above=0, below=math.inf)
+    epochs: int = within(1, 100_000)
+    patience: int = within(1, 100_000)
+    batch_size: int = within(1, 65536)
+    steps_per_epoch: int | None = within(1)
+    validation_steps: int | None = within(1)
+    augment: Augment = field(default_factory=Augment)
+    model: Model = field(default_factory=Model)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    tracking: Tracking = field(default_factory=Tracking)
+
+    def flat(self) -> dict[str, Any]:
+        """Every resolved parameter by its name on the command line, without the unset ones.
+
+        A choice stands under its group's name (``optimizer: adam``), what it means below it
+        (``optimizer.beta_1: 0.9``); ``learning_rate`` and ``depth`` are those in force.
+        """
+        parameters: dict[str, Any] = {}
+        for key, value in vars(self).items():
+            if key in CHOICES:
+                parameters[key] = value.name
+                details = {k: v for k, v in vars(value).items() if k != "name" and v is not None}
+                parameters |= {f"{key}.{k}": v for k, v in details.items()}
+            else:
+                parameters[key] = value
+        parameters |= {"learning_rate": self.rate, "depth": self.blocks}
+        parameters.pop("optimizer.learning_rate")
+        parameters.pop("model.depth", None)
+        return parameters
+
+    @property
+    def rate(self) -> float:
+        """The learning rate in force: ``learning_rate``, or where it is null the optimizer's."""
+        return self.optimizer.learning_rate if self.learning_rate is None else self.learning_rate
+
+    @property
+    def blocks(self) -> int:
+        """The depth in force: the chosen network's own, or where it has none ``depth``."""
+        return self.depth if self.model.depth is None else self.model.depth
+
+
+def check(config: Config) -> None:
+    """Refuse values out of range and values that do not fit together.
+
+    Raises:
+        UserError: names the key, its value and what it may be.
+    """
+    _check_ranges(config)
+    for key in ("images", "predict_images"):
+        if not getattr(config, key).strip():
+            raise UserError(f"{key} is empty; give the path of a folder with pictures")
+    held_out = config.validation_fraction + config.test_fraction
+    if held_out >= 1:
+        raise UserError(
+            f"validation_fraction + test_fraction is {held_out:g}, which leaves no picture "
+            "for training; make them sum to less than 1"
+        )
+
+
+def _check_ranges(node: Any, prefix: str = "") -> None:
+    for f in fields(node):
+        value, key = getattr(node, f.name), f"{prefix}{f.name}"
+        if is_dataclass(value):
+            _check_ranges(value, f"{key}.")
+        elif value == "???":  # taken away by ~key
+            raise UserError(f"{key} has no value; give one")
+        elif value is not None and f.metadata:
+            bounds = f.metadata
+            good = (
+                value >= bounds.get("at least", value)
+                and value <= bounds.get("at most", value)
+                and not ("above" in bounds and not value > bounds["above"])
+                and not ("below" in bounds and not value < bounds["below"])
+            )
+            if not good:
+                words = " and ".join(f"{word} {bound}" for word, bound in bounds.items())
+                raise UserError(f"{key} is {value}, but must be {words}; change it")
