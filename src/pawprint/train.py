@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from pawprint.config import project_root, run_stage
 from pawprint.files import write_json
@@ -48,6 +51,8 @@ def train(config: Config) -> float:
     run = store.start_run(name, parameters, tags, parent=parent, adopt=adopt)
     status = "FAILED"
     try:
+        # Whole, because MLflow cuts long parameters.
+        run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
         for split, context in (("train", "training"), ("validation", "validation")):
             source = str(paths.given(summary.images))
             run.log_dataset(split, source, summary.splits[split].digest, context)

@@ -4,7 +4,9 @@ import csv
 import shutil
 from pathlib import Path
 
+import mlflow
 import pytest
+import yaml
 
 ALL = ["sample", "prepare", "train", "evaluate", "register", "predict"]
 FROM_TRAIN = ALL[2:]
@@ -53,11 +55,11 @@ def test_one_run_carries_parameters_curves_data_model_and_test_figures(finished)
     assert set(inputs) == {"train", "validation", "test"}
     names = {a.path for a in client.list_artifacts(run.info.run_id, "figures")}
     assert names == {f"figures/{n}.png" for n in ("curves", "confusion_matrix", "roc")}
+    config = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.yaml")
+    assert yaml.safe_load(config)["optimizer"]["weight_decay"] == 0.02
 
 
 def test_the_registered_model_has_signature_example_requirements_and_class_names(finished):
-    import mlflow
-
     client = finished.client()
     version = client.get_model_version_by_alias("pawprint", "champion")
     assert client.get_model_version_by_alias("pawprint", "challenger").version == version.version
