@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,7 +16,10 @@ from typing import Any
 import yaml
 
 from pawprint.errors import UserError
+from pawprint.outputs import bring_back
 from pawprint.schema import CHOICES, Config, check
+
+PATHS = ("images", "predict_images")
 
 
 def project_root() -> Path:
@@ -65,17 +70,30 @@ def run_stage(stage: str, task: Callable[[Config], Any]) -> None:
     Exit code 0, or 1 after one sentence on standard error where the person can mend it.
     ``--key value`` is read as ``key=value``, which is how ``mlflow run -P key=value`` passes it.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         root = project_root()
-        sys.argv[1:] = as_overrides(sys.argv[1:])
-        params = read_params(root)
-        _check_overrides(root, params, sys.argv[1:])
-        _call_hydra(root, stage, task)
+        try:
+            sys.argv[1:] = as_overrides(sys.argv[1:])
+            _check_overrides(root, read_params(root), sys.argv[1:])
+            _call_hydra(root, stage, task)
+        except BaseException as error:
+            if not (isinstance(error, SystemExit) and not error.code):
+                bring_back(root)
+            raise
     except UserError as error:
         fail(error)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("stopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(143 if isinstance(error, _Terminated) else 130)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a stage as Ctrl-C does: its run is marked, nothing half-written stays."""
+
+
+def _terminate(*_: Any) -> None:
+    raise _Terminated
 
 
 def fail(error: UserError) -> None:
@@ -186,18 +204,29 @@ def _explained(error: BaseException) -> UserError:
 def as_overrides(arguments: list[str]) -> list[str]:
     """The arguments with each ``--key value`` of a configuration key turned into ``key=value``."""
     known = {f.name for f in fields(Config)}
+    sweeps = bool({"-m", "--multirun"} & set(arguments))
     overrides: list[str] = []
     rest = iter(arguments)
     for argument in rest:
         name, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or name.split(".")[0] not in known:
+        if name.split(".")[0] not in known or not (equals or argument.startswith("--")):
             overrides.append(argument)
             continue
         value = value if equals else next(rest, None)
         if value is None:
             raise UserError(f"command line: {argument} has no value; give {name}=VALUE")
+        if name in PATHS and not sweeps:
+            value = _quoted(value)
         overrides.append(f"{name}={value}")
     return overrides
+
+
+def _quoted(path: str) -> str:
+    """A path as Hydra's grammar takes it, whatever brackets and commas are in it."""
+    if re.fullmatch(r"'.*'|\".*\"|[\w./~@+ -]*", path, re.ASCII) and path == path.strip():
+        return path
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", path)
+    return f"'{escaped}'"
 
 
 def _check_overrides(root: Path, params: dict[str, Any], arguments: list[str]) -> None:

@@ -15,7 +15,7 @@ from pawprint.files import replacing_table, write_json
 from pawprint.images.store import Split, load_split, load_summary
 from pawprint.paths import Paths
 from pawprint.schema import Config
-from pawprint.serving.predictor import Predictor
+from pawprint.serving.predictor import Predictor, class_columns
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,15 @@ def evaluate(config: Config) -> dict[str, float]:
     Raises:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
     """
-    from pawprint.tracking.restore import run_of
+    from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
 
     paths = Paths(project_root())
+    paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
+    summary = load_summary(paths.prepared)
     test = load_split(paths.prepared, "test")
+    if not paths.training.history.is_file():
+        raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
     predictor = Predictor(paths.training.onnx)
     _check_fit(test, predictor)
     store = connect(config.tracking.uri, config.tracking.experiment)
@@ -52,14 +56,16 @@ def evaluate(config: Config) -> dict[str, float]:
         len(test.labels),
     )
 
-    summary = load_summary(paths.prepared)
     source = str(paths.given(summary.images))
     run.log_dataset("test", source, summary.splits["test"].digest, "testing")
     run.log_metrics(metrics, model_id=run.tags.get("model_id"))
     run.set_tags({"test_digest": summary.splits["test"].digest})
     _record_figures(run, paths, test, probabilities)
-    run.finish()
-    link_opened_run(store, run.id)
+    run.tell_missed()
+    digest = summary.splits["test"].digest
+    trained = read_record(paths.training.run)["run_id"]
+    write_json(paths.evaluated, {"run_id": trained, "test_digest": digest})
+    link_opened_run(store, run, "evaluate")
     return metrics
 
 
@@ -81,7 +87,8 @@ def _write_reports(
     predicted = names[probabilities.argmax(axis=1)]
     with replacing_table(folder / "predictions.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "predicted", *test.class_names])
+        fixed = ("path", "label", "predicted")
+        writer.writerow([*fixed, *class_columns(test.class_names, fixed)])
         for path, label, answer, row in zip(
             test.paths, names[test.labels], predicted, probabilities, strict=True
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Paths:
 
     def given(self, path: str) -> Path:
         """A path from the configuration; relative ones are meant from the root."""
-        return self.root / Path(path).expanduser()
+        return Path(os.path.normpath(self.root / Path(path).expanduser()))
 
     @property
     def sample(self) -> Path:
@@ -72,6 +73,11 @@ class Paths:
     def evaluation(self) -> Path:
         """Figures of the test split."""
         return self.root / "reports" / "evaluate"
+
+    @property
+    def evaluated(self) -> Path:
+        """Which run and which test pictures the figures in ``evaluation`` are of."""
+        return self.evaluation / "evaluated.json"
 
     @property
     def predictions(self) -> Path:

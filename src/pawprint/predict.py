@@ -11,11 +11,11 @@ from typing import TextIO
 from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import replacing_table
-from pawprint.images.layout import is_hidden
+from pawprint.images.layout import files_below
 from pawprint.paths import Paths
 from pawprint.schema import Config
 from pawprint.serving.champion import find_champion
-from pawprint.serving.predictor import Prediction, Predictor
+from pawprint.serving.predictor import Prediction, Predictor, class_columns
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ def predict(config: Config) -> None:
     """
     paths = Paths(project_root())
     images = paths.given(config.predict_images)
+    if not images.exists():
+        raise UserError(f"predict_images: {images} does not exist; give a picture or a folder")
     files = list_pictures([images])
     champion = find_champion(config.tracking.uri, config.tracking.registered_model)
     predictor = Predictor(champion.network)
@@ -56,23 +58,17 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
     """The given files, and the files inside the given folders, sorted; hidden ones are skipped.
 
     Raises:
-        UserError: a path does not exist, or a folder holds no file.
+        UserError: a folder holds no file.
     """
     files: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = [
-                file
-                for file in sorted(path.rglob("*"))
-                if file.is_file() and not any(map(is_hidden, file.relative_to(path).parts))
-            ]
+            inside = sorted(files_below(path))
             if not inside:
                 raise UserError(f"{path} holds no file; give pictures or a folder with pictures")
             files += inside
-        elif path.exists():
-            files.append(path)
         else:
-            raise UserError(f"{path} does not exist; give pictures or folders with pictures")
+            files.append(path)  # also one that does not exist: its own row will say so
     return files
 
 
@@ -88,7 +84,8 @@ def write_predictions(
     A file that is no picture has empty figures and its problem in the last column.
     """
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["path", "label", "probability", *class_names, "problem"])
+    fixed = ("path", "label", "probability", "problem")
+    writer.writerow([*fixed[:3], *class_columns(class_names, fixed), fixed[3]])
     for prediction in predictions:
         path = prediction.path
         if relative_to and path.is_relative_to(relative_to):

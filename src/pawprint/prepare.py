@@ -33,6 +33,7 @@ def prepare(
     validation_fraction: float,
     test_fraction: float,
     max_refused_fraction: float = 0.1,
+    source: str | None = None,
 ) -> Summary:
     """Read, check, split and store the pictures; the same input gives the same bytes.
 
@@ -46,6 +47,7 @@ def prepare(
             validation folder is given.
         test_fraction: The same for testing.
         max_refused_fraction: Part of the files, 0 to 1, that may be unreadable. Defaults to 0.1.
+        source: The name of ``images`` in the summary. Defaults to its path.
 
     Returns:
         What ``summary.json`` says.
@@ -78,7 +80,12 @@ def prepare(
                 test_fraction=test_fraction,
             )
             summary = summarize(
-                records, splits, layout, images=images, image_size=image_size, seed=seed
+                records,
+                splits,
+                layout,
+                images=source or str(images),
+                image_size=image_size,
+                seed=seed,
             )
             write_prepared(folder, records, splits, pixels, summary)
     _tell(summary, out)
@@ -161,6 +168,7 @@ def _stage(config: Config) -> None:
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
         max_refused_fraction=config.max_refused_fraction,
+        source=config.images,
     )
 
 

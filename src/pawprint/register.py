@@ -39,8 +39,8 @@ def register(config: Config) -> dict[str, Any]:
     from pawprint.tracking.store import connect, link_opened_run
 
     paths = Paths(project_root())
-    metrics = _read_metrics(paths.evaluation / "metrics.json")
     summary = load_summary(paths.prepared)
+    metrics = _read_metrics(paths, summary)
     store = connect(config.tracking.uri, config.tracking.experiment)
     run = run_of(store, paths.training)
     if "test_accuracy" not in run.metrics:  # a restored run: evaluate came from DVC's cache too
@@ -69,19 +69,27 @@ def register(config: Config) -> dict[str, Any]:
     log.info("version %d of %s: %s", version.number, registry.model, decision["reason"])
     content = {"model": registry.model, "version": version.number, "run_id": run.id, **decision}
     write_json(paths.registered, content)
-    link_opened_run(store, run.id)
+    link_opened_run(store, run, "register")
     return content
 
 
-def _read_metrics(path: Path) -> dict[str, float]:
+def _read_metrics(paths: Paths, summary: Summary) -> dict[str, float]:
+    """The figures of evaluate, which must be of this training and of these test pictures."""
+    from pawprint.tracking.restore import read_record
+
+    trained = read_record(paths.training.run)["run_id"]
+    path = paths.evaluation / "metrics.json"
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         float(metrics["test_accuracy"])
+        evaluated = json.loads(paths.evaluated.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError):
+        evaluated = None
+    if evaluated != {"run_id": trained, "test_digest": summary.splits["test"].digest}:
         raise UserError(
-            f"{path} is missing or broken; evaluate first with `dvc repro evaluate` or "
-            "`python -m pawprint.evaluate`"
-        ) from None
+            f"{path} has no figures of this network on these test pictures; evaluate first with "
+            "`dvc repro evaluate` or `python -m pawprint.evaluate`"
+        )
     return metrics
 
 
@@ -95,13 +103,16 @@ def _decide(
     if champion.number == version.number:
         reason = f"is champion already, test accuracy {accuracy:.4f}"
         return {"promoted": True, "reason": reason, "champion": version.number}
+    network = registry.network(champion)
+    if network is None:
+        reason = f"the files of champion version {champion.number} are gone: champion"
+        return {"promoted": True, "reason": reason, "champion": version.number}
     known = champion.tags.get("test_accuracy")
     same = known is not None and champion.tags.get("test_digest") == summary.splits["test"].digest
-    if same:
-        theirs = float(known)
-    else:
-        theirs = _accuracy_here(Predictor(registry.network(champion)), summary, paths)
+    theirs = float(known) if same else _accuracy_here(Predictor(network), summary, paths)
     again = "" if same else ", scored again on these test pictures"
+    if champion.tags.get("class_names") != ", ".join(summary.class_names):
+        again += f", which have other classes than its {champion.tags.get('class_names')}"
     promoted = accuracy > theirs
     comparison = "more" if promoted else "not more"
     reason = (

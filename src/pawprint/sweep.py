@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from pawprint.config import fail
 from pawprint.errors import UserError
-from pawprint.schema import CHOICES
+from pawprint.pipeline import dvc_settings
 
 PARENT = "PAWPRINT_SWEEP_RUN"  # in the environment, because trials may run in other processes
 STORE = "PAWPRINT_SWEEP_STORE"
+AXES = "PAWPRINT_SWEEP_AXES"
+OVERRIDES = "overrides"
 FAILED = "failed.txt"
 
 
 def parent_run() -> str | None:
     """The id of the sweep's parent run, while there is a sweep."""
     return os.environ.get(PARENT)
+
+
+def name_and_tags(overrides: list[str]) -> tuple[str, dict[str, str]]:
+    """A trial's name, which is its overrides along the sweep's axes, and all of them as a tag."""
+    words = [word for word in overrides if not word.startswith("hydra.")]
+    axes = os.environ.get(AXES, "").split(",")
+    swept = [word for word in words if word.partition("=")[0] in axes]
+    return " ".join(swept or words), {OVERRIDES: json.dumps(words)}
 
 
 class SweepCallback:
@@ -53,7 +65,8 @@ class SweepCallback:
             )
         except UserError as error:
             fail(error)
-        os.environ |= {PARENT: self._run.id, STORE: self._store.uri}
+        keys = ",".join(axis.partition("=")[0] for axis in axes)
+        os.environ |= {PARENT: self._run.id, STORE: self._store.uri, AXES: keys}
 
     def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Rank the trials, print the table and the winner's command, close the parent run."""
@@ -144,11 +157,5 @@ def _as_csv(trials: list[Any]) -> str:
 
 def _command(run: Any) -> str:
     """The trial's overrides in the words of `dvc exp run -S`."""
-    settings = []
-    for word in run.info.run_name.split(" "):
-        key, _, value = word.lstrip("+").partition("=")
-        group, _, name = key.partition(".")
-        if group in CHOICES and name:  # a value inside a choice lives in the choice's own file
-            key = f"conf/{group}/{run.data.params[group]}.yaml:{name}"
-        settings.append(f"-S {key}={value}")
-    return f"dvc exp run {' '.join(settings)}"
+    words = json.loads(run.data.tags[OVERRIDES])
+    return shlex.join(["dvc", "exp", "run", *dvc_settings(words, run.data.params)])

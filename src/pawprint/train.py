@@ -36,13 +36,14 @@ def train(config: Config) -> float:
     from pawprint.tracking.store import connect
 
     paths = Paths(project_root())
-    files, name, parent = _place(config, paths)
+    files, name, trial, parent = _place(config, paths)
     summary = load_summary(paths.prepared)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
     store = connect(config.tracking.uri, config.tracking.experiment)
     parameters = config.flat() | {"images": summary.images}  # what was really prepared
     tags = {
         **provenance(paths.root),
+        **trial,
         "data_digest": summary.digest,
         "test_digest": summary.splits["test"].digest,
         "class_names": ", ".join(summary.class_names),
@@ -75,19 +76,19 @@ def train(config: Config) -> float:
     return result["best_val_accuracy"]
 
 
-def _place(config: Config, paths: Paths) -> tuple[TrainingFiles, str, str | None]:
-    """Where this training writes, what its run is called, and the parent run of its sweep."""
+def _place(config: Config, paths: Paths) -> tuple[TrainingFiles, str, dict[str, str], str | None]:
+    """Where this training writes, its run's name and tags, and the parent run of its sweep."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from pawprint.sweep import parent_run
+    from pawprint.sweep import name_and_tags, parent_run
 
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         job = HydraConfig.get()
-        overrides = [o for o in job.overrides.task if not o.startswith("hydra.")]
-        return TrainingFiles(Path(job.runtime.output_dir)), " ".join(overrides), parent_run()
+        name, tags = name_and_tags(list(job.overrides.task))
+        return TrainingFiles(Path(job.runtime.output_dir)), name, tags, parent_run()
     name = f"{config.model.name} depth={config.blocks} {config.optimizer.name}"
-    return paths.training, name, None
+    return paths.training, name, {}, None
 
 
 def _train_network(

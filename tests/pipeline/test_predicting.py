@@ -30,9 +30,11 @@ def test_a_file_that_is_no_picture_is_told_and_the_others_are_answered(finished,
     notes.write_text("no picture")
     picture = next((finished.root / "unseen").iterdir())
     done = finished.run(
-        *("python", "-m", "pawprint.cli", "predict", str(notes), str(picture)), code=1
+        *("python", "-m", "pawprint.cli", "predict", str(notes), "/nowhere.jpg", str(picture)),
+        code=1,
     )
     assert f"{notes} is not a picture" in done.stderr
+    assert "/nowhere.jpg cannot be" in done.stderr or "/nowhere.jpg does not" in done.stderr
     assert str(picture) in done.stdout
 
 

@@ -45,8 +45,15 @@ def test_a_failed_trial_does_not_stop_the_others_and_the_exit_code_says_so(proje
 
 
 def test_the_winners_command_names_the_conf_file_of_a_value_inside_a_choice(project):
-    done = project.stage("train", "-m", "optimizer.learning_rate=0.01,0.02")
-    assert "dvc exp run -S conf/optimizer/adamw.yaml:learning_rate=0.0" in done.stdout
+    done = project.stage("train", "-m", "optimizer.epsilon=0.01,0.02", "epochs=1")
+    command = done.stdout.strip().splitlines()[-1].split()
+    assert command[:3] == ["dvc", "exp", "run"]
+    assert command[4].startswith("conf/optimizer/adamw.yaml:+epsilon=0.0")  # that file has none
+    assert command[-1] == "epochs=1"
+    project.run(*command)
+    assert project.runs()[-1].data.params["optimizer.epsilon"] == command[4].partition("=")[2]
+    names = {run.info.run_name for run in project.runs()}
+    assert {"optimizer.epsilon=0.01", "optimizer.epsilon=0.02"} <= names
 
 
 def test_a_sweep_over_a_key_that_does_not_exist_leaves_no_run_open(project):

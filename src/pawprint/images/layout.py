@@ -144,7 +144,7 @@ def _classes(folder: Path, split: str | None, shown: _Shown) -> tuple[list[Pictu
         label = _text(path.name)
         found = [
             PictureFile(file, shown.relative(file), label, split)
-            for file in _files_below(path, {path.resolve()})
+            for file in files_below(path, {path.resolve()})
         ]
         if not found:
             raise UserError(
@@ -207,13 +207,18 @@ def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
     return folders, files
 
 
-def _files_below(folder: Path, above: set[Path]) -> Iterator[Path]:
+def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the files in a folder and its sub-folders, without the hidden.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
     folders, files = _visible(folder)
     yield from files
     for inner in folders:
         real = inner.resolve()
         if real not in above:  # else a link that leads back up
-            yield from _files_below(inner, above | {real})
+            yield from files_below(inner, above | {real})
 
 
 def is_hidden(name: str) -> bool:

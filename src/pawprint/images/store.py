@@ -96,14 +96,14 @@ def summarize(
     splits: dict[str, str],
     layout: Layout,
     *,
-    images: Path,
+    images: str,
     image_size: int,
     seed: int,
 ) -> Summary:
     """Count and digest what is in each split; ``splits`` gives it by path."""
     members = {split: [r for r in records if splits.get(r.path) == split] for split in SPLITS}
     return Summary(
-        images=str(images),
+        images=images,
         image_size=image_size,
         seed=seed,
         class_names=layout.class_names,

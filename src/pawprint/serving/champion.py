@@ -57,7 +57,7 @@ def find_champion(uri: str | None, model: str) -> Champion:
     if not network.is_file():
         raise UserError(
             f"the champion of {model} is version {version}, but its network {network} is gone; "
-            "register another one with `dvc repro --force register`"
+            "train another one with `dvc repro --force train` and `dvc repro`"
         )
     return Champion(model, version, network)
 

@@ -34,6 +34,11 @@ class Prediction:
         return max(self.probabilities.values()) if self.probabilities else None
 
 
+def class_columns(class_names: list[str], fixed: Iterable[str]) -> list[str]:
+    """A column's name per class: the class's own, marked where it is one of the ``fixed`` ones."""
+    return [f"{name} (class)" if name in fixed else name for name in class_names]
+
+
 class Predictor:
     """An exported network, ready to answer.
 

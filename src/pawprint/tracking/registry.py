@@ -84,9 +84,15 @@ class Registry:
         for key, value in tags.items():
             self._client.set_model_version_tag(self.model, str(version.number), key, str(value))
 
-    def network(self, version: Version) -> Path:
-        """The file of a version's network on this disk, fetched where it is elsewhere."""
-        return _download(f"models:/{self.model}/{version.number}") / FILE
+    def network(self, version: Version) -> Path | None:
+        """The file of a version's network on this disk, fetched from elsewhere; None if gone."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            file = _download(f"models:/{self.model}/{version.number}") / FILE
+        except (MlflowException, OSError):
+            return None
+        return file if file.is_file() else None
 
 
 def fetch_champion(address: str, model: str) -> tuple[int, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONGEST_VALUE = 6000
+NOT_IN_NAMES = re.compile(r"[^\w.\- :/]")  # MLflow refuses them; a class may have them
 MODEL_ID = "model_id"
 
 
@@ -84,7 +86,7 @@ class Run:
 
         now = int(time.time() * 1000)
         self._waiting += [
-            Metric(key, float(value), now, step, model_id=model_id)
+            Metric(NOT_IN_NAMES.sub("_", key), float(value), now, step, model_id=model_id)
             for key, value in metrics.items()
         ]
         if self._attempt(None, self._send):
@@ -171,9 +173,13 @@ class Run:
 
     def finish(self, status: str = "FINISHED") -> None:
         """Close the run with ``status`` (FINISHED, FAILED, KILLED); tell what was not recorded."""
+        self._attempt(f"the status {status}", lambda: self._client.set_terminated(self.id, status))
+        self.tell_missed()
+
+    def tell_missed(self) -> None:
+        """Send what is still waiting; say in the log what could not be recorded."""
         if self._waiting and self._attempt(None, self._send):
             self._waiting.clear()
-        self._attempt(f"the status {status}", lambda: self._client.set_terminated(self.id, status))
         if self._waiting:
             steps = sorted({metric.step for metric in self._waiting})
             self._missed.insert(0, f"metrics of steps {steps[0]} to {steps[-1]}")

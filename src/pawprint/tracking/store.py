@@ -88,8 +88,8 @@ class Store:
         """The MLflow runs nested under ``parent``, oldest first."""
         query = f"tags.mlflow.parentRunId = '{parent}'"
         experiment = self.client.get_run(parent).info.experiment_id
-        runs = self.client.search_runs([experiment], query, order_by=["attributes.start_time ASC"])
-        return list(runs)
+        order = ["attributes.start_time ASC"]
+        return list(self.client.search_runs([experiment], query, order_by=order, max_results=50000))
 
 
 def connect(uri: str | None, experiment: str) -> Store:
@@ -103,14 +103,14 @@ def connect(uri: str | None, experiment: str) -> Store:
         UserError: the store does not answer (within 10 s), or refuses us.
     """
     address = store_uri(uri)
-    client = reach(address)
-    from mlflow.exceptions import MlflowException
-
     try:
+        client = reach(address)
         with _alone(address):
             return Store(client, address, _experiment_id(client, address, experiment))
-    except MlflowException as error:
-        reason = str(error).splitlines()[0]
+    except UserError:
+        raise
+    except Exception as error:  # MLflow's own, a missing database driver, a folder not writable
+        reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(
             f"the tracking store {address} cannot be used ({reason}); see tracking in params.yaml "
             "and MLFLOW_TRACKING_URI"
@@ -175,8 +175,9 @@ def _experiment_id(client: MlflowClient, address: str, name: str) -> str:
     return found.experiment_id
 
 
-def link_opened_run(store: Store, training_run: str) -> None:
-    """Where `mlflow run` opened a run around this stage, point from it to the training's run."""
+def link_opened_run(store: Store, training: Run, stage: str) -> None:
+    """Where `mlflow run` opened a run around ``stage``, name it and point to the training's run."""
     opened = os.environ.get("MLFLOW_RUN_ID")
-    if opened and opened != training_run and (run := store.find(opened)):
-        run.set_tags({"training_run": training_run})
+    if opened and opened != training.id and (run := store.find(opened)):
+        store.client.update_run(opened, name=f"{stage} of {training.tags['mlflow.runName']}")
+        run.set_tags({"training_run": training.id})

@@ -60,7 +60,7 @@ class EpochReport(keras.callbacks.Callback):
             if not math.isfinite(figures[name]):
                 raise UserError(
                     f"the {name} is {figures[name]} in epoch {epoch + 1} at learning rate "
-                    f"{rate:.3g}; try a lower learning_rate or schedule=cosine"
+                    f"{rate:.3g}; try a lower learning_rate"
                 )
         row = {"epoch": epoch + 1, **figures, "learning_rate": rate}
         self.history.append(row)

@@ -1,0 +1,105 @@
+"""What a failed or stopped stage leaves behind."""
+
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+MODELS = ("model.keras", "model.onnx", "history.csv", "run.json")
+
+
+def test_a_train_stage_that_fails_under_dvc_leaves_the_earlier_model(project):
+    before = {name: (project.root / "models" / name).read_bytes() for name in MODELS}
+    project.edit("params.yaml", "dropout: 0.2", "dropout: 2.0")
+    done = project.run("dvc", "repro", code=None)
+    assert done.returncode != 0
+    assert "error: dropout is 2.0, but must be at least 0 and below 1; change it" in done.stderr
+    after = {name: (project.root / "models" / name).read_bytes() for name in MODELS}
+    assert after == before
+    project.edit("params.yaml", "dropout: 2.0", "dropout: 0.2")
+    assert project.repro() == []
+
+
+def test_pictures_that_are_gone_leave_what_was_prepared(project):
+    before = (project.root / "data/prepared/manifest.parquet").read_bytes()
+    project.edit("params.yaml", "images: pictures", "images: nowhere")
+    assert project.run("dvc", "repro", code=None).returncode != 0
+    assert (project.root / "data/prepared/manifest.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_training_is_marked_and_exits_with_the_signals_code(project, sent, code):
+    before = (project.root / "models/run.json").read_bytes()
+    training = subprocess.Popen(
+        ["python", "-m", "pawprint.train", "epochs=500", "patience=500"],
+        cwd=project.root,
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in training.stdout:
+        if line.startswith("epoch 2/"):
+            training.send_signal(sent)
+            break
+    said, _ = training.communicate(timeout=60)
+    assert training.returncode == code, said
+    assert "Traceback" not in said
+    assert project.runs()[-1].info.status == "KILLED"
+    assert (project.root / "models/run.json").read_bytes() == before
+
+
+def test_register_refuses_figures_of_another_training(project):
+    project.stage("train", "epochs=1")
+    done = project.stage("register", code=1)
+    assert "no figures of this network" in done.stderr
+    assert len(project.client().search_model_versions("name = 'pawprint'")) == 1
+
+
+def test_class_names_that_mlflow_does_not_take_lose_no_figure(project):
+    for old, new in (("cats", "hunde & katzen (gut)"), ("dogs", "label")):
+        (project.root / "pictures" / old).rename(project.root / "pictures" / new)
+    for stage in ("prepare", "train", "evaluate"):
+        done = project.stage(stage)
+        assert "record" not in done.stdout + done.stderr
+    metrics = project.runs()[-1].data.metrics
+    assert "test_accuracy" in metrics
+    assert "test_precision_hunde _ katzen _gut_" in metrics
+    header = (project.root / "reports/evaluate/predictions.csv").read_text().splitlines()[0]
+    assert header == "path,label,predicted,hunde & katzen (gut),label (class)"
+
+
+def test_the_summary_names_the_pictures_as_the_parameters_do(finished):
+    assert finished.json("data/prepared/summary.json")["images"] == "pictures"
+
+
+def test_a_path_with_brackets_and_commas_needs_no_quoting(project):
+    odd = project.root / "three [v,1] ünï"
+    (project.root / "pictures").rename(odd)
+    project.stage("prepare", f"images={odd}")
+    assert project.json("data/prepared/summary.json")["images"] == str(odd)
+
+
+def test_a_champion_whose_files_are_gone_is_told_and_replaced(project):
+    from pathlib import Path
+
+    version = project.client().get_model_version_by_alias("pawprint", "champion")
+    run = project.client().get_run(version.run_id)
+    shutil.move(Path(run.info.artifact_uri.removeprefix("file://")).parents[1], project.root / "x")
+    try:
+        done = project.run("python", "-m", "pawprint.cli", "predict", "unseen", code=1)
+        assert "is gone" in done.stderr
+        for stage in ("train", "evaluate", "register", "predict"):
+            project.stage(stage)
+    finally:
+        moved = Path(run.info.artifact_uri.removeprefix("file://")).parents[1]
+        shutil.rmtree(moved, ignore_errors=True)
+        shutil.move(project.root / "x", moved)
+    assert "are gone" in project.json("models/registered.json")["reason"]
+
+
+def test_a_store_of_another_kind_is_one_sentence(finished):
+    done = finished.stage("evaluate", MLFLOW_TRACKING_URI="postgresql://x", code=1)
+    assert done.stderr.startswith("error: the tracking store postgresql://x cannot be used (")
+    assert "Traceback" not in done.stderr
