@@ -35,7 +35,6 @@ def evaluate(config: Config) -> dict[str, float]:
     from pawprint.tracking.store import connect, link_opened_run
 
     paths = Paths(project_root())
-    paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
     summary = load_summary(paths.prepared)
     test = load_split(paths.prepared, "test")
     if not paths.training.history.is_file():
@@ -48,6 +47,7 @@ def evaluate(config: Config) -> dict[str, float]:
     probabilities = predictor.probabilities(test.pictures)
     metrics = classification_metrics(test.labels, probabilities, test.class_names)
     metrics = {f"test_{name}": value for name, value in metrics.items()}
+    paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
     _write_reports(paths.evaluation, test, probabilities, metrics)
     log.info(
         "test_accuracy %.4f, test_log_loss %.4f on %d pictures",
