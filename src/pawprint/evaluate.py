@@ -41,6 +41,13 @@ def evaluate(config: Config) -> dict[str, float]:
         raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
     predictor = Predictor(paths.training.onnx)
     _check_fit(test, predictor)
+    digest = summary.splits["test"].digest
+    record = read_record(paths.training.run)
+    if record["tags"]["test_digest"] != digest:  # it may have learned from these very pictures
+        raise UserError(
+            "the network was trained beside other test pictures than those in "
+            f"{paths.prepared}; train again with `dvc repro train`"
+        )
     store = connect(config.tracking.uri, config.tracking.experiment)
     run = run_of(store, paths.training)
 
@@ -57,14 +64,12 @@ def evaluate(config: Config) -> dict[str, float]:
     )
 
     source = str(paths.given(summary.images))
-    run.log_dataset("test", source, summary.splits["test"].digest, "testing")
+    run.log_dataset("test", source, digest, "testing")
     run.log_metrics(metrics, model_id=run.tags.get("model_id"))
-    run.set_tags({"test_digest": summary.splits["test"].digest})
+    run.set_tags({"test_digest": digest})
     _record_figures(run, paths, test, probabilities)
     run.tell_missed()
-    digest = summary.splits["test"].digest
-    trained = read_record(paths.training.run)["run_id"]
-    write_json(paths.evaluated, {"run_id": trained, "test_digest": digest})
+    write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
     link_opened_run(store, run, "evaluate")
     return metrics
 

@@ -57,6 +57,12 @@ def test_register_refuses_figures_of_another_training(project):
     assert len(project.client().search_model_versions("name = 'pawprint'")) == 1
 
 
+def test_a_network_is_not_tested_on_pictures_it_may_have_learned_from(project):
+    project.stage("prepare", "seed=3")
+    done = project.stage("evaluate", code=1)
+    assert "trained beside other test pictures" in done.stderr
+
+
 def test_class_names_that_mlflow_does_not_take_lose_no_figure(project):
     for old, new in (("cats", "hunde & katzen (gut)"), ("dogs", "label")):
         (project.root / "pictures" / old).rename(project.root / "pictures" / new)
