@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,6 +48,19 @@ class Project:
         said = f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         assert code is None or done.returncode == code, said
         return done
+
+    def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a command whose lines can be read as they come."""
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self.environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # A shell in the background lets its children ignore Ctrl-C; these must not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
     def stage(self, name: str, *settings: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run one stage's entry point."""

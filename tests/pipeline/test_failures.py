@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import subprocess
 
 import pytest
 
@@ -31,14 +30,7 @@ def test_pictures_that_are_gone_leave_what_was_prepared(project):
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_training_is_marked_and_exits_with_the_signals_code(project, sent, code):
     before = (project.root / "models/run.json").read_bytes()
-    training = subprocess.Popen(
-        ["python", "-m", "pawprint.train", "epochs=500", "patience=500"],
-        cwd=project.root,
-        env=project.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    training = project.start("python", "-m", "pawprint.train", "epochs=500", "patience=500")
     for line in training.stdout:
         if line.startswith("epoch 2/"):
             training.send_signal(sent)

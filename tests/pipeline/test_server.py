@@ -28,7 +28,7 @@ def _server(project, folder):
             *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
             *("--artifacts-destination", str(folder / "artifacts")),
         ],
-        env=project.environment(),
+        env=project.environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -83,13 +83,9 @@ def test_everything_is_recorded_on_a_server(project, tmp_path):
 
 def test_training_goes_on_without_its_server_and_says_what_was_not_recorded(project, tmp_path):
     with _server(project, tmp_path / "server") as (address, server):
-        training = subprocess.Popen(
-            ["python", "-m", "pawprint.train", "epochs=8", "steps_per_epoch=40", "patience=8"],
-            cwd=project.root,
-            env=project.environment(MLFLOW_TRACKING_URI=address),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        training = project.start(
+            *("python", "-m", "pawprint.train", "epochs=8", "steps_per_epoch=40", "patience=8"),
+            MLFLOW_TRACKING_URI=address,
         )
         said = ""
         for line in training.stdout:

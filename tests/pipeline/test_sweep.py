@@ -2,7 +2,6 @@
 
 import re
 import signal
-import subprocess
 
 
 def _children(project, parent):
@@ -64,13 +63,8 @@ def test_a_sweep_over_a_key_that_does_not_exist_leaves_no_run_open(project):
 
 
 def test_ctrl_c_marks_the_trial_and_the_sweep_as_killed(project):
-    sweep = subprocess.Popen(
-        ["python", "-m", "pawprint.train", "-m", "depth=1,2", "epochs=500", "patience=500"],
-        cwd=project.root,
-        env=project.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    sweep = project.start(
+        *("python", "-m", "pawprint.train", "-m", "depth=1,2", "epochs=500", "patience=500")
     )
     for line in sweep.stdout:
         if line.startswith("epoch 2/"):
