@@ -3,7 +3,7 @@
     python benchmarks/commands.py
 
 Expected on 2 cores: help in about half a second, one prediction in less than a second, and a
-`dvc repro` with nothing to do in about twice the time of `dvc status`.
+`dvc repro` with nothing to do in about 1.2 times the time of `dvc status`.
 """
 
 from __future__ import annotations
