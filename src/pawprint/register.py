@@ -17,6 +17,7 @@ from pawprint.images.source import opened
 from pawprint.images.store import Split, Summary, load_split, load_summary
 from pawprint.paths import Paths
 from pawprint.schema import Config
+from pawprint.serving.champion import CHAMPION
 from pawprint.serving.predictor import Predictor
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def register(config: Config) -> dict[str, Any]:
             },
         )
         if decision["promoted"]:
-            registry.point("champion", version)
+            registry.point(CHAMPION, version)
     run.set_tags({"registered_version": str(version.number), "decision": decision["reason"]})
     log.info("version %d of %s: %s", version.number, registry.model, decision["reason"])
     content = {"model": registry.model, "version": version.number, "run_id": run.id, **decision}

@@ -77,8 +77,9 @@ class SweepCallback:
         trials = [run for run in self._store.children(self._run.id) if _accuracy(run) is not None]
         trials.sort(key=_accuracy, reverse=True)
         if trials:
-            _print_table(trials)
-            self._run.log_text(_as_csv(trials), "leaderboard.csv")
+            rows = _rows(trials)
+            _print_table(rows)
+            self._run.log_text(_as_csv(rows), "leaderboard.csv")
             self._run.log_metrics({"best_val_accuracy": _accuracy(trials[0])})
             self._run.set_tags({"best_run": trials[0].info.run_id})
         self._run.set_tags({"trials": str(len(trials)), "failed_trials": str(len(failed))})
@@ -132,11 +133,10 @@ def _rows(trials: list[Any]) -> list[dict[str, str]]:
     ]
 
 
-def _print_table(trials: list[Any]) -> None:
+def _print_table(rows: list[dict[str, str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    rows = _rows(trials)
     table = Table(title="Trials, best validation accuracy first")
     for column in rows[0]:
         table.add_column(column, justify="left" if column in ("trial", "run") else "right")
@@ -146,8 +146,7 @@ def _print_table(trials: list[Any]) -> None:
     Console(width=width).print(table)
 
 
-def _as_csv(trials: list[Any]) -> str:
-    rows = _rows(trials)
+def _as_csv(rows: list[dict[str, str]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))
     writer.writeheader()

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from pawprint.config import project_root, run_stage
-from pawprint.files import write_json
+from pawprint.errors import UserError
+from pawprint.files import replacing_file, write_json
 from pawprint.paths import Paths, TrainingFiles
 from pawprint.schema import Config
 
@@ -38,6 +39,7 @@ def train(config: Config) -> float:
     paths = Paths(project_root())
     files, name, trial, parent = _place(config, paths)
     summary = load_summary(paths.prepared)
+    _check_image_size(config, summary.image_size)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
     store = connect(config.tracking.uri, config.tracking.experiment)
     parameters = config.flat() | {"images": summary.images}  # what was really prepared
@@ -110,7 +112,6 @@ def _train_network(
     train, validation = data["train"], data["validation"]
     class_names = train.class_names
     classes, image_size = len(class_names), train.pictures.shape[1]
-    _check_image_size(config, image_size)
     seed_everything(config.seed)
     model = build_model(
         config.model.name,
@@ -178,8 +179,6 @@ def _train_network(
 
 
 def _check_image_size(config: Config, prepared: int) -> None:
-    from pawprint.errors import UserError
-
     if config.image_size != prepared:
         raise UserError(
             f"image_size is {config.image_size}, but the prepared pictures have {prepared} pixels; "
@@ -193,8 +192,6 @@ def _given(optimizer: Any) -> dict[str, float | bool]:
 
 
 def _save(model: Any, files: TrainingFiles) -> None:
-    from pawprint.files import replacing_file
-
     with replacing_file(files.model) as temporary:
         model.save(temporary)
 

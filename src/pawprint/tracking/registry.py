@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,6 @@ from pawprint.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-log = logging.getLogger(__name__)
 
 CHALLENGER = "challenger"
 
@@ -101,15 +98,12 @@ def fetch_champion(address: str, model: str) -> tuple[int, Path]:
     Raises:
         UserError: there is no champion, or the server does not answer.
     """
-    import mlflow
-
     from pawprint.tracking.store import reach
 
     client = reach(address)
     champion = _aliased(client, model, CHAMPION)
     if champion is None:
         raise no_champion(model, address)
-    mlflow.set_tracking_uri(address)
     return champion.number, _download(f"models:/{model}/{champion.number}")
 
 
