@@ -30,6 +30,32 @@ def paint_folder():
     return paint
 
 
+@pytest.fixture(scope="session")
+def texture():
+    """A function that makes a smooth picture unlike any other: texture(seed, (width, height))."""
+    return _texture
+
+
+@pytest.fixture(scope="session")
+def paint_textures():
+    """A function that paints class folders of such pictures, "cats/000.jpg" and so on."""
+
+    def paint(root: Path, counts: dict[str, int], *, size=(160, 120), suffix=".jpg", seed=0):
+        for place, (name, count) in enumerate(counts.items()):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            for index in range(count):
+                image = _texture((seed, place, index), size)
+                image.save(root / name / f"{index:03}{suffix}", quality=90)
+        return root
+
+    return paint
+
+
+def _texture(seed, size=(160, 120)) -> Image.Image:
+    grid = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    return Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)
+
+
 def _paint_picture(path: Path, *, hue=0.0, size=(16, 12), seed=0) -> Path:
     width, height = size
     noise = np.random.default_rng(seed).normal(0, 20, (height, width, 3))

@@ -1,9 +1,12 @@
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from pawprint.files import replacing_file, replacing_folder, write_json
+from pawprint.files import mend_folder, replacing_file, replacing_folder, write_json
 
 
 class BrokenError(Exception):
@@ -106,6 +109,110 @@ def test_a_new_folder_can_be_read_by_others(tmp_path):
         pass
     assert (tmp_path / "deep" / "prepared").stat().st_mode & 0o777 == 0o755
     assert names_in(tmp_path / "deep") == ["prepared"]
+
+
+# After a kill
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """A folder that an earlier call wrote."""
+    with replacing_folder(tmp_path / "prepared") as folder:
+        (folder / "a.npy").write_text("earlier")
+    return tmp_path / "prepared"
+
+
+def killed_inside(path, when):
+    """Kill a process while it replaces ``path``: while it writes, or while it exchanges."""
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+from pawprint.files import replacing_folder
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+path = Path(sys.argv[1])
+with replacing_folder(path) as folder:
+    (folder / "a.npy").write_text("new")
+    if {when!r} == "writing":
+        killed()
+    replace, calls = os.replace, []
+    def counted(*arguments):
+        calls.append(arguments)
+        if len(calls) == int({when!r}):
+            killed()
+        replace(*arguments)
+    os.replace = counted
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(path)], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("when", ["writing", "1", "2"])
+def test_a_kill_leaves_what_can_be_mended_to_the_earlier_folder(earlier, when):
+    killed_inside(earlier, when)
+    assert len(names_in(earlier.parent)) > 1
+    mend_folder(earlier)
+    assert names_in(earlier.parent) == ["prepared"]
+    assert (earlier / "a.npy").read_text() == "earlier"
+
+
+def test_a_kill_after_the_exchange_leaves_the_new_folder(earlier):
+    old = earlier.parent / ".prepared.old.abcd_123"
+    old.mkdir()
+    os.replace(earlier, old / "prepared")
+    earlier.mkdir()
+    (earlier / "a.npy").write_text("new")
+    mend_folder(earlier)
+    assert names_in(earlier.parent) == ["prepared"]
+    assert (earlier / "a.npy").read_text() == "new"
+
+
+def test_a_kill_before_there_was_any_folder_leaves_none(tmp_path):
+    killed_inside(tmp_path / "prepared", "writing")
+    assert len(names_in(tmp_path)) == 1
+    mend_folder(tmp_path / "prepared")
+    assert names_in(tmp_path) == []
+
+
+def test_a_sound_folder_and_one_that_is_not_there_need_no_mending(earlier, tmp_path):
+    mend_folder(earlier)
+    assert (earlier / "a.npy").read_text() == "earlier"
+    mend_folder(tmp_path / "no" / "such")
+    assert names_in(tmp_path) == ["prepared"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".prepared.memory",
+        ".prepared.lock",
+        ".prepared.ABCDEFGH",
+        ".prepared.abcdefghi",
+        ".prepared.summary.json",
+        ".prepared2.abcdefgh",
+        ".other.abcdefgh",
+        "prepared.abcdefgh",
+        ".prepared",
+    ],
+)
+def test_what_others_keep_beside_it_stays(earlier, name):
+    (earlier.parent / name).mkdir()
+    (earlier.parent / name / "a.npy").write_text("another's")
+    mend_folder(earlier)
+    assert (earlier.parent / name / "a.npy").read_text() == "another's"
+
+
+def test_a_name_is_not_taken_for_a_pattern(tmp_path):
+    (tmp_path / ".prepared.abcdefgh").mkdir()
+    mend_folder(tmp_path / "p*")
+    mend_folder(tmp_path / "[p]repared")
+    assert names_in(tmp_path) == [".prepared.abcdefgh"]
+    (tmp_path / ".a[b]*.abcdefgh").mkdir()
+    mend_folder(tmp_path / "a[b]*")
+    assert names_in(tmp_path) == [".prepared.abcdefgh"]
+
+
+# JSON
 
 
 def test_json_keeps_the_order_of_its_keys_and_every_letter(tmp_path):

@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; ends the process with 0, or with 1 where something could not be done."""
     if hasattr(signal, "SIGPIPE"):  # end quietly when the reader, `head` say, has seen enough
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.stdout.reconfigure(errors="surrogateescape")  # names that are not UTF-8, as they are
     parser = argparse.ArgumentParser(
         prog="pawprint", description="Classify pictures with the champion of this project."
     )
@@ -50,7 +51,8 @@ def _predict(paths: list[Path], *, as_json: bool, as_csv: bool) -> int:
     predictions = list(predictor.classify(files))
     if as_json:
         rows = [_as_row(p) for p in predictions]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        text = json.dumps(rows, indent=2, ensure_ascii=False)
+        print(text.encode(errors="backslashreplace").decode())  # JSON's escapes for no UTF-8
     elif as_csv:
         write_predictions(sys.stdout, predictions, predictor.class_names)
     elif sys.stdout.isatty():

@@ -63,7 +63,7 @@ def evaluate(config: Config) -> dict[str, float]:
         len(test.labels),
     )
 
-    source = str(paths.given(summary.images))
+    source = str(paths.pictures(summary.images))
     run.log_dataset("test", source, digest, "testing")
     run.log_metrics(metrics, model_id=run.tags.get("model_id"))
     run.set_tags({"test_digest": digest})

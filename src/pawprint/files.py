@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -66,6 +68,19 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def mend_folder(path: Path) -> None:
+    """Put in order what a killed ``replacing_folder`` left; nobody else may be writing ``path``.
+
+    The earlier folder takes its place again where it had been moved away; the rest is removed.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if not re.fullmatch(rf"\.{re.escape(path.name)}\.(old\.)?[a-z0-9_]{{8}}", left.name):
+            continue
+        if (left / path.name).exists() and not path.exists():
+            os.replace(left / path.name, path)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def write_json(path: Path, content: Any) -> None:

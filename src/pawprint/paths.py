@@ -44,6 +44,18 @@ class Paths:
         """A path from the configuration; relative ones are meant from the root."""
         return Path(os.path.normpath(self.root / Path(path).expanduser()))
 
+    def pictures(self, images: str) -> Path | str:
+        """The configured ``images``: a path as by ``given``, or a URL as it is."""
+        return images if "://" in images else self.given(images)
+
+    @property
+    def downloads(self) -> Path:
+        """Archives from the web; a temporary workspace of ``dvc exp run`` shares its origin's."""
+        origin = os.environ.get("DVC_ROOT")
+        if origin and self.root.is_relative_to(Path(origin).resolve() / ".dvc" / "tmp"):
+            return Path(origin).resolve() / "data" / "downloads"
+        return self.root / "data" / "downloads"
+
     @property
     def sample(self) -> Path:
         """The drawn pictures, a folder per class."""
@@ -58,6 +70,11 @@ class Paths:
     def prepared(self) -> Path:
         """Manifest and arrays."""
         return self.root / "data" / "prepared"
+
+    @property
+    def audit(self) -> Path:
+        """What ``prepare`` found in the pictures: a page and figures."""
+        return self.root / "reports" / "prepare"
 
     @property
     def training(self) -> TrainingFiles:

@@ -63,7 +63,7 @@ def list_pictures(given: Iterable[Path]) -> list[Path]:
     files: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(files_below(path))
+            inside = sorted(map(Path, files_below(path)))
             if not inside:
                 raise UserError(f"{path} holds no file; give pictures or a folder with pictures")
             files += inside

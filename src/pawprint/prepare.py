@@ -9,45 +9,69 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
-from pawprint.files import replacing_folder
-from pawprint.images.audit import read_files, refuse_unusable
-from pawprint.images.layout import find_pictures
-from pawprint.images.source import opened
+from pawprint.files import mend_folder, replacing_file, replacing_folder, write_json
+from pawprint.images.address import without_credentials
+from pawprint.images.audit import Audit, audit_files, refuse_unusable
+from pawprint.images.copies import Copies, find_copies
+from pawprint.images.encoding import bytes_of_one
+from pawprint.images.fingerprint import THUMB
+from pawprint.images.layout import Layout, find_pictures
+from pawprint.images.memory import Memory, settings_key
+from pawprint.images.page import audit_page
+from pawprint.images.pictures import complete, pictures_file
+from pawprint.images.reading import Reading, file_records, read_files
+from pawprint.images.source import name_of, opened
 from pawprint.images.split import assign_splits
-from pawprint.images.store import MANIFEST, SUMMARY, Summary, summarize, write_prepared
+from pawprint.images.square import SQUASH
+from pawprint.images.store import MANIFEST, SUMMARY, Summary, summarize, write_tables
+from pawprint.images.thumbnails import Thumbnails
 from pawprint.paths import Paths
 from pawprint.schema import Config
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 5  # seconds: what was killed a moment ago still holds the lock
+
 
 def prepare(
-    images: Path,
+    images: Path | str,
     out: Path,
     *,
     image_size: int,
     seed: int,
     validation_fraction: float,
     test_fraction: float,
+    resize: str = SQUASH,
+    near_duplicates: bool = True,
     max_refused_fraction: float = 0.1,
     source: str | None = None,
+    report: Path | None = None,
+    downloads: Path | None = None,
 ) -> Summary:
     """Read, check, split and store the pictures; the same input gives the same bytes.
 
+    What earlier calls read is remembered in a hidden folder beside ``out``: only new pictures are
+    decoded. A call that was killed goes on from there.
+
     Args:
-        images: A folder (or an archive of one) with a sub-folder per class, or with such folders
-            inside train, validation and test folders.
+        images: A folder, or an archive of one, or the URL of an archive, with a sub-folder per
+            class, or with such folders inside train, validation and test folders.
         out: The folder to write; an earlier one is replaced only on success.
         image_size: Side of the stored square pictures in pixels, 1 or more.
         seed: Draws the splits.
         validation_fraction: Part of each class to hold out, above 0 and below 1, where no
             validation folder is given.
         test_fraction: The same for testing.
+        resize: "squash", "crop" or "pad". Defaults to "squash".
+        near_duplicates: Whether pictures that only look the same are copies too. Defaults to True.
         max_refused_fraction: Part of the files, 0 to 1, that may be unreadable. Defaults to 0.1.
         source: The name of ``images`` in the summary. Defaults to its path.
+        report: A folder for ``audit.html`` and ``metrics.json``. Defaults to none.
+        downloads: A folder for downloaded archives. Defaults to one beside ``out``.
 
     Returns:
         What ``summary.json`` says.
@@ -58,57 +82,110 @@ def prepare(
     """
     _check_fractions(validation_fraction, test_fraction)
     _check_out(out, images)
-    with opened(images, beside=out) as root:
-        layout = find_pictures(root, images)
+    with (
+        _alone(out),
+        opened(images, beside=out, downloads=downloads) as root,
+    ):
+        name = name_of(images)
+        layout = find_pictures(root, name)
         log.info(
             "Reading %s files of %d classes in %s.",
             f"{len(layout.files):,}",
             len(layout.class_names),
-            images,
+            name,
         )
-        with (
-            replacing_folder(out) as folder,
-            _scratch(folder, len(layout.files), image_size) as pixels,
-        ):
-            records = read_files(layout.files, pixels)
-            refuse_unusable(records, images, max_refused_fraction=max_refused_fraction)
-            splits = assign_splits(
-                records,
-                images,
+        _check_disk(out, len(layout.files), image_size)
+        pictures = pictures_file(out, image_size)
+        memory = Memory(_memory(out), settings_key(image_size, resize), pictures)
+        try:
+            reading = read_files(layout.files, memory, image_size=image_size, resize=resize)
+            found = memory.records(reading.places)
+            records = file_records(layout.files, found)
+            refuse_unusable(records, name, max_refused_fraction=max_refused_fraction)
+            copies, compared = _copies(memory, reading, found, near_duplicates)
+            audit = audit_files(records, copies.groups, copies.exact)
+            audit.splits = assign_splits(
+                audit,
+                name,
                 seed=seed,
                 validation_fraction=validation_fraction,
                 test_fraction=test_fraction,
             )
             summary = summarize(
-                records,
-                splits,
+                audit,
                 layout,
                 images=source or str(images),
                 image_size=image_size,
+                resize=resize,
                 seed=seed,
             )
-            write_prepared(folder, records, splits, pixels, summary)
-    _tell(summary, out)
+            with replacing_folder(out) as folder:
+                starts = memory.write_pictures(reading.places, pictures_file(folder, image_size))
+                has = starts >= 0
+                complete(folder, image_size, starts[has])
+                write_tables(folder, audit, np.where(has, np.cumsum(has) - 1, -1), summary)
+            memory.keep(reading.places, reading.statuses, starts, copies.pairs, compared)
+            if report:
+                _write_report(report, audit, layout, summary)
+        finally:
+            memory.close()
+    _tell(summary, reading, out)
     return summary
 
 
+def _copies(
+    memory: Memory, reading: Reading, found: np.ndarray, near_duplicates: bool
+) -> tuple[Copies, np.ndarray]:
+    """Which files are copies, by their records; and which were compared with all others."""
+    # A picture that the last run had not is compared with all; the others were compared then.
+    known = reading.places < memory.last
+    known[known] = memory.compared[reading.places[known]]
+    usable = found["length"] > 0
+    comparable = usable & ~found["blank"] & (np.minimum(found["width"], found["height"]) >= THUMB)
+    comparable &= near_duplicates
+    contents = zip(found["sha256"].tolist(), usable.tolist(), strict=True)
+    copies = find_copies(
+        [own if can else b"%d" % row for row, (own, can) in enumerate(contents)],  # no picture
+        found["hash"],
+        found["inner"],
+        memory.thumbs(reading.places),
+        comparable=comparable,
+        previous=(known, memory.pairs_among(reading.places)),
+    )
+    return copies, comparable & (copies.exact < 0)
+
+
 @contextmanager
-def _scratch(folder: Path, pictures: int, image_size: int) -> Iterator[np.ndarray]:
-    """Room on disk for all pictures: which can be read, and so the splits, is known only later."""
-    shape = (pictures, image_size, image_size, 3)
-    needed = 2 * int(np.prod(shape, dtype=np.int64))  # the splits are a second copy
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f'The disk of "{folder.parent}" has {free / 1e9:.1f} GB free, but {pictures:,} '
-            f"pictures of {image_size} pixels need {needed / 1e9:.1f} GB: "
-            "free some, or lower image_size."
-        )
-    path = folder / ".scratch.npy"
+def _alone(out: Path) -> Iterator[None]:
+    """Only one at a time writes ``out``; what a killed one left is put in order."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    finally:
-        path.unlink()
+        with FileLock(out.with_name(f".{out.name}.lock"), timeout=_PATIENCE):
+            mend_folder(out)
+            yield
+    except Timeout as error:
+        raise UserError(
+            f'Another process is preparing pictures in "{out}": wait until it has ended.'
+        ) from error
+
+
+def _memory(out: Path) -> Path:
+    return out.with_name(f".{out.name}.memory")
+
+
+def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) -> None:
+    page = audit_page(
+        audit,
+        images=summary.images,
+        class_names=summary.class_names,
+        image_size=summary.image_size,
+        resize=summary.resize,
+        thumbnail=Thumbnails(layout.files),
+        notes=summary.notes,
+    )
+    with replacing_file(folder / "audit.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    write_json(folder / "metrics.json", audit.figures())
 
 
 def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
@@ -123,14 +200,15 @@ def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
         )
 
 
-def _check_out(out: Path, images: Path) -> None:
+def _check_out(out: Path, images: Path | str) -> None:
     """``out`` will be replaced as a whole: nothing else may be lost with it."""
-    source, target = images.resolve(), out.resolve()
-    if source == target or source in target.parents or target in source.parents:
-        raise UserError(
-            f'The output "{out}" and the pictures "{images}" lie one in the other: '
-            "choose an output folder beside the pictures."
-        )
+    if isinstance(images, Path):
+        source, target = images.resolve(), out.resolve()
+        if source == target or source in target.parents or target in source.parents:
+            raise UserError(
+                f'The output "{out}" and the pictures "{images}" lie one in the other: '
+                "choose an output folder beside the pictures."
+            )
     if not out.exists():
         return
     is_prepared = any((out / name).exists() for name in (SUMMARY, MANIFEST))
@@ -141,16 +219,28 @@ def _check_out(out: Path, images: Path) -> None:
         )
 
 
-def _tell(summary: Summary, out: Path) -> None:
+def _check_disk(out: Path, pictures: int, image_size: int) -> None:
+    """The new folder needs room beside the earlier one and what is remembered."""
+    needed = pictures * bytes_of_one(image_size) * (2 if out.exists() else 1)
+    free = shutil.disk_usage(out.parent).free
+    if needed > free:
+        raise UserError(
+            f'The disk of "{out.parent}" has {free / 1e9:.1f} GB free, but {pictures:,} '
+            f"pictures of {image_size} pixels need {needed / 1e9:.1f} GB: "
+            "free some, or lower image_size."
+        )
+
+
+def _tell(summary: Summary, reading: Reading, out: Path) -> None:
     if summary.refused:
         log.warning(
-            "Left out %d of %d files as unreadable; %s lists each with its problem.",
+            "Left out %d of %d files; %s lists each with its problem.",
             len(summary.refused),
-            len(summary.refused) + sum(part.pictures for part in summary.splits.values()),
+            len(reading.places),
             out / SUMMARY,
         )
     counts = ", ".join(f"{part.pictures:,} {name}" for name, part in summary.splits.items())
-    log.info("Wrote %s pictures to %s.", counts, out)
+    log.info("Wrote %s pictures to %s; %s were decoded.", counts, out, f"{reading.decoded:,}")
 
 
 def main() -> None:
@@ -161,14 +251,18 @@ def main() -> None:
 def _stage(config: Config) -> None:
     paths = Paths(project_root())
     prepare(
-        paths.given(config.images),
+        paths.pictures(config.images),
         paths.prepared,
         image_size=config.image_size,
         seed=config.seed,
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
+        resize=config.resize,
+        near_duplicates=config.near_duplicates,
         max_refused_fraction=config.max_refused_fraction,
-        source=config.images,
+        source=without_credentials(config.images),
+        report=paths.audit,
+        downloads=paths.downloads,
     )
 
 

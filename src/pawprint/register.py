@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import write_json
-from pawprint.images.decode import read_picture
 from pawprint.images.source import opened
 from pawprint.images.store import Split, Summary, load_split, load_summary
 from pawprint.paths import Paths
@@ -131,21 +129,19 @@ def _accuracy_here(predictor: Predictor, summary: Summary, paths: Paths) -> floa
     """Accuracy of another network on this test split; classes it does not know count as wrong."""
     test = load_split(paths.prepared, "test")
     truth = np.array(test.class_names)[test.labels]
-    if predictor.image_size == summary.image_size:
+    if (predictor.image_size, predictor.resize) == (summary.image_size, summary.resize):
         probabilities = predictor.probabilities(test.pictures)
     else:
-        probabilities = _from_files(predictor, test, paths.given(summary.images))
+        probabilities = _from_files(predictor, test, summary, paths)
     answers = np.array(predictor.class_names)[probabilities.argmax(axis=1)]
     return float((answers == truth).mean())
 
 
-def _from_files(predictor: Predictor, test: Split, images: Path) -> np.ndarray:
+def _from_files(predictor: Predictor, test: Split, summary: Summary, paths: Paths) -> np.ndarray:
     """Probabilities from the files themselves, at the size that the network sees."""
-    with opened(images) as folder:
+    with opened(paths.pictures(summary.images), downloads=paths.downloads) as folder:
         parts = [
-            predictor.probabilities(
-                np.stack([read_picture(folder / path, predictor.image_size) for path in batch])
-            )
+            predictor.probabilities(np.stack([predictor.read(folder / path) for path in batch]))
             for batch in (test.paths[i : i + 256] for i in range(0, len(test.paths), 256))
         ]
     return np.concatenate(parts)

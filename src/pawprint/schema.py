@@ -11,6 +11,11 @@ from pawprint.errors import UserError
 CHOICES = ("augment", "model", "optimizer", "schedule", "tracking")
 
 
+def one_of(*values: str) -> Any:
+    """A field that must be given and is one of ``values``."""
+    return field(default="???", metadata={"one of": values})
+
+
 def within(
     low: float | None = None,
     high: float | None = None,
@@ -88,9 +93,11 @@ class Config:
     images: str = "???"
     predict_images: str = "???"
     image_size: int = within(8, 1024)
+    resize: str = one_of("squash", "crop", "pad")
     validation_fraction: float = within(above=0, below=1)
     test_fraction: float = within(above=0, below=1)
     max_refused_fraction: float = within(0, 1)
+    near_duplicates: bool = "???"
     seed: int = within(0, 2**32 - 1)
     depth: int = within(1, 8)
     dropout: float = within(0, below=1)
@@ -162,6 +169,10 @@ def _check_ranges(node: Any, prefix: str = "") -> None:
             _check_ranges(value, f"{key}.")
         elif value == "???":  # taken away by ~key
             raise UserError(f"{key} has no value; give one")
+        elif "one of" in f.metadata:
+            if value not in f.metadata["one of"]:
+                choices = ", ".join(f.metadata["one of"])
+                raise UserError(f"{key} is {value}, but must be one of {choices}; change it")
         elif value is not None and f.metadata:
             bounds = f.metadata
             good = (

@@ -39,7 +39,7 @@ def train(config: Config) -> float:
     paths = Paths(project_root())
     files, name, trial, parent = _place(config, paths)
     summary = load_summary(paths.prepared)
-    _check_image_size(config, summary.image_size)
+    _check_prepared(config, summary)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
     store = connect(config.tracking.uri, config.tracking.experiment)
     parameters = config.flat() | {"images": summary.images}  # what was really prepared
@@ -57,8 +57,10 @@ def train(config: Config) -> float:
         # Whole, because MLflow cuts long parameters.
         run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
         for split, context in (("train", "training"), ("validation", "validation")):
-            source = str(paths.given(summary.images))
+            source = str(paths.pictures(summary.images))
             run.log_dataset(split, source, summary.splits[split].digest, context)
+        if (paths.audit / "audit.html").is_file():
+            run.log_file(paths.audit / "audit.html", "prepare")
         result = _train_network(config, data, run, files)
         record = {
             "run_id": run.id,
@@ -170,7 +172,7 @@ def _train_network(
     log.info("best epoch %d: val_accuracy %.4f", best["epoch"], best["val_accuracy"])
     _save(model, files)
     example = validation.pictures[:8]
-    export_onnx(model, files.onnx, class_names, example)
+    export_onnx(model, files.onnx, class_names, example, config.resize)
     write_history(files.history, history)
     answers = Predictor(files.onnx).probabilities(example)
     run.log_file(files.history)
@@ -178,12 +180,14 @@ def _train_network(
     return {**result, "model_id": run.log_model(files.onnx, class_names, example, answers)}
 
 
-def _check_image_size(config: Config, prepared: int) -> None:
-    if config.image_size != prepared:
-        raise UserError(
-            f"image_size is {config.image_size}, but the prepared pictures have {prepared} pixels; "
-            f"run `python -m pawprint.prepare image_size={config.image_size}` first"
-        )
+def _check_prepared(config: Config, summary: Any) -> None:
+    for key, unit in (("image_size", " pixels"), ("resize", "")):
+        wanted, prepared = getattr(config, key), getattr(summary, key)
+        if wanted != prepared:
+            raise UserError(
+                f"{key} is {wanted}, but the pictures were prepared with {prepared}{unit}; "
+                f"run `python -m pawprint.prepare {key}={wanted}` first"
+            )
 
 
 def _given(optimizer: Any) -> dict[str, float | bool]:

@@ -1,89 +1,198 @@
-import hashlib
-import sys
-
-import numpy as np
 import pytest
 
 from pawprint.errors import UserError
-from pawprint.images.audit import FileRecord, read_files, refuse_unusable
-from pawprint.images.decode import read_picture
-from pawprint.images.layout import find_pictures
+from pawprint.images.audit import KINDS, Audit, FileRecord, Finding, audit_files, refuse_unusable
 
 
-def read(root, image_size=8):
-    files = find_pictures(root, root).files
-    pixels = np.zeros((len(files), image_size, image_size, 3), np.uint8)
-    return read_files(files, pixels), pixels
+def record(path, *kinds):
+    """A file; of a split if its path names one before the class."""
+    *given, label, _ = path.split("/")
+    findings = tuple(Finding(kind, f"is {kind}") for kind in kinds)
+    return FileRecord(path, label, given[0] if given else None, findings=findings)
 
 
-def test_every_file_is_decoded_into_its_own_row(tmp_path, paint_folder):
-    records, pixels = read(paint_folder(tmp_path, {"cats": 40, "dogs": 40}))
-    for record, row in zip(records, pixels, strict=True):
-        assert np.array_equal(row, read_picture(tmp_path / record.path, 8))
+def audited(*files):
+    """Audit files given as (record or path, group or -1, index of the first equal one or -1)."""
+    records = [file if isinstance(file, FileRecord) else record(file) for file, *_ in files]
+    return audit_files(records, [group for _, group, _ in files], [equal for *_, equal in files])
 
 
-def test_a_record_holds_the_facts_of_its_file(tmp_path, paint_folder):
-    records, _ = read(paint_folder(tmp_path, {"cats": 1, "dogs": 1}, size=(20, 10)))
-    content = (tmp_path / "cats" / "000.png").read_bytes()
-    expected = FileRecord(
-        path="cats/000.png",
-        label="cats",
-        given_split=None,
-        sha256=hashlib.sha256(content).hexdigest(),
-        bytes=len(content),
-        format="PNG",
-        mode="RGB",
-        width=20,
-        height=10,
-        frames=1,
+def problems(audit):
+    return [audit.problem(row) for row in range(len(audit.records))]
+
+
+# What copies mean
+
+
+def test_files_without_copies_have_no_problem_and_no_group():
+    audit = audited(("cats/1.jpg", -1, -1), ("dogs/1.jpg", -1, -1))
+    assert problems(audit) == [None, None]
+    assert audit.groups == [None, None]
+    assert audit.left_out == [False, False]
+
+
+def test_of_equal_files_the_first_is_kept_and_the_others_say_whose_duplicates_they_are():
+    audit = audited(("cats/1.jpg", 0, -1), ("cats/2.jpg", 0, 0), ("cats/3.jpg", 0, 0))
+    assert problems(audit) == [None, *["is a duplicate of cats/1.jpg"] * 2]
+    assert audit.groups == [0, 0, 0]
+    assert audit.left_out == [False] * 3
+
+
+def test_a_picture_that_only_looks_the_same_is_a_near_duplicate():
+    audit = audited(("cats/1.jpg", 0, -1), ("dogs/1.jpg", -1, -1), ("cats/2.jpg", 0, -1))
+    assert problems(audit) == [None, None, "is a near-duplicate of cats/1.jpg"]
+
+
+def test_an_exact_copy_of_a_near_duplicate_is_its_duplicate():
+    audit = audited(("cats/1.jpg", 0, -1), ("cats/2.jpg", 0, -1), ("cats/3.jpg", 0, 1))
+    assert problems(audit)[1:] == [
+        "is a near-duplicate of cats/1.jpg",
+        "is a duplicate of cats/2.jpg",
+    ]
+
+
+def test_copies_under_two_labels_are_all_left_out_and_name_one_of_the_other_label():
+    audit = audited(
+        ("cats/1.jpg", 0, -1), ("cats/2.jpg", 0, 0), ("dogs/1.jpg", 0, 0), ("dogs/2.jpg", -1, -1)
     )
-    assert records[0] == expected
+    words = "is the same picture under two labels: also"
+    assert problems(audit) == [
+        f"{words} dogs/1.jpg",
+        f"{words} dogs/1.jpg",
+        f"{words} cats/1.jpg",
+        None,
+    ]
+    assert audit.left_out == [True, True, True, False]
+    assert {finding.kind for own in audit.findings for finding in own} == {"two labels"}
 
 
-def test_an_unreadable_file_is_recorded_with_its_problem_and_the_rest_is_read(
-    tmp_path, paint_folder
-):
-    paint_folder(tmp_path, {"cats": 3, "dogs": 3})
-    cut = (tmp_path / "cats" / "001.png").read_bytes()[:200]
-    (tmp_path / "cats" / "001.png").write_bytes(cut)
-    (tmp_path / "dogs" / "000.png").write_bytes(b"")
-    (tmp_path / "dogs" / "gone.png").symlink_to(tmp_path / "nothing")
-    records, _ = read(tmp_path)
-    problems = {record.path: record.problem for record in records if record.problem}
-    assert problems == {
-        "cats/001.png": "is truncated",
-        "dogs/000.png": "is empty (0 bytes)",
-        "dogs/gone.png": "cannot be read: No such file or directory",
+def test_two_labels_go_before_a_leak():
+    audit = audited(("test/cats/1.jpg", 0, -1), ("train/dogs/1.jpg", 0, 0))
+    assert audit.left_out == [True, True]
+    assert audit.counts()["two labels"] == 2
+    assert audit.counts()["leak"] == 0
+
+
+@pytest.mark.parametrize(
+    ("held_out", "other"),
+    [("test", "train"), ("test", "validation"), ("validation", "train")],
+)
+def test_what_is_held_out_stays_and_its_copies_elsewhere_leak(held_out, other):
+    first, second = sorted([f"{held_out}/cats/1.jpg", f"{other}/cats/1.jpg"])
+    audit = audited((first, 0, -1), (second, 0, -1))
+    leaked = [first, second].index(f"{other}/cats/1.jpg")
+    assert audit.left_out == [row == leaked for row in (0, 1)]
+    assert audit.problem(leaked) == (
+        f"leaks into {held_out}: the same picture as {held_out}/cats/1.jpg"
+    )
+    assert audit.problem(1 - leaked) is None
+
+
+def test_a_picture_in_all_three_splits_stays_in_test_only():
+    audit = audited(
+        ("test/cats/1.jpg", 0, -1), ("train/cats/1.jpg", 0, 0), ("validation/cats/1.jpg", 0, 0)
+    )
+    assert audit.left_out == [False, True, True]
+
+
+def test_copies_within_the_test_split_are_duplicates_though_the_first_of_all_leaks():
+    audit = audit_files(
+        [
+            FileRecord("a/cats/1.jpg", "cats", "train"),
+            FileRecord("b/cats/1.jpg", "cats", "test"),
+            FileRecord("b/cats/2.jpg", "cats", "test"),
+            FileRecord("b/cats/3.jpg", "cats", "test"),
+        ],
+        [0, 0, 0, 0],
+        [-1, 0, 0, -1],
+    )
+    assert problems(audit) == [
+        "leaks into test: the same picture as b/cats/1.jpg",
+        None,
+        "is a duplicate of b/cats/1.jpg",
+        "is a near-duplicate of b/cats/1.jpg",
+    ]
+
+
+# All that is wrong
+
+
+def test_the_gravest_problem_of_a_file_comes_first():
+    files = (record("test/a/1.jpg"), 0, -1), (record("train/a/1.jpg", "tiny", "blank"), 0, 0)
+    audit = audited(*files)
+    assert [finding.kind for finding in audit.findings[1]] == ["leak", "blank", "tiny"]
+    assert audit.problem(1) == (
+        "leaks into test: the same picture as test/a/1.jpg; is blank; is tiny"
+    )
+
+
+def test_every_kind_is_counted():
+    audit = audited((record("a/1.jpg", "truncated"), -1, -1), (record("a/2.jpg", "tiny"), -1, -1))
+    assert audit.counts() == dict.fromkeys(KINDS, 0) | {"truncated": 1, "tiny": 1}
+
+
+def test_the_figures_say_what_became_of_the_files():
+    audit = audited(
+        ("cats/1.jpg", 0, -1),
+        ("cats/2.jpg", 0, 0),
+        ("cats/3.jpg", 1, -1),
+        ("cats/4.jpg", 1, -1),
+        (record("dogs/1.jpg", "truncated"), -1, -1),
+    )
+    audit.splits = ["train", "train", "test", "test", None]
+    figures = audit.figures()
+    assert (figures["files"], figures["used"], figures["groups_of_copies"]) == (5, 4, 2)
+    assert (figures["duplicate"], figures["near_duplicate"], figures["truncated"]) == (1, 1, 1)
+    assert set(figures) == {"files", "used", "groups_of_copies"} | {
+        kind.replace(" ", "_").replace("-", "_") for kind in KINDS
     }
-    cut_record = next(record for record in records if record.path == "cats/001.png")
-    assert (cut_record.bytes, cut_record.format) == (200, None)
-    assert cut_record.sha256 == hashlib.sha256(cut).hexdigest()
 
 
-def test_progress_is_shown_to_a_terminal_only(tmp_path, paint_folder, monkeypatch, capsys):
-    paint_folder(tmp_path, {"cats": 2, "dogs": 2})
-    read(tmp_path)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    read(tmp_path)
-    assert "4/4" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("kind", "usable", "left_out"),
+    [
+        *((kind, False, True) for kind in ("unreadable", "truncated", "not a picture")),
+        ("decompression bomb", False, True),
+        ("blank", True, False),
+        ("tiny", True, False),
+        ("extreme aspect", True, False),
+    ],
+)
+def test_only_what_cannot_be_seen_is_left_out_for_its_own_sake(kind, usable, left_out):
+    bad = record("cats/1.jpg", kind)
+    assert bad.usable is usable
+    assert audited((bad, -1, -1)).left_out == [left_out]
 
 
-def records_of(**problems):
+def test_no_files_have_nothing():
+    audit = audit_files([], [], [])
+    assert (audit.findings, audit.groups, audit.left_out) == ([], [], [])
+    assert Audit([]).figures()["files"] == 0
+
+
+# Too many
+
+
+def records_of(**kinds):
     return [
-        FileRecord(f"{label}/{index}.jpg", label, None, problem=problem)
-        for label, inside in problems.items()
-        for index, problem in enumerate(inside)
+        record(f"{label}/{index}.jpg", *([kind] if kind else []))
+        for label, inside in kinds.items()
+        for index, kind in enumerate(inside)
     ]
 
 
 def test_as_many_refused_files_as_allowed_are_let_through(tmp_path):
-    records = records_of(cats=["is truncated"] + [None] * 9, dogs=[None] * 10)
+    records = records_of(cats=["truncated"] + [None] * 9, dogs=[None] * 10)
     refuse_unusable(records, tmp_path, max_refused_fraction=0.05)
 
 
+def test_pictures_that_a_person_should_look_at_are_not_refused(tmp_path):
+    records = records_of(cats=["blank"] * 5, dogs=["tiny"] * 5)
+    refuse_unusable(records, tmp_path, max_refused_fraction=0)
+
+
 def test_more_refused_files_are_an_error_that_names_count_files_and_key(tmp_path):
-    bad = ["is truncated", "is not a picture", "is truncated", "is truncated"]
+    bad = ["truncated", "not a picture", "truncated", "truncated"]
     records = records_of(cats=[*bad, None], dogs=[None] * 5)
     with pytest.raises(UserError) as caught:
         refuse_unusable(records, tmp_path, max_refused_fraction=0.1)
@@ -95,15 +204,12 @@ def test_more_refused_files_are_an_error_that_names_count_files_and_key(tmp_path
 
 
 def test_a_class_with_nothing_readable_is_an_error_at_any_allowance(tmp_path):
-    records = records_of(cats=["is truncated"] * 2, dogs=[None] * 50)
+    records = records_of(cats=["truncated"] * 2, dogs=[None] * 50)
     with pytest.raises(UserError, match=r'"cats" in .* has no readable pictures'):
         refuse_unusable(records, tmp_path, max_refused_fraction=1.0)
 
 
 def test_a_given_split_with_nothing_readable_of_a_class_is_an_error(tmp_path):
-    records = [
-        FileRecord("train/cats/0.jpg", "cats", "train"),
-        FileRecord("test/cats/0.jpg", "cats", "test", problem="is truncated"),
-    ]
+    records = [record("train/cats/0.jpg"), record("test/cats/0.jpg", "truncated")]
     with pytest.raises(UserError, match='"cats" of the test split'):
         refuse_unusable(records, tmp_path, max_refused_fraction=1.0)

@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 import threading
 import warnings
@@ -9,7 +10,13 @@ import pytest
 from PIL import Image, ImageCms
 
 from pawprint.errors import UserError
-from pawprint.images.decode import PictureError, decode_picture, read_picture
+from pawprint.images.decode import (
+    PictureError,
+    _plain_jpeg,
+    decode_content,
+    decode_file,
+    read_picture,
+)
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -33,6 +40,11 @@ def corners_of(array):
 
 def assert_colour(array, colour, tolerance=2):
     assert np.abs(array.astype(int) - np.array(colour)).max() <= tolerance
+
+
+def facts_of(picture):
+    size = (picture.width, picture.height)
+    return (picture.format, picture.mode, *size, picture.orientation, picture.frames)
 
 
 def one_pixel_values(values, mode):
@@ -77,9 +89,7 @@ def test_facts_tell_what_the_file_holds_before_any_turning_or_scaling():
     exif = Image.Exif()
     exif[0x0112] = 6
     content = saved(four_corners((400, 300)).convert("L"), "JPEG", exif=exif)
-    picture = decode_picture(io.BytesIO(content), 8)
-    facts = (picture.format, picture.mode, picture.width, picture.height, picture.frames)
-    assert facts == ("JPEG", "L", 400, 300, 1)
+    assert facts_of(decode_content(content, 8)) == ("JPEG", "L", 400, 300, 6, 1)
 
 
 # As a person sees it
@@ -220,9 +230,183 @@ def test_an_animation_shows_its_first_frame(format):
     frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN, BLUE)]
     options = {"lossless": True} if format == "WEBP" else {}
     content = saved(frames[0], format, save_all=True, append_images=frames[1:], **options)
-    picture = decode_picture(io.BytesIO(content), 4)
-    assert_colour(picture.array, RED)
+    picture = decode_content(content, 4)
+    assert_colour(np.asarray(picture.image), RED)
     assert picture.frames == 3
+
+
+def test_an_orientation_in_a_jpegs_xmp_turns_it_as_well():
+    xmp = b'<x:xmpmeta><rdf:RDF><rdf:Description tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    array = read_picture(saved(four_corners(), "JPEG", xmp=xmp), 16)
+    for got, expected in zip(corners_of(array), [BLUE, RED, WHITE, GREEN], strict=True):
+        assert_colour(np.array(got), expected, tolerance=12)
+
+
+# Large JPEGs, decoded smaller
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_jpeg_is_reduced_and_turned_to_what_the_whole_one_shows(texture, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = texture(3, (801, 602))
+    picture = decode_content(saved(image, "JPEG", quality=95, exif=exif), 16)
+    whole = decode_content(saved(image, "PNG", exif=exif), 16)
+    assert max(picture.image.size) == 200
+    assert facts_of(picture)[1:] == facts_of(whole)[1:] == ("RGB", 801, 602, orientation, 1)
+    assert_colour(squashed(picture.image, 16), squashed(whole.image, 16), tolerance=8)
+
+
+def squashed(image, side):
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR)).astype(int)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 20}]
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(
+    ("size", "image_size", "by"),
+    [
+        ((201, 333), 16, 2),
+        ((201, 333), 128, 1),
+        ((333, 201), 16, 2),
+        ((401, 1001), 64, 4),
+        ((799, 801), 64, 8),
+        ((800, 801), 300, 1),
+        ((5, 7), 16, 1),
+        ((1, 1), 16, 1),
+        ((1, 1000), 16, 1),
+    ],
+)
+def test_a_jpeg_decoded_quickly_is_bit_for_bit_what_pillow_makes_of_it(
+    texture, size, image_size, by, mode, options
+):
+    content = saved(texture(1, size).convert(mode), "JPEG", **options)
+    quick = _plain_jpeg(content, image_size)
+    pillows = Image.open(io.BytesIO(content))
+    pillows.draft(None, (size[0] // by, size[1] // by))
+    assert pillows.size == (-(-size[0] // by), -(-size[1] // by))
+    rows, columns = (int(side / by + 0.5) for side in reversed(size))
+    assert np.array_equal(
+        np.asarray(quick.image), np.asarray(pillows.convert("RGB"))[:rows, :columns]
+    )
+    assert facts_of(quick) == ("JPEG", mode, *size, 1, 1)
+    slow = decode_file(io.BytesIO(content), image_size)
+    assert facts_of(slow) == facts_of(quick)
+    assert np.array_equal(np.asarray(slow.image), np.asarray(quick.image))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_damaged_jpeg_is_what_pillow_makes_of_it(texture, mode):
+    sound = saved(texture(2, (211, 160)).convert(mode), "JPEG", quality=60)
+    seen, refused = 0, 0
+    for place in range(2, len(sound), len(sound) // 60):
+        content = bytearray(sound)
+        content[place] ^= 0x5A
+        try:
+            expected = decode_file(io.BytesIO(content), 16)
+        except PictureError as error:
+            with pytest.raises(PictureError, match=f"^{re.escape(str(error))}$"):
+                decode_content(bytes(content), 16)
+            refused += 1
+            continue
+        seen += 1
+        picture = decode_content(bytes(content), 16)
+        assert facts_of(picture) == facts_of(expected)
+        assert np.array_equal(np.asarray(picture.image), np.asarray(expected.image))
+    assert seen > 20
+    assert refused > 2
+
+
+def test_a_large_cmyk_jpeg_is_reduced_and_seen_in_its_colours():
+    content = saved(Image.new("CMYK", (800, 600), (0, 255, 255, 0)), "JPEG", quality=95)
+    picture = decode_content(content, 16)
+    assert facts_of(picture) == ("JPEG", "CMYK", 800, 600, 1, 1)
+    assert picture.image.size == (200, 150)
+    assert_colour(np.asarray(picture.image), RED, tolerance=6)
+
+
+def test_a_camera_picture_of_several_frames_shows_the_first_and_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    second = Image.new("RGB", (48, 32), RED)
+    content = saved(four_corners(), "MPO", save_all=True, append_images=[second], exif=exif)
+    picture = decode_content(content, 16)
+    assert facts_of(picture) == ("MPO", "RGB", 48, 32, 3, 2)
+    for got, expected in zip(
+        corners_of(np.asarray(picture.image)), [WHITE, BLUE, GREEN, RED], strict=True
+    ):
+        assert_colour(np.array(got), expected, tolerance=12)
+
+
+def grating(size, cycles, down):
+    """Stripes of so many cycles over the width, or the height, of the picture."""
+    length = size[1] if down else size[0]
+    wave = 127.5 + 100 * np.sin(2 * np.pi * cycles * (np.arange(length) + 0.5) / length)
+    wave = np.rint(wave).astype(np.uint8)
+    other = size[0] if down else size[1]
+    return Image.fromarray(
+        np.tile(wave[:, None], (1, other)) if down else np.tile(wave, (other, 1))
+    )
+
+
+def contrast(array, cycles, down):
+    wave = array[..., 0].mean(axis=1 if down else 0)
+    phase = 2j * np.pi * cycles * (np.arange(len(wave)) + 0.5) / len(wave)
+    return abs((wave - wave.mean()) @ np.exp(phase))
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize(("part", "kept"), [(0.5, 0.93), (0.9, 0.8)])
+@pytest.mark.parametrize(
+    ("size", "image_size"),
+    [
+        ((192, 192), 64),
+        ((193, 194), 64),
+        ((200, 200), 64),
+        ((768, 768), 64),
+        ((770, 1024), 64),
+        ((512, 512), 64),
+        ((800, 600), 64),
+        ((1600, 1200), 64),
+        ((640, 480), 96),
+        ((1153, 1160), 96),
+        ((1400, 1350), 224),
+    ],
+)
+def test_a_reduced_jpeg_keeps_the_detail_that_the_square_can_show(
+    size, image_size, part, kept, down
+):
+    cycles = part * image_size / 2  # of the finest that the square can show
+    content = saved(grating(size, cycles, down), "JPEG", quality=95)
+    seen = contrast(read_picture(content, image_size), cycles, down)
+    whole = squashed(Image.open(io.BytesIO(content)).convert("RGB"), image_size)
+    assert seen >= kept * contrast(whole, cycles, down)
+
+
+@pytest.mark.parametrize("grain", [40, 100, 200])
+def test_a_reduced_jpeg_is_on_the_average_within_a_step_of_the_whole_one(grain):
+    random = np.random.default_rng(grain)
+    fields = random.integers(0, 256, (grain, grain, 3), dtype=np.uint8)
+    image = Image.fromarray(fields).resize((800, 600), Image.Resampling.BICUBIC)
+    content = saved(image, "JPEG", quality=90)
+    whole = squashed(Image.open(io.BytesIO(content)), 64)
+    assert np.abs(read_picture(content, 64) - whole).mean() < 1
+
+
+@pytest.mark.parametrize("side", [8, 16, 63, 64])
+def test_a_square_of_up_to_64_pixels_does_not_change_what_is_decoded(texture, side):
+    content = saved(texture(4, (800, 600)), "JPEG")
+    pixels = np.asarray(decode_content(content, side).image)
+    assert np.array_equal(pixels, np.asarray(decode_content(content, 64).image))
+
+
+def test_a_picture_is_cropped_or_padded_where_that_is_asked_for():
+    content = saved(four_corners((60, 20)))
+    assert tuple(read_picture(content, 12, "pad")[0, 0]) == (0, 0, 0)
+    assert tuple(read_picture(content, 12, "crop")[0, 0]) == RED
+    assert not np.array_equal(read_picture(content, 12, "crop"), read_picture(content, 12))
 
 
 # What is refused
@@ -260,6 +444,32 @@ def test_a_file_cut_short_is_named_truncated(format, part):
     assert cause(content[: int(len(content) * part)]) == "is truncated"
 
 
+@pytest.mark.parametrize("image_size", [16, 300])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_large_jpeg_cut_anywhere_in_its_pixels_is_truncated(texture, options, image_size):
+    content = saved(texture(5, (640, 480)), "JPEG", **options)
+    start = content.index(b"\xff\xda") + 14
+    for end in np.linspace(start, len(content) - 4, 12).astype(int):
+        with pytest.raises(PictureError, match=r"^is truncated$"):
+            read_picture(content[:end], image_size)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "unreadable"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 100, "unreadable"),
+        (b"hello", "not a picture"),
+        (saved(Image.new("RGB", (32, 32), RED), "BMP")[:-500], "truncated"),
+    ],
+    ids=["empty", "heic", "text", "cut"],
+)
+def test_a_problem_has_its_kind(content, kind):
+    with pytest.raises(PictureError) as caught:
+        decode_content(content, 8)
+    assert caught.value.kind == kind
+
+
 def test_damage_inside_is_named_with_its_cause():
     content = bytearray(saved(Image.new("RGB", (32, 32), RED)))
     content[content.index(b"IDAT") + 4] ^= 0xFF
@@ -270,6 +480,17 @@ def test_damage_inside_is_named_with_its_cause():
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(side):
     expected = f"is too large ({side * side:,} pixels: a possible decompression bomb)"
     assert cause(png_header_only(side)) == expected
+    with pytest.raises(PictureError) as caught:
+        decode_content(png_header_only(side), 8)
+    assert caught.value.kind == "decompression bomb"
+
+
+def test_a_jpeg_that_claims_to_be_huge_is_refused_before_it_is_decoded():
+    content = bytearray(saved(Image.new("RGB", (32, 32), RED), "JPEG"))
+    start = content.index(b"\xff\xc0") + 5  # the frame's header: height, width
+    content[start : start + 4] = struct.pack(">HH", 60_000, 60_000)
+    expected = "is too large (3,600,000,000 pixels: a possible decompression bomb)"
+    assert cause(bytes(content)) == expected
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_each_folder_is_a_class(tmp_path, paint_folder):
     assert layout.class_names == ["cats", "dogs"]
     assert summary_of(layout) == {(None, "cats"): 3, (None, "dogs"): 2}
     assert [file.path for file in layout.files][:2] == ["cats/000.png", "cats/001.png"]
-    assert layout.files[0].location == tmp_path / "cats" / "000.png"
+    assert layout.files[0].location == str(tmp_path / "cats" / "000.png")
     assert (layout.ignored, layout.notes) == ([], [])
 
 
@@ -102,7 +103,46 @@ def test_a_name_that_is_no_utf8_becomes_text(tmp_path, paint_folder, paint_pictu
     (tmp_path / "cats" / "000.png").rename(tmp_path / "cats" / odd)
     file = found(tmp_path).files[0]
     assert file.path.encode()
-    assert file.location.is_file()
+    assert Path(file.location).is_file()
+
+
+@pytest.mark.parametrize("root", [".", "../pets", "./../pets", "wrapped/..", "{here}/", "{here}"])
+def test_paths_begin_with_the_class_however_the_folder_is_called(
+    tmp_path, paint_folder, monkeypatch, root
+):
+    here = paint_folder(tmp_path / "pets", {"cats": 1, "dogs": 1})
+    (here / ".git").mkdir()
+    monkeypatch.chdir(here)
+    root = root.replace("wrapped", ".git").replace("{here}", str(here))
+    layout = find_pictures(Path(root), root)
+    assert [file.path for file in layout.files] == ["cats/000.png", "dogs/000.png"]
+    assert all(Path(file.location).is_file() for file in layout.files)
+
+
+def test_a_folder_called_as_a_picture_is_walked_and_a_pipe_is_passed_over(tmp_path, paint_folder):
+    paint_folder(tmp_path, {"cats/a.jpg": 1, "dogs": 1})
+    os.mkfifo(tmp_path / "dogs" / "pipe.jpg")
+    assert [file.path for file in found(tmp_path).files] == ["cats/a.jpg/000.png", "dogs/000.png"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.png", 'it\'s "so".png', "a,b;c.png", "two\nlines.png", "🐈.png", "tab\t.png", "é" * 127],
+)
+def test_odd_names_stay_as_they_are(tmp_path, paint_folder, name):
+    paint_folder(tmp_path, {"cats": 1, "dogs": 1})
+    (tmp_path / "cats" / "000.png").rename(tmp_path / "cats" / name)
+    file = found(tmp_path).files[0]
+    assert file.path == f"cats/{name}"
+    assert Path(file.location).is_file()
+
+
+def test_two_odd_names_are_two_files(tmp_path, paint_folder):
+    paint_folder(tmp_path, {"cats": 2, "dogs": 1})
+    for old, odd in (("000.png", b"\xe9.png"), ("001.png", b"\xe8.png")):
+        (tmp_path / "cats" / old).rename(tmp_path / "cats" / os.fsdecode(odd))
+    paths = [file.path for file in found(tmp_path).files]
+    assert paths == ["cats/\\udce8.png", "cats/\\udce9.png", "dogs/000.png"]
 
 
 # Given splits

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from pawprint.errors import UserError
 from pawprint.images.decode import read_picture
@@ -41,10 +42,21 @@ def test_a_split_comes_back_as_pictures_labels_and_paths_in_one_order(prepared, 
         assert np.array_equal(picture, read_picture(pictures / path, 8))
 
 
-def test_pictures_stay_on_disk_and_cannot_be_written(prepared):
+def test_every_picture_is_in_one_split_and_its_row_is_the_manifests(prepared):
+    rows = parquet.read_table(prepared / "manifest.parquet").to_pylist()
+    stored = np.load(prepared / "pictures.npy")
+    assert [row["row"] for row in rows] == list(range(24)) == list(range(len(stored)))
+    for split in ("train", "validation", "test"):
+        loaded = load_split(prepared, split)
+        inside = [row for row in rows if row["split"] == split]
+        assert loaded.paths == [row["path"] for row in inside]
+        assert np.array_equal(loaded.pictures, stored[[row["row"] for row in inside]])
+
+
+def test_pictures_cannot_be_written(prepared):
     pictures = load_split(prepared, "train").pictures
-    assert isinstance(pictures, np.memmap)
-    assert not pictures.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        pictures[0][0, 0] = 0
 
 
 def test_an_unknown_split_is_a_mistake_in_the_code(prepared):
@@ -60,7 +72,7 @@ def test_a_missing_folder_says_what_to_run(tmp_path):
         assert "`dvc repro prepare` or `python -m pawprint.prepare`" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["summary.json", "manifest.parquet", "train.npy"])
+@pytest.mark.parametrize("name", ["summary.json", "manifest.parquet", "pictures.npy"])
 @pytest.mark.parametrize("content", [None, b"", b"broken"])
 def test_a_broken_folder_says_what_to_run(prepared, name, content):
     (prepared / name).unlink()
@@ -70,8 +82,31 @@ def test_a_broken_folder_says_what_to_run(prepared, name, content):
         load_split(prepared, "train")
 
 
-def test_arrays_that_do_not_fit_the_manifest_are_refused(prepared):
-    (prepared / "train.npy").write_bytes((prepared / "test.npy").read_bytes())
+@pytest.mark.parametrize("shape", [(23, 8, 8, 3), (24, 9, 9, 3)])
+def test_pictures_that_do_not_fit_the_manifest_are_refused(prepared, shape):
+    np.save(prepared / "pictures.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(UserError, match="does not fit"):
+        [load_split(prepared, split) for split in ("train", "validation", "test")]
+
+
+@pytest.mark.parametrize("name", ["pictures.jpegs", "offsets.npy"])
+@pytest.mark.parametrize("content", [None, b"", b"broken", "cut"])
+def test_a_broken_folder_of_large_pictures_says_what_to_run(tmp_path, pictures, name, content):
+    out = tmp_path / "prepared"
+    prepare(pictures, out, image_size=130, seed=0, validation_fraction=0.2, test_fraction=0.2)
+    assert load_split(out, "train").pictures.shape[1:] == (130, 130, 3)
+    sound = (out / name).read_bytes()
+    (out / name).unlink()
+    if content is not None:
+        (out / name).write_bytes(sound[:-20] if content == "cut" else content)
+    with pytest.raises(UserError, match=r"is not complete .*dvc repro prepare"):
+        load_split(out, "train")
+
+
+def test_a_manifest_of_another_run_is_refused(tmp_path, pictures, prepared):
+    out = tmp_path / "other"
+    prepare(pictures, out, image_size=8, seed=0, validation_fraction=0.3, test_fraction=0.3)
+    (prepared / "manifest.parquet").write_bytes((out / "manifest.parquet").read_bytes())
     with pytest.raises(UserError, match="does not fit"):
         load_split(prepared, "train")
 

@@ -18,18 +18,18 @@ _SPLIT_OF = {alias: split for split, aliases in _ALIASES.items() for alias in al
 _HIDDEN = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PictureFile:
     """One file of a class folder.
 
     Attributes:
-        location: Where to open it.
+        location: Where to open it; a string, for there may be very many.
         path: Its name: relative to the images, with forward slashes.
         label: Its class.
         split: "train", "validation" or "test" where its folder says so, else None.
     """
 
-    location: Path
+    location: str
     path: str
     label: str
     split: str | None
@@ -52,7 +52,7 @@ class Layout:
     notes: list[str]
 
 
-def find_pictures(root: Path, images: Path) -> Layout:
+def find_pictures(root: Path, images: Path | str) -> Layout:
     """Find the class folders under ``root`` and every file in them.
 
     It is a split layout when a folder called as a training split holds folders; otherwise each
@@ -68,7 +68,7 @@ def find_pictures(root: Path, images: Path) -> Layout:
     """
     inner = _inside_wrapping(root)
     shown = _Shown(root, images)
-    folders, files = _visible(inner)
+    folders, (_, files) = _folders(inner), _visible(inner)
     if not folders and not files:
         raise UserError(
             f"{shown(inner)} is empty: put a sub-folder with pictures for each class into it."
@@ -88,14 +88,17 @@ def find_pictures(root: Path, images: Path) -> Layout:
 class _Shown:
     """Names a path as the person knows it, and relative to the images."""
 
-    def __init__(self, root: Path, images: Path) -> None:
+    def __init__(self, root: Path, images: Path | str) -> None:
         self.root, self.images = root, images
+        self._start = 0 if root == Path() else len(str(root))  # of what is inside
 
     def __call__(self, path: Path) -> str:
-        return f'"{_text(str(self.images / path.relative_to(self.root)))}"'
+        inside = path.relative_to(self.root).parts
+        return f'"{_text("/".join((str(self.images).rstrip("/"), *inside)))}"'
 
-    def relative(self, path: Path) -> str:
-        return _text(path.relative_to(self.root).as_posix())
+    def relative(self, path: Path | str) -> str:
+        inside = str(path)[self._start :].lstrip(os.sep)  # quicker than Path.relative_to
+        return _text(inside.replace(os.sep, "/"))
 
 
 def _split_layout(folders: list[Path], shown: _Shown) -> Layout:
@@ -132,7 +135,7 @@ def _split_layout(folders: list[Path], shown: _Shown) -> Layout:
 
 
 def _classes(folder: Path, split: str | None, shown: _Shown) -> tuple[list[PictureFile], list[str]]:
-    folders, _ = _visible(folder)
+    folders = _folders(folder)
     class_names = sorted(_text(path.name) for path in folders)
     if len(folders) == 1 and split in (None, "train"):
         raise UserError(
@@ -144,7 +147,7 @@ def _classes(folder: Path, split: str | None, shown: _Shown) -> tuple[list[Pictu
         label = _text(path.name)
         found = [
             PictureFile(file, shown.relative(file), label, split)
-            for file in files_below(path, {path.resolve()})
+            for file in files_below(path, {os.path.realpath(shown.root)})
         ]
         if not found:
             raise UserError(
@@ -189,10 +192,10 @@ def _refuse_flat_splits(folders: list[Path], inner: Path, shown: _Shown) -> None
 
 
 def _folders(folder: Path) -> list[Path]:
-    return _visible(folder)[0]
+    return [Path(inner) for inner in _visible(folder)[0]]
 
 
-def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
+def _visible(folder: Path | str) -> tuple[list[str], list[str]]:
     """List the folders and the files directly in ``folder``, sorted, without the hidden."""
     try:
         with os.scandir(folder) as scan:
@@ -201,24 +204,33 @@ def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
         raise UserError(
             f'The folder "{folder}" cannot be read ({error.strerror}): mend its permissions.'
         ) from error
-    folders = [Path(entry.path) for entry in entries if entry.is_dir()]
+    folders = [entry.path for entry in entries if _is_folder(entry)]
     # A link that leads nowhere counts as a file, so that it is listed among the unreadable.
-    files = [Path(e.path) for e in entries if e.is_file() or _is_broken_link(e)]
+    files = [entry.path for entry in entries if _is_file(entry)]
     return folders, files
 
 
-def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def files_below(folder: Path | str, seen: set[str] | None = None) -> Iterator[str]:
     """Yield the files in a folder and its sub-folders, without the hidden.
+
+    A folder is read once, however many links lead to it.
+
+    Args:
+        folder: Where to look.
+        seen: Real paths of folders not to read. Defaults to none.
 
     Raises:
         UserError: a folder cannot be read.
     """
+    seen = set() if seen is None else seen
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
     folders, files = _visible(folder)
     yield from files
     for inner in folders:
-        real = inner.resolve()
-        if real not in above:  # else a link that leads back up
-            yield from files_below(inner, above | {real})
+        yield from files_below(inner, seen)
 
 
 def is_hidden(name: str) -> bool:
@@ -226,8 +238,18 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _HIDDEN
 
 
-def _is_broken_link(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and not Path(entry.path).exists()
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+    except OSError:
+        return True
 
 
 def _text(name: str) -> str:

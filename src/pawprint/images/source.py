@@ -2,137 +2,132 @@
 
 from __future__ import annotations
 
-import errno
-import lzma
-import tarfile
+import fcntl
+import os
+import shutil
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pawprint.errors import UserError
+from pawprint.images.address import escaped, is_url, shown
+from pawprint.images.archive import unpack
+from pawprint.images.download import download
+from pawprint.images.unpacking import Archive
 
-_ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    OSError,
-    ValueError,  # what bz2 and tarfile raise on some damaged headers
-)
+_PREFIX = ".pictures."
 
 
 @contextmanager
-def opened(images: Path, beside: Path | None = None) -> Iterator[Path]:
-    """Yield a folder with the pictures of ``images``, a folder or an archive of one.
+def opened(
+    images: Path | str, beside: Path | None = None, downloads: Path | None = None
+) -> Iterator[Path]:
+    """Yield a folder with the pictures of ``images``.
 
     An archive (zip, or tar plain or compressed with gzip, bzip2 or xz; told by its content) is
-    unpacked into a temporary folder, which is removed on the way out, even on an exception.
+    unpacked into a temporary folder, which is removed on the way out, even on an exception; one
+    that a killed process left is removed on the next way in.
 
     Args:
-        images: Folder or archive.
+        images: Folder, archive or the URL of an archive.
         beside: The temporary folder is made in the folder of this path, where the output will
             need room anyway. Defaults to the system's folder for temporary files.
+        downloads: Where a downloaded archive is kept. Defaults to "downloads" in the folder of
+            ``beside``, or else in the current one.
 
     Raises:
-        UserError: ``images`` is missing, is no archive, is damaged, or holds a member that would
-            be written outside the folder.
+        UserError: ``images`` is missing, is no archive, is damaged, cannot be downloaded, or holds
+            a member that cannot be unpacked safely.
     """
-    if not images.exists():
-        raise UserError(
-            f'The pictures "{images}" were not found: '
-            "set `images` to a folder or an archive that exists."
-        )
-    if images.is_dir():
-        yield images
-        return
-    unpack = _unpacker(images)
-    parent = None if beside is None else beside.parent
-    if parent is not None:
-        parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".pictures.", dir=parent) as name:
-        folder = Path(name)
-        with _damage_explained(images):
-            unpack(images, folder)
+    parent = Path(tempfile.gettempdir()) if beside is None else beside.parent
+    if isinstance(images, str) and "://" in images:
+        kept = Path() if beside is None else parent
+        archive = _from_the_web(images, downloads or kept / "downloads")
+    else:
+        images = Path(images)
+        if images.is_dir():
+            yield images
+            return
+        if not images.exists():
+            raise UserError(
+                f'The pictures "{escaped(str(images))}" were not found: '
+                "set `images` to a folder or an archive that exists."
+            )
+        archive = Archive(images, escaped(str(images)))
+    with _temporary_folder(parent) as folder:
+        unpack(archive, folder)
         yield folder
 
 
-def _unpacker(images: Path) -> Callable[[Path, Path], None]:
-    try:
-        if zipfile.is_zipfile(images):
-            return _unpack_zip
-        if tarfile.is_tarfile(images):
-            return _unpack_tar
-    except _DAMAGE as error:
-        raise _damaged(images, error) from error
-    if images.name.lower().endswith(_ARCHIVE_ENDINGS):
+def name_of(images: Path | str) -> str:
+    """What to call ``images`` in sentences and records: a URL loses what may be secret in it."""
+    text = str(images)
+    return shown(text) if "://" in text else escaped(text)
+
+
+def _from_the_web(url: str, downloads: Path) -> Archive:
+    if not is_url(url):
         raise UserError(
-            f'The archive "{images}" is damaged or is no archive at all: '
-            "download or pack it again, or set `images` to a folder."
+            f'The pictures "{shown(url)}" are neither here nor on the web: bring them here with '
+            "`dvc import-url`, and set `images` to the folder or archive."
         )
-    raise UserError(
-        f'"{images}" is neither a folder nor an archive: set `images` to a folder with a '
-        "sub-folder per class, or to a .zip or .tar archive of one."
-    )
-
-
-def _unpack_zip(images: Path, folder: Path) -> None:
-    with zipfile.ZipFile(images) as archive:
-        for member in archive.infolist():
-            inside = PurePosixPath(member.filename.replace("\\", "/"))
-            if inside.is_absolute() or ".." in inside.parts:
-                raise _escaping(images, member.filename)
-            if member.flag_bits & 0x1:
-                raise UserError(
-                    f'The archive "{images}" is encrypted: unpack it yourself and set `images` '
-                    "to the folder."
-                )
-        archive.extractall(folder)
-
-
-def _unpack_tar(images: Path, folder: Path) -> None:
-    with tarfile.open(images) as archive:
-        try:
-            archive.extractall(folder, filter="data")
-        except tarfile.FilterError as error:
-            raise _escaping(images, error.tarinfo.name) from error
-        # tarfile stops without a word at a damaged header; a sound archive ends in zeros.
-        archive.fileobj.seek(archive.offset)
-        if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise tarfile.ReadError("a member's header is damaged")
+    file = download(url, downloads)
+    return Archive(file, shown(url), f'see that it is the right one, or remove "{file}" to retry')
 
 
 @contextmanager
-def _damage_explained(images: Path) -> Iterator[None]:
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new folder, locked for as long as this process uses it."""
     try:
-        yield
-    except (*_DAMAGE, NotImplementedError) as error:  # the last: an unknown zip compression
-        raise _damaged(images, error) from error
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(parent)
+        folder, lock = _locked_folder(parent)
+    except OSError as error:
+        raise UserError(
+            f'The archive cannot be unpacked in "{parent}" ({error.strerror}): see that there is '
+            "room and that the folder is yours to write."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
-def _damaged(images: Path, error: Exception) -> UserError:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return UserError(
-            f'There is no room on the disk to unpack the archive "{images}": '
-            "free some, or set `images` to an unpacked folder."
-        )
-    if isinstance(error, OSError) and error.errno is not None:
-        return UserError(
-            f'The archive "{images}" cannot be unpacked ({error.strerror}): '
-            "see that it and the output folder are yours to read and write."
-        )
-    return UserError(
-        f'The archive "{images}" is damaged ({error or type(error).__name__}): '
-        "download or pack it again."
-    )
+def _locked_folder(parent: Path) -> tuple[Path, int | None]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        try:
+            lock = _lock(folder)
+        except (BlockingIOError, FileNotFoundError):  # another took it for one that was left
+            continue
+        except OSError:  # a disk without locks, so nothing is removed there
+            return folder, None
+        if folder.is_dir():
+            return folder, lock
+        os.close(lock)
 
 
-def _escaping(images: Path, member: str) -> UserError:
-    return UserError(
-        f'The archive "{images}" holds "{member}", which may not be unpacked safely '
-        "(it leads outside the folder, or is a device): pack it again from a plain folder."
-    )
+def _remove_left(parent: Path) -> None:
+    """Remove what processes left that were killed: their locks are free."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        try:
+            lock = _lock(folder) if folder.lstat().st_uid == os.getuid() else None
+        except OSError:
+            continue
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """Lock a folder itself until the number returned is closed, or the process ends."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from pawprint.errors import UserError
-from pawprint.images.audit import FileRecord
+from pawprint.images.audit import Audit, FileRecord
 
 SPLITS = ("train", "validation", "test")
 
 
 def assign_splits(
-    records: Iterable[FileRecord],
-    images: Path,
+    audit: Audit,
+    images: Path | str,
     *,
     seed: int,
     validation_fraction: float,
     test_fraction: float,
-) -> dict[str, str]:
-    """Give every readable picture its split, each class in the same proportions.
+) -> list[str | None]:
+    """Give every picture its split, each class in the same proportions, copies together.
 
     Pictures that came in a validation or test folder keep that split; what was not given is held
-    out of the others. Within a class, pictures stand in an order drawn from the seed and their
-    content, so that one more picture hardly moves the others; test is taken from the front of
-    it, validation from the back.
+    out of the others. Within a class, groups of copies stand in an order drawn from the seed and
+    their content, so that one more picture hardly moves the others; test is taken from the front
+    of it, validation from the back. A group that is larger than what is still wanted stays for
+    training.
 
     Args:
-        records: The files read; those with a problem are passed over.
+        audit: The files with their groups; those that are to be left out get no split.
         images: Where they came from, named in an error.
         seed: Another seed draws another order.
         validation_fraction: Part of the pictures to hold out, above 0 and below 1; of the
@@ -37,49 +37,85 @@ def assign_splits(
         test_fraction: The same for the test split.
 
     Returns:
-        "train", "validation" or "test" by path.
+        "train", "validation", "test" or None, by file.
 
     Raises:
-        UserError: A class has fewer readable pictures than there are splits to fill.
+        UserError: A class has fewer different pictures than there are splits to fill.
     """
-    readable = [record for record in records if record.problem is None]
-    given = {record.given_split for record in readable}
-    splits = {r.path: r.given_split for r in readable if r.given_split in ("validation", "test")}
-    pools = defaultdict(list)
-    for record in readable:
-        if record.path not in splits:
-            pools[record.label].append(record)
+    splits: dict[int, str] = {}
+    pools: dict[str, dict[tuple[str, int], list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row, (record, out) in enumerate(zip(audit.records, audit.left_out, strict=True)):
+        if record.given_split in ("validation", "test"):
+            if not out:
+                splits[row] = record.given_split
+            continue
+        pool, group = pools[record.label], audit.groups[row]
+        if not out:
+            pool[("alone", row) if group is None else ("group", group)].append(row)
 
+    given = {record.given_split for record in audit.records}
+    to_fill = [split for split in SPLITS if split == "train" or split not in given]
     for label, pool in sorted(pools.items()):
-        to_fill = [split for split in SPLITS if split == "train" or split not in given]
         if len(pool) < len(to_fill):
-            raise _too_few(label, len(pool), to_fill, images)
-        ordered = [r.path for r in sorted(pool, key=lambda r: (_drawn(seed, r), r.path))]
-        test = _held_out(test_fraction, len(pool), "test" in to_fill, keep=len(to_fill) - 1)
-        keep = test + 1
-        validation = _held_out(validation_fraction, len(pool), "validation" in to_fill, keep=keep)
-        middle = len(pool) - validation
-        splits |= dict.fromkeys(ordered[:test], "test")
-        splits |= dict.fromkeys(ordered[test:middle], "train")
-        splits |= dict.fromkeys(ordered[middle:], "validation")
-    return splits
+            raise _too_few(label, len(pool), to_fill, images, _left_out(label, audit))
+        ordered = sorted(pool.values(), key=lambda rows: _drawn(seed, rows, audit.records))
+        pictures = sum(len(rows) for rows in ordered)
+        for split, fraction in (("test", test_fraction), ("validation", validation_fraction)):
+            if split in to_fill:
+                keep = 2 if split == "test" and "validation" in to_fill else 1
+                for rows in _take(ordered, _held_out(fraction, pictures), keep):
+                    splits.update(dict.fromkeys(rows, split))
+            ordered.reverse()  # test from the front, validation from the back
+        splits.update((row, "train") for rows in ordered for row in rows)
+    return [splits.get(row) for row in range(len(audit.records))]
 
 
-def _held_out(fraction: float, pictures: int, wanted: bool, keep: int) -> int:
-    """How many pictures to hold out: at least one, and ``keep`` are left for the others."""
-    if not wanted:
-        return 0
-    return min(max(1, int(fraction * pictures + 0.5)), pictures - keep)
+def _take(ordered: list[list[int]], wanted: int, keep: int) -> list[list[int]]:
+    """Take groups out of ``ordered``, from the front: as many as fit, but ``keep`` are left."""
+    taken, left, room = [], [], wanted
+    for group in ordered:
+        if len(group) <= room and len(ordered) - len(taken) > keep:
+            taken.append(group)
+            room -= len(group)
+        else:
+            left.append(group)
+    if not taken:  # each is larger than what is wanted
+        taken = [min(ordered, key=len)]
+        left = [group for group in ordered if group is not taken[0]]
+    ordered[:] = left
+    return taken
 
 
-def _drawn(seed: int, record: FileRecord) -> bytes:
-    return hashlib.sha256(f"{seed} {record.sha256}".encode()).digest()
+def _held_out(fraction: float, pictures: int) -> int:
+    return max(1, int(fraction * pictures + 0.5))
 
 
-def _too_few(label: str, pictures: int, to_fill: list[str], images: Path) -> UserError:
-    some = "1 readable picture" if pictures == 1 else f"{pictures} readable pictures"
+def _drawn(seed: int, rows: list[int], records: list[FileRecord]) -> tuple[bytes, str]:
+    """A place in the order for a group: it depends on the seed and on its content."""
+    first = min((records[row].sha256 or "", records[row].path) for row in rows)
+    return hashlib.sha256(f"{seed} {first[0]}".encode()).digest(), first[1]
+
+
+def _left_out(label: str, audit: Audit) -> str:
+    """How many files of a class are in no split, and why, in words."""
+    why = Counter(
+        own[0].kind
+        for own, record, out in zip(audit.findings, audit.records, audit.left_out, strict=True)
+        if out and record.label == label
+    )
+    told = ", ".join(f"{count} {kind}" for kind, count in why.items())
+    return f"; left out: {told}" if told else ""
+
+
+def _too_few(
+    label: str, pictures: int, to_fill: list[str], images: Path | str, left_out: str
+) -> UserError:
+    some = "1 usable picture" if pictures == 1 else f"{pictures} different usable pictures"
     needed = " and ".join(f"one for {split}" for split in to_fill)
+    way_out = ", or take its folder away"
+    if "two labels" in left_out:
+        way_out = ", or set near_duplicates to false if pictures of two classes look alike"
     return UserError(
         f'The class "{label}" in "{images}" has {some} but needs at least {len(to_fill)} '
-        f"({needed}): add pictures to it, or take its folder away."
+        f"({needed}{left_out}): add pictures to it{way_out}."
     )

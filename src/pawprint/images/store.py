@@ -1,25 +1,29 @@
-"""The prepared folder: arrays per split, a manifest of all files and a summary."""
+"""The prepared folder: the pictures, a manifest of all files and a summary."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pawprint.errors import UserError
 from pawprint.files import write_json
-from pawprint.images.audit import FileRecord
+from pawprint.images.audit import LEFT_OUT, Audit
 from pawprint.images.layout import Layout
+from pawprint.images.pictures import Pictures
 from pawprint.images.split import SPLITS
 
 SUMMARY = "summary.json"
 MANIFEST = "manifest.parquet"
-_BLOCK = 1024  # pictures copied at a time
+_TEXTS = ("path", "label", "sha256", "format", "mode", "perceptual_hash")
+_REPEATED = ["label", "split", "format", "mode", "problem_kind"]
+_NUMBERS = ("bytes", "width", "height", "orientation", "frames")
 _BROKEN = (OSError, ValueError, KeyError, TypeError)  # what reading a broken folder raises
 
 
@@ -41,7 +45,7 @@ class SplitSummary:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that cannot be used: ``path`` relative to the images, and its ``problem``."""
+    """A file in no split: ``path`` relative to the images, and its ``problem``."""
 
     path: str
     problem: str
@@ -54,21 +58,25 @@ class Summary:
     Attributes:
         images: The source, as it was given.
         image_size: Side of the square pictures in pixels.
+        resize: How they were made square: "squash", "crop" or "pad".
         seed: That drew the splits.
         class_names: Sorted; a label is an index into it.
         splits: By "train", "validation" and "test".
         digest: As of a split, over the pictures of all of them.
-        refused: Files that cannot be used, by path.
+        found: How many files have each kind of problem.
+        refused: Files that are in no split, by path.
         ignored: Folders beside given splits that were not read.
         notes: What a person may not expect, in sentences.
     """
 
     images: str
     image_size: int
+    resize: str
     seed: int
     class_names: list[str]
     splits: dict[str, SplitSummary]
     digest: str
+    found: dict[str, int]
     refused: list[Refused]
     ignored: list[str]
     notes: list[str]
@@ -79,66 +87,56 @@ class Split:
     """The pictures of one split, by path.
 
     Attributes:
-        pictures: uint8 (n, image_size, image_size, 3), RGB, memory-mapped and read-only.
+        pictures: uint8 (n, image_size, image_size, 3), RGB, read from disk as they are indexed.
         labels: int64 (n,), indices into class_names.
         paths: n paths, relative to the images.
         class_names: Sorted.
     """
 
-    pictures: np.memmap
+    pictures: Pictures
     labels: np.ndarray
     paths: list[str]
     class_names: list[str]
 
 
 def summarize(
-    records: list[FileRecord],
-    splits: dict[str, str],
-    layout: Layout,
-    *,
-    images: str,
-    image_size: int,
-    seed: int,
+    audit: Audit, layout: Layout, *, images: str, image_size: int, resize: str, seed: int
 ) -> Summary:
-    """Count and digest what is in each split; ``splits`` gives it by path."""
-    members = {split: [r for r in records if splits.get(r.path) == split] for split in SPLITS}
+    """Count and digest what is in each split."""
+    inside: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
+    for record, split in zip(audit.records, audit.splits, strict=True):
+        if split:
+            inside[split].append((record.sha256 or "", record.label))
+    refused = [
+        Refused(record.path, audit.problem(row))
+        for row, record in enumerate(audit.records)
+        if any(finding.kind in LEFT_OUT for finding in audit.findings[row])
+    ]
     return Summary(
         images=images,
         image_size=image_size,
+        resize=resize,
         seed=seed,
         class_names=layout.class_names,
-        splits={split: _summarize(inside, layout) for split, inside in members.items()},
-        digest=_digest(record for inside in members.values() for record in inside),
-        refused=[Refused(r.path, r.problem) for r in records if r.problem],
+        splits={split: _summarize(members, layout) for split, members in inside.items()},
+        digest=_digest(member for members in inside.values() for member in members),
+        found=audit.counts(),
+        refused=refused,
         ignored=layout.ignored,
         notes=layout.notes,
     )
 
 
-def write_prepared(
-    folder: Path,
-    records: list[FileRecord],
-    splits: dict[str, str],
-    pixels: np.ndarray,
-    summary: Summary,
-) -> None:
-    """Write the arrays, the manifest and the summary.
+def write_tables(folder: Path, audit: Audit, rows: np.ndarray, summary: Summary) -> None:
+    """Write the manifest and the summary beside the pictures.
 
     Args:
         folder: An existing folder.
-        records: A record per file, sorted by path.
-        splits: The split of each readable file, by path.
-        pixels: uint8 (len(records), image_size, image_size, 3), in the order of ``records``.
+        audit: The files, sorted by path, with their splits.
+        rows: int64 (n,): the row of each file among the pictures, or -1.
         summary: As ``summarize`` made it.
     """
-    rows_of = {
-        split: [row for row, record in enumerate(records) if splits.get(record.path) == split]
-        for split in SPLITS
-    }
-    for split, rows in rows_of.items():
-        _write_array(folder / f"{split}.npy", pixels, rows)
-    position = {row: place for rows in rows_of.values() for place, row in enumerate(rows)}
-    _write_manifest(folder / MANIFEST, records, splits, position)
+    _write_manifest(folder / MANIFEST, audit, rows)
     write_json(folder / SUMMARY, asdict(summary))
 
 
@@ -170,73 +168,90 @@ def load_split(prepared: Path, split: str) -> Split:
     if split not in SPLITS:
         raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was asked for.')
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow.parquet import ParquetFile
 
-    class_names = load_summary(prepared).class_names
+    summary = load_summary(prepared)
     try:
-        pictures = np.load(prepared / f"{split}.npy", mmap_mode="r")
         columns = ["path", "label", "split", "row"]
         with ParquetFile(prepared / MANIFEST) as file:
-            manifest = file.read(columns).to_pydict()
-        chosen = [place for place, name in enumerate(manifest["split"]) if name == split]
-        if [manifest["row"][place] for place in chosen] != list(range(len(pictures))):
-            raise ValueError(f"{split}.npy does not fit {MANIFEST}")
-        label_of = {name: label for label, name in enumerate(class_names)}
-        labels = [label_of[manifest["label"][place]] for place in chosen]
+            manifest = file.read(columns)
+        chosen = manifest.filter(pc.equal(manifest["split"], split))
+        rows = chosen["row"].to_numpy()
+        pictures = Pictures(prepared, summary.image_size, rows)
+        label_of = {name: label for label, name in enumerate(summary.class_names)}
+        labels = [label_of[name] for name in chosen["label"].to_pylist()]
+        if len(labels) != summary.splits[split].pictures:
+            raise ValueError(f"{MANIFEST} does not fit {SUMMARY}")
     except (*_BROKEN, EOFError, pa.ArrowException) as error:
         raise _broken(prepared, error) from error
-    paths = [manifest["path"][place] for place in chosen]
-    return Split(pictures, np.array(labels, dtype=np.int64), paths, class_names)
+    paths = chosen["path"].to_pylist()
+    return Split(pictures, np.array(labels, dtype=np.int64), paths, summary.class_names)
 
 
-def _summarize(inside: list[FileRecord], layout: Layout) -> SplitSummary:
-    counts = Counter(record.label for record in inside)
+def _summarize(members: list[tuple[str, str]], layout: Layout) -> SplitSummary:
+    counts = Counter(label for _, label in members)
     per_class = {name: counts[name] for name in layout.class_names}
-    return SplitSummary(len(inside), per_class, _digest(inside))
+    return SplitSummary(len(members), per_class, _digest(members))
 
 
-def _digest(records: Iterable[FileRecord]) -> str:
+def _digest(members: Iterable[tuple[str, str]]) -> str:
     digest = hashlib.sha256()
-    for content, label in sorted((record.sha256, record.label) for record in records):
+    for content, label in sorted(members):
         digest.update(f"{content}\0{label}\0".encode())
     return digest.hexdigest()
 
 
-def _write_array(path: Path, pixels: np.ndarray, rows: list[int]) -> None:
-    shape = (len(rows), *pixels.shape[1:])
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        array[start : start + len(block)] = pixels[block]
-    array.flush()
-
-
-def _write_manifest(
-    path: Path, records: list[FileRecord], splits: dict[str, str], position: dict[int, int]
-) -> None:
+def _write_manifest(path: Path, audit: Audit, rows: np.ndarray) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    text, whole = pa.string(), pa.int32()
+    records = audit.records
+    texts = {name: [getattr(r, name) for r in records] for name in _TEXTS}
+    numbers = {name: [getattr(r, name) for r in records] for name in _NUMBERS}
     columns = {
-        "path": text,
-        "label": text,
-        "split": text,
-        "row": whole,
-        "sha256": text,
-        "bytes": pa.int64(),
-        "format": text,
-        "mode": text,
-        "width": whole,
-        "height": whole,
-        "frames": whole,
-        "problem": text,
+        "path": _text_column(texts["path"]),
+        "label": _text_column(texts["label"]),
+        "split": _text_column(audit.splits),
+        "row": _number_column([None if row < 0 else row for row in rows.tolist()]),
+        "sha256": _text_column(texts["sha256"]),
+        "bytes": _number_column(numbers["bytes"]),
+        "format": _text_column(texts["format"]),
+        "mode": _text_column(texts["mode"]),
+        **{name: _number_column(numbers[name]) for name in _NUMBERS[1:]},
+        "perceptual_hash": _text_column(texts["perceptual_hash"]),
+        "group": _number_column(audit.groups),
+        "problem_kind": _text_column([own[0].kind if own else None for own in audit.findings]),
+        "problem": _text_column([audit.problem(row) for row in range(len(records))]),
     }
-    rows = [
-        asdict(record) | {"split": splits.get(record.path), "row": position.get(row)}
-        for row, record in enumerate(records)
-    ]
-    parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), path)
+    parquet.write_table(pa.table(columns), path, use_dictionary=_REPEATED, write_statistics=False)
+
+
+# pa.array would do, but it imports pandas, which takes longer than all the rest of a second run.
+
+
+def _text_column(values: Sequence[str | None]) -> Any:
+    import pyarrow as pa
+
+    content = [b"" if value is None else value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, content)], dtype=np.int64)
+    buffers = [_validity(values), pa.py_buffer(ends), pa.py_buffer(b"".join(content))]
+    return pa.Array.from_buffers(pa.large_string(), len(values), buffers)
+
+
+def _number_column(values: Sequence[int | None]) -> Any:
+    import pyarrow as pa
+
+    numbers = np.array([0 if value is None else value for value in values], dtype=np.int64)
+    buffers = [_validity(values), pa.py_buffer(numbers)]
+    return pa.Array.from_buffers(pa.int64(), len(values), buffers)
+
+
+def _validity(values: Sequence[object]) -> Any:
+    import pyarrow as pa
+
+    bits = [value is not None for value in values]
+    return pa.py_buffer(np.packbits(bits, bitorder="little"))
 
 
 def _broken(prepared: Path, error: Exception) -> UserError:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pawprint.errors import UserError
 from pawprint.images.decode import PictureError, read_picture
+from pawprint.images.square import SQUASH
 
 BATCH_SIZE = 256
 
@@ -59,6 +60,7 @@ class Predictor:
             pictures = self._session.get_inputs()[0]
             self._input: str = pictures.name
             _, self.image_size, _, _ = pictures.shape
+            self.resize: str = properties.get("resize", SQUASH)
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
@@ -74,12 +76,20 @@ class Predictor:
             parts.append(self._session.run(None, {self._input: batch})[0])
         return np.concatenate(parts)
 
+    def read(self, source: Path | bytes) -> np.ndarray:
+        """A picture uint8 (image_size, image_size, 3) as the network learned to see it.
+
+        Raises:
+            PictureError: it is no picture.
+        """
+        return read_picture(source, self.image_size, self.resize)
+
     def classify(self, paths: Iterable[Path]) -> Iterator[Prediction]:
         """Yield a prediction per file, in their order; a file that is no picture gets a problem."""
         batch: list[tuple[Path, np.ndarray | str]] = []
         for path in paths:
             try:
-                batch.append((path, read_picture(path, self.image_size)))
+                batch.append((path, self.read(path)))
             except PictureError as error:
                 batch.append((path, str(error)))
             if len(batch) == BATCH_SIZE:

@@ -13,23 +13,29 @@ import keras
 import numpy as np
 
 from pawprint.files import replacing_file
+from pawprint.images.square import SQUASH
 from pawprint.serving.predictor import Predictor
 
 LARGEST_DIFFERENCE = 1e-4
 
 
 def export_onnx(
-    model: keras.Model, path: Path, class_names: list[str], pictures: np.ndarray
+    model: keras.Model,
+    path: Path,
+    class_names: list[str],
+    pictures: np.ndarray,
+    resize: str = SQUASH,
 ) -> None:
     """Write the network as ONNX: uint8 pictures in, a probability per class out.
 
-    Class names travel in the file's metadata, so that it answers alone.
+    Class names and the way to a square travel in the file's metadata, so that it answers alone.
 
     Args:
         model: from uint8 pictures (n, size, size, 3) to one sigmoid unit or a softmax.
         path: file to write.
         class_names: classes in the order of their indices.
         pictures: some uint8 pictures on which both networks must agree within 1e-4.
+        resize: how pictures are made square. Defaults to "squash".
 
     Raises:
         RuntimeError: they do not agree; nothing is written.
@@ -42,7 +48,8 @@ def export_onnx(
         _quietly_export(wrapped, temporary)
         network = onnx.load(temporary)
         _name_output(network, "probabilities")
-        onnx.helper.set_model_props(network, {"class_names": json.dumps(class_names)})
+        properties = {"class_names": json.dumps(class_names), "resize": resize}
+        onnx.helper.set_model_props(network, properties)
         onnx.save(network, temporary)
         difference = np.abs(Predictor(temporary).probabilities(pictures) - expected).max()
         if not difference <= LARGEST_DIFFERENCE:

@@ -1,0 +1,88 @@
+"""Filling the parts of ``audit.html``, so that no value can become markup."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+
+class Html(str):
+    """Text that is markup already and stands as it is."""
+
+    __slots__ = ()
+
+
+Value = str | int | float | Iterable[Html]
+
+
+def draw(part: str, **values: Value) -> Html:
+    """Fill a part of ``audit.html``.
+
+    Args:
+        part: Its name.
+        values: For each of its fields. ``Html`` stands as it is, one after the other if there
+            are several; a whole number gets its commas; text is escaped, and characters that
+            cannot be seen, or that change the direction of what follows, are made visible.
+
+    Raises:
+        KeyError: No such part, or a field has no value.
+    """
+    return Html(_parts()[part].format_map({name: _text(own) for name, own in values.items()}))
+
+
+def breakable(name: str) -> Html:
+    """Escape a path, or text with one, so that it rather breaks after a slash than anywhere."""
+    return Html(_text(name).replace("/", "/<wbr>"))
+
+
+def style() -> Html:
+    """The style sheet of the page."""
+    return Html(Path(__file__).with_name("audit.css").read_text(encoding="utf-8"))
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Write a count with the word for it: "1 file", "1,200 files"."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def percent(part: int, whole: int) -> str:
+    """Write a share; it never rounds up to all, nor down to none."""
+    share = 100 * part / whole
+    if 0 < share < 0.1:
+        return "< 0.1 %"
+    return f"{share:.0f} %" if part in (0, whole) else f"{min(share, 99.9):.1f} %"
+
+
+@functools.cache
+def _parts() -> Mapping[str, str]:
+    """The parts by name: each begins at a comment that holds the name."""
+    content = Path(__file__).with_name("audit.html").read_text(encoding="utf-8")
+    _, *pieces = re.split(r"^<!-- (\w+) -->\n", content, flags=re.MULTILINE)
+    return MappingProxyType(dict(zip(pieces[::2], pieces[1::2], strict=True)))
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, Html):
+        return value
+    if isinstance(value, str):
+        return html.escape(value if value.isprintable() else "".join(map(_seen, value)))
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "".join(value)
+
+
+def _seen(character: str) -> str:
+    if character in "\u200c\u200d":  # what joins emoji, and letters of some scripts
+        return character
+    if unicodedata.category(character) not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp"):
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte of a name that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
