@@ -11,12 +11,16 @@ import pytest
 from pyarrow import parquet
 
 from pawprint.errors import UserError
+from pawprint.images.decode import read_picture
+from pawprint.images.store import load_split
 from pawprint.prepare import prepare
 
 COLUMNS = [
-    *("path", "label", "split", "row", "sha256", "bytes"),
-    *("format", "mode", "width", "height", "frames", "problem"),
+    *("path", "label", "split", "row", "sha256", "bytes", "format", "mode"),
+    *("width", "height", "orientation", "frames", "perceptual_hash", "group"),
+    *("problem_kind", "problem"),
 ]
+BESIDE = [".prepared.lock", ".prepared.memory", "prepared"]  # all that may stay
 
 
 def run(images, out, **changes):
@@ -26,6 +30,10 @@ def run(images, out, **changes):
 
 def content_of(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def digests(summary):
@@ -49,12 +57,29 @@ def out(tmp_path):
 # What it writes
 
 
-def test_the_folder_holds_arrays_manifest_and_summary(pictures, out):
+def test_the_folder_holds_pictures_manifest_and_summary(pictures, out):
     run(pictures, out)
-    names = ["manifest.parquet", "summary.json", "test.npy", "train.npy", "validation.npy"]
+    assert list(content_of(out)) == ["manifest.parquet", "pictures.npy", "summary.json"]
+    stored = np.load(out / "pictures.npy", mmap_mode="r")
+    assert (stored.dtype, stored.shape) == (np.uint8, (20, 8, 8, 3))
+
+
+def test_pictures_above_128_pixels_are_stored_as_jpegs(pictures, out):
+    run(pictures, out, image_size=129)
+    names = ["manifest.parquet", "offsets.npy", "pictures.jpegs", "summary.json"]
     assert list(content_of(out)) == names
-    train = np.load(out / "train.npy", mmap_mode="r")
-    assert (train.dtype, train.shape) == (np.uint8, (12, 8, 8, 3))
+    assert len(np.load(out / "offsets.npy")) == 21
+
+
+@pytest.mark.parametrize("image_size", [8, 130])
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_training_reads_what_a_prediction_sees(pictures, out, image_size, resize):
+    run(pictures, out, image_size=image_size, resize=resize)
+    for split in ("train", "validation", "test"):
+        loaded = load_split(out, split)
+        for picture, path in zip(loaded.pictures, loaded.paths, strict=True):
+            seen = read_picture(pictures / path, image_size, resize).astype(int)
+            assert np.abs(seen - picture).mean() < (1.5 if image_size > 128 else 1e-9)
 
 
 def test_the_summary_says_what_is_in_it(pictures, out):
@@ -62,6 +87,7 @@ def test_the_summary_says_what_is_in_it(pictures, out):
     content = json.loads((out / "summary.json").read_text())
     assert content["images"] == str(pictures)
     assert content["image_size"] == 8
+    assert content["resize"] == "squash"
     assert content["seed"] == 7
     assert content["class_names"] == ["cats", "dogs"]
     assert {name: part["pictures"] for name, part in content["splits"].items()} == {
@@ -72,6 +98,7 @@ def test_the_summary_says_what_is_in_it(pictures, out):
     assert content["splits"]["test"]["per_class"] == {"cats": 2, "dogs": 2}
     assert content["digest"] == summary.digest
     assert content["refused"] == content["ignored"] == content["notes"] == []
+    assert set(content["found"].values()) == {0}
 
 
 def test_the_manifest_has_a_row_per_file_sorted_by_path(pictures, out):
@@ -84,9 +111,7 @@ def test_the_manifest_has_a_row_per_file_sorted_by_path(pictures, out):
     refused = next(row for row in rows if row["path"] == "dogs/000.png")
     assert refused["problem"] == "is not a picture"
     assert (refused["split"], refused["row"], refused["bytes"]) == (None, None, 10)
-    for split in ("train", "validation", "test"):
-        inside = [row["row"] for row in rows if row["split"] == split]
-        assert inside == list(range(len(inside)))
+    assert [row["row"] for row in rows if row["problem"] is None] == list(range(19))
 
 
 def test_three_classes_are_prepared_as_well(tmp_path, paint_folder, out):
@@ -113,7 +138,7 @@ def test_an_archive_gives_the_same_data_as_its_folder(tmp_path, pictures, out):
     summary = run(archive, out)
     assert digests(summary) == digests(run(pictures, tmp_path / "other"))
     assert summary.images == str(archive)
-    assert sorted(path.name for path in out.parent.iterdir()) == ["prepared"]
+    assert names_in(out.parent) == BESIDE
 
 
 def test_refused_files_are_listed_and_one_warning_says_where(pictures, out, caplog):
@@ -130,6 +155,32 @@ def test_refused_files_are_listed_and_one_warning_says_where(pictures, out, capl
     assert warnings[0].startswith("Left out 2 of 21 files")
     assert str(out / "summary.json") in warnings[0]
     assert len(caplog.records) == 3
+    said = caplog.records[-1].getMessage()
+    assert said == f"Wrote 11 train, 4 validation, 4 test pictures to {out}; 21 were decoded."
+
+
+def test_a_report_is_written_where_it_is_asked_for(tmp_path, pictures, out):
+    run(pictures, out, report=tmp_path / "reports")
+    assert names_in(tmp_path / "reports") == ["audit.html", "metrics.json"]
+    figures = json.loads((tmp_path / "reports" / "metrics.json").read_text())
+    assert (figures["files"], figures["used"], figures["duplicate"]) == (20, 20, 0)
+    page = (tmp_path / "reports" / "audit.html").read_text()
+    assert str(pictures) in page
+    run(pictures, out)
+    assert (tmp_path / "reports" / "audit.html").read_text() == page
+
+
+def test_a_report_that_cannot_be_written_costs_nothing_of_what_was_read(
+    tmp_path, pictures, out, caplog, paint_picture
+):
+    run(pictures, out)
+    paint_picture(pictures / "cats" / "new.png", seed=5)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        run(pictures, out, report=tmp_path / "file" / "reports")
+    with caplog.at_level(logging.INFO):
+        run(pictures, out)
+    assert caplog.records[-1].getMessage().endswith("; 0 were decoded.")
 
 
 # The same in, the same out
@@ -141,6 +192,14 @@ def test_the_same_input_and_seed_give_the_same_bytes(pictures, out):
     first = content_of(out)
     run(pictures, out)
     assert content_of(out) == first
+
+
+def test_another_resize_gives_other_pictures_of_the_same_data(pictures, out):
+    first = run(pictures, out)
+    stored = (out / "pictures.npy").read_bytes()
+    second = run(pictures, out, resize="pad")
+    assert digests(second) == digests(first)
+    assert (out / "pictures.npy").read_bytes() != stored
 
 
 def test_another_seed_draws_other_splits_of_the_same_data(pictures, out):
@@ -221,7 +280,7 @@ def break_many(pictures):
         (break_one_class, "only one class folder"),
         (break_empty_class, "holds no pictures"),
         (break_unreadable_class, "has no readable pictures"),
-        (break_too_few, "has 2 readable pictures but needs at least 3"),
+        (break_too_few, "has 2 different usable pictures but needs at least 3"),
         (break_no_class_folders, "make a sub-folder per class"),
         (break_many, "3 of 20 files .* raise max_refused_fraction"),
     ],
@@ -239,7 +298,7 @@ def test_bad_pictures_are_one_sentence_and_the_earlier_output_survives(
     assert "\n" not in message
     assert message.endswith(".")
     assert content_of(out) == earlier
-    assert [path.name for path in out.parent.iterdir()] == ["prepared"]
+    assert names_in(out.parent) == BESIDE
 
 
 def test_more_refused_files_pass_where_they_are_allowed(pictures, out):

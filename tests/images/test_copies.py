@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from pawprint.images import copies
+from pawprint.images import copies, likeness
 from pawprint.images.copies import find_copies
 
 COSINES = np.cos(np.pi / 32 * np.outer(np.arange(8), np.arange(32) + 0.5))
@@ -219,7 +219,7 @@ def test_the_search_in_bands_finds_what_a_comparison_of_all_finds(mixed, monkeyp
 
 def test_verified_in_other_parts_the_result_is_the_same(mixed, monkeypatch):
     whole = mixed.copies()
-    monkeypatch.setattr(copies, "_CHUNK", 7)
+    monkeypatch.setattr(likeness, "_CHUNK", 7)
     same(mixed.copies(), whole)
 
 
@@ -245,7 +245,7 @@ def test_known_pictures_are_not_compared_again(different, monkeypatch):
     pictures = see([textured(1), textured(1).resize((80, 80)), textured(2)])
     full = pictures.copies()
     assert full.groups.tolist() == [0, 0, -1]
-    monkeypatch.setattr(copies, "_alike", lambda thumbs, pairs: np.zeros(len(pairs), bool))
+    monkeypatch.setattr(copies, "alike", lambda thumbs, pairs: np.zeros(len(pairs), bool))
     same(pictures.copies(previous=(np.array([True, True, False]), full.pairs)), full)
 
 

@@ -36,7 +36,10 @@ def thumbs_of(image: Image.Image) -> tuple[Image.Image, Image.Image]:
 
 
 def perceptual_hashes(thumbs: Sequence[bytes]) -> np.ndarray:
-    """PHash of many thumbnails at once, bit for bit what ``imagehash.phash`` says of each.
+    """The pHash of many thumbnails at once, as ``imagehash.phash`` says of each.
+
+    Bit for bit the same, but that in a symmetric picture, where a frequency is missing, no
+    rounding error decides on its bit; and as a matrix product, so many times as fast.
 
     It keeps, for the 64 lowest frequencies of the discrete cosine transform, whether each is above
     their median (Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions",
@@ -51,6 +54,7 @@ def perceptual_hashes(thumbs: Sequence[bytes]) -> np.ndarray:
     pixels = np.frombuffer(b"".join(thumbs), dtype=np.uint8).reshape(-1, THUMB, THUMB)
     waves = _lowest_waves()
     waves = (waves @ pixels.astype(np.float64) @ waves.T).reshape(len(thumbs), _KEPT * _KEPT)
+    waves = waves.round(6)  # so that what is nothing is 0, whatever the order of the sums
     ordered = np.partition(waves, (_MIDDLE - 1, _MIDDLE), axis=1)
     bits = waves > ordered[:, _MIDDLE - 1 : _MIDDLE + 1].mean(axis=1, keepdims=True)
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
