@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pawprint.files import mend_folder, replacing_file, replacing_folder, write_json
+from pawprint.files import mend_file, mend_folder, replacing_file, replacing_folder, write_json
 
 
 class BrokenError(Exception):
@@ -210,6 +210,35 @@ def test_a_name_is_not_taken_for_a_pattern(tmp_path):
     (tmp_path / ".a[b]*.abcdefgh").mkdir()
     mend_folder(tmp_path / "a[b]*")
     assert names_in(tmp_path) == [".prepared.abcdefgh"]
+
+
+def test_a_file_that_a_killed_process_left_half_written_is_removed(tmp_path):
+    path = tmp_path / "audit.html"
+    path.write_text("earlier")
+    program = """
+import os, signal, sys
+from pathlib import Path
+from pawprint.files import replacing_file
+with replacing_file(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(path)], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert len(names_in(tmp_path)) == 2
+    mend_file(path)
+    assert names_in(tmp_path) == ["audit.html"]
+    assert path.read_text() == "earlier"
+
+
+@pytest.mark.parametrize(
+    "name", [".audit.x.tmp.html", ".audit.1.tmp.json", ".audit.html", ".a.1.tmp.html", "audit.html"]
+)
+def test_mending_a_file_leaves_others_alone(tmp_path, name):
+    (tmp_path / name).write_text("another's")
+    mend_file(tmp_path / "audit.html")
+    mend_file(tmp_path / "a*.html")
+    assert names_in(tmp_path) == [name]
 
 
 # JSON

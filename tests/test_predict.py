@@ -1,10 +1,12 @@
 import csv
 import io
+import os
 from pathlib import Path
 
 import pytest
 
 from pawprint.errors import UserError
+from pawprint.files import replacing_table
 from pawprint.predict import list_pictures, write_predictions
 from pawprint.serving.predictor import Prediction
 
@@ -97,6 +99,14 @@ def test_names_with_commas_quotes_and_line_ends_survive():
     text = written([Prediction(path, {"a,b": 1.0})], ["a,b"])
     (row,) = csv.DictReader(io.StringIO(text))
     assert (row["path"], row["label"], row["a,b"]) == (str(path), "a,b", "1.000000")
+
+
+def test_names_that_are_no_utf8_are_written_as_they_are(tmp_path):
+    name = b"caf\xe9 \xf0\x9f\x90.jpg"
+    with replacing_table(tmp_path / "predictions.csv") as file:
+        write_predictions(file, [Prediction(Path(os.fsdecode(name)), {"cats": 1.0})], ["cats"])
+    lines = (tmp_path / "predictions.csv").read_bytes().splitlines()
+    assert lines[1] == name + b",cats,1.000000,1.000000,"
 
 
 def test_no_files_are_a_header_only():

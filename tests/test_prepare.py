@@ -176,11 +176,42 @@ def test_a_report_that_cannot_be_written_costs_nothing_of_what_was_read(
     run(pictures, out)
     paint_picture(pictures / "cats" / "new.png", seed=5)
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(UserError, match=r"cannot be written .* Not a directory .*file"):
         run(pictures, out, report=tmp_path / "file" / "reports")
     with caplog.at_level(logging.INFO):
         run(pictures, out)
     assert caplog.records[-1].getMessage().endswith("; 0 were decoded.")
+
+
+def test_a_pipe_among_the_pictures_is_listed_and_does_not_stop_the_run(pictures, out):
+    os.mkfifo(pictures / "cats" / "pipe.jpg")
+    (refused,) = run(pictures, out).refused
+    assert refused.path == "cats/pipe.jpg"
+    assert refused.problem == "cannot be read: it is a pipe, a device or the like"
+
+
+def given_splits(root, **sources):
+    """Copy class folders into splits: ``given_splits(root, test=pictures)``."""
+    for split, source in sources.items():
+        shutil.copytree(source, root / split)
+    return root
+
+
+def test_a_given_split_of_which_nothing_is_left_is_an_error(tmp_path, pictures, out, paint_folder):
+    other = paint_folder(tmp_path / "other", {"cats": 4, "dogs": 4}, seed=7)
+    images = given_splits(tmp_path / "images", train=pictures, val=other, test=other)
+    with pytest.raises(UserError, match=r"Of the validation split .* left out: 8 leak"):
+        run(images, out)
+
+
+def test_a_class_of_which_a_given_split_has_nothing_left_is_noted(
+    tmp_path, pictures, out, paint_folder
+):
+    other = paint_folder(tmp_path / "other", {"cats": 4, "dogs": 4}, seed=7)
+    images = given_splits(tmp_path / "images", train=pictures, test=other)
+    for index in range(4):
+        shutil.copy(images / f"test/cats/{index:03}.png", images / f"test/dogs/copy {index:03}.png")
+    assert run(images, out).notes == ['no picture of the class "cats" is left in the test split']
 
 
 # The same in, the same out
@@ -338,7 +369,7 @@ def test_an_output_folder_that_holds_something_else_is_not_replaced(pictures, ou
 def test_pictures_that_the_disk_cannot_hold_are_refused_before_reading(pictures, out, monkeypatch):
     usage = shutil.disk_usage(pictures)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match="GB free"):
+    with pytest.raises(UserError, match="MB free"):
         run(pictures, out)
     assert not out.exists()
 

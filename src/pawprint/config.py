@@ -71,6 +71,7 @@ def run_stage(stage: str, task: Callable[[Config], Any]) -> None:
     ``--key value`` is read as ``key=value``, which is how ``mlflow run -P key=value`` passes it.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8
     try:
         root = project_root()
         try:

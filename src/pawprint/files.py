@@ -83,6 +83,14 @@ def mend_folder(path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def mend_file(path: Path) -> None:
+    """Remove what a killed ``replacing_file`` left; nobody else may be writing ``path``."""
+    stem, suffix = glob.escape(path.stem), glob.escape(path.suffix)
+    for left in path.parent.glob(f".{stem}.*.tmp{suffix}"):
+        if re.fullmatch(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}", left.name):
+            left.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as indented JSON, in the order of its keys."""
     with replacing_file(path) as temporary:

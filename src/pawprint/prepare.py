@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
-from pawprint.files import mend_folder, replacing_file, replacing_folder, write_json
+from pawprint.files import mend_file, mend_folder, replacing_file, replacing_folder, write_json
 from pawprint.images.address import without_credentials
 from pawprint.images.audit import Audit, audit_files, refuse_unusable
 from pawprint.images.copies import Copies, find_copies
@@ -83,6 +83,7 @@ def prepare(
     _check_fractions(validation_fraction, test_fraction)
     _check_out(out, images)
     with (
+        _writing_explained(out),
         _alone(out),
         opened(images, beside=out, downloads=downloads) as root,
     ):
@@ -94,10 +95,10 @@ def prepare(
             len(layout.class_names),
             name,
         )
-        _check_disk(out, len(layout.files), image_size)
         pictures = pictures_file(out, image_size)
         memory = Memory(_memory(out), settings_key(image_size, resize), pictures)
         try:
+            _check_disk(out, memory, len(layout.files), image_size)
             reading = read_files(layout.files, memory, image_size=image_size, resize=resize)
             found = memory.records(reading.places)
             records = file_records(layout.files, found)
@@ -183,9 +184,12 @@ def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) 
         thumbnail=Thumbnails(layout.files),
         notes=summary.notes,
     )
-    with replacing_file(folder / "audit.html") as temporary:
+    html, figures = folder / "audit.html", folder / "metrics.json"
+    mend_file(html)
+    mend_file(figures)
+    with replacing_file(html) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    write_json(folder / "metrics.json", audit.figures())
+    write_json(figures, audit.figures())
 
 
 def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
@@ -219,16 +223,29 @@ def _check_out(out: Path, images: Path | str) -> None:
         )
 
 
-def _check_disk(out: Path, pictures: int, image_size: int) -> None:
-    """The new folder needs room beside the earlier one and what is remembered."""
-    needed = pictures * bytes_of_one(image_size) * (2 if out.exists() else 1)
+def _check_disk(out: Path, memory: Memory, pictures: int, image_size: int) -> None:
+    """What is new needs room, and where there was an earlier run a copy of all."""
+    copied = pictures if memory.last else 0
+    needed = (max(0, pictures - len(memory)) + copied) * bytes_of_one(image_size)
     free = shutil.disk_usage(out.parent).free
     if needed > free:
         raise UserError(
-            f'The disk of "{out.parent}" has {free / 1e9:.1f} GB free, but {pictures:,} '
-            f"pictures of {image_size} pixels need {needed / 1e9:.1f} GB: "
+            f'The disk of "{out.parent}" has {free / 1e6:,.1f} MB free, but {pictures:,} '
+            f"pictures of {image_size} pixels need {needed / 1e6:,.1f} MB more: "
             "free some, or lower image_size."
         )
+
+
+@contextmanager
+def _writing_explained(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise UserError(
+            f'The prepared pictures cannot be written to "{out}" or beside it: {error.strerror}'
+            f"{where}; free room on the disk or mend permissions, and run it again."
+        ) from error
 
 
 def _tell(summary: Summary, reading: Reading, out: Path) -> None:

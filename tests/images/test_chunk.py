@@ -136,7 +136,7 @@ def test_a_content_that_ends_with_zeros_is_known(tmp_path):
 def test_a_file_too_large_for_memory_is_read_the_same(files, monkeypatch):
     at_once = read(files)
     known = np.array([digest_of(files[0])], "S32")
-    monkeypatch.setattr(chunk, "_WHOLE", 100)
+    monkeypatch.setattr(chunk, "WHOLE", 100)
     bit_by_bit = read(files)
     assert bit_by_bit.records.tolist() == at_once.records.tolist()
     assert (bit_by_bit.pixels, bit_by_bit.thumbs) == (at_once.pixels, at_once.thumbs)

@@ -493,6 +493,19 @@ def test_a_jpeg_that_claims_to_be_huge_is_refused_before_it_is_decoded():
     assert cause(bytes(content)) == expected
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+@pytest.mark.parametrize(("limit", "refused"), [(66_933, False), (66_932, True), (20_000, True)])
+def test_a_sound_picture_is_refused_exactly_above_pillows_limit(
+    texture, monkeypatch, format, limit, refused
+):
+    content = saved(texture(1, (201, 333)), format)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    if refused:
+        assert cause(content).startswith("is too large (66,933 pixels: ")
+    else:
+        assert decode_content(content, 8).width == 201
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert cause(tmp_path / "none.jpg") == "cannot be read: No such file or directory"
     assert cause(tmp_path) == "cannot be read: Is a directory"

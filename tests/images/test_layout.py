@@ -119,10 +119,20 @@ def test_paths_begin_with_the_class_however_the_folder_is_called(
     assert all(Path(file.location).is_file() for file in layout.files)
 
 
-def test_a_folder_called_as_a_picture_is_walked_and_a_pipe_is_passed_over(tmp_path, paint_folder):
+def test_a_folder_called_as_a_picture_is_walked_and_a_pipe_is_a_file(tmp_path, paint_folder):
     paint_folder(tmp_path, {"cats/a.jpg": 1, "dogs": 1})
     os.mkfifo(tmp_path / "dogs" / "pipe.jpg")
-    assert [file.path for file in found(tmp_path).files] == ["cats/a.jpg/000.png", "dogs/000.png"]
+    paths = [file.path for file in found(tmp_path).files]
+    assert paths == ["cats/a.jpg/000.png", "dogs/000.png", "dogs/pipe.jpg"]
+
+
+def test_folders_may_lie_deeper_than_python_calls_itself(tmp_path, paint_folder):
+    paint_folder(tmp_path, {"cats": 1, "dogs": 1})
+    deep = str(tmp_path / "cats")
+    for _ in range(1100):
+        deep += "/d"
+        Path(deep).mkdir()
+    assert len(found(tmp_path).files) == 2
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pawprint.images import memory
 from pawprint.images.fingerprint import THUMB_BYTES, thumbs_of
 from pawprint.images.layout import find_pictures
 from pawprint.images.memory import HEADER, RECORD, Memory, settings_key, status_of
@@ -17,7 +18,15 @@ from pawprint.images.reading import read_files
 SIZE = 8
 BYTES = SIZE * SIZE * 3  # of one picture
 JOURNAL = ("journal", "pictures.part", "thumbs.part")
-LAST = ("records.npy", "pairs.npy", "compared.npy", "pictures.npy", "sums.npy", "thumbs")
+LAST = (
+    "records.npy",
+    "pairs.npy",
+    "compared.npy",
+    "pictures.npy",
+    "search.npy",
+    "sums.npy",
+    "thumbs",
+)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +137,17 @@ def test_copies_of_files_are_known_by_their_content(kept, images, expected, tmp_
     run.read(tmp_path / "moved").hand_over()
     assert run.reading.decoded == 0
     assert run.result() == expected
+
+
+def test_copies_of_files_are_known_by_who_they_are_from_then_on(kept, images, tmp_path):
+    shutil.copytree(images, tmp_path / "moved")
+    time.sleep(0.12)
+    Run(kept).read(tmp_path / "moved").hand_over().keep()
+    memory = Run(kept).memory
+    files = find_pictures(tmp_path / "moved", "").files
+    statuses = np.array([status_of(file.location) for file in files])
+    assert memory.of_files(statuses).tolist() == list(range(7))
+    memory.close()
 
 
 def test_what_a_killed_run_had_read_is_known(killed, images, expected, tmp_path):
@@ -337,6 +357,8 @@ def test_a_kill_while_the_last_run_is_exchanged_leaves_the_earlier_one(kept, ima
     (folder / ".last.ijklmnop" / "records.npy").write_bytes(b"half")
     os.replace(folder / "last", folder / ".last.old.abcdefgh" / "last")
     assert again(kept, images, expected) == 0
+    (folder / ".pictures.123.tmp.part").write_bytes(b"half a copy")
+    Run(kept).read(images).stop()
     left = {path.name for path in folder.iterdir()}
     assert left == {"last", "thumbs.new", *JOURNAL}
 
@@ -444,10 +466,21 @@ def test_who_was_compared_is_kept(images, tmp_path):
 # Settings
 
 
-def test_another_setting_forgets_everything(kept, images):
+def test_another_setting_knows_nothing_and_when_it_ended_well_the_first_is_forgotten(kept, images):
     run = Run(kept, key="another").read(images)
     assert run.reading.decoded == 7
+    assert sorted(path.name for path in (kept / "memory").iterdir()) == ["another", "key"]
+    (kept / "pictures.npy").unlink()
+    run.hand_over().keep()
     assert [path.name for path in (kept / "memory").iterdir()] == ["another"]
+
+
+def test_another_code_of_the_search_forgets_pairs_but_no_pictures(kept, images, monkeypatch):
+    monkeypatch.setattr(memory, "_SEARCH", ("copies.py",))
+    run = Run(kept).read(images)
+    assert run.reading.decoded == 0
+    assert not run.memory.compared.any()
+    assert len(run.memory.pairs) == 0
     run.stop()
 
 

@@ -1,7 +1,9 @@
 """What a failed or stopped stage leaves behind."""
 
+import re
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -40,6 +42,31 @@ def test_a_stopped_training_is_marked_and_exits_with_the_signals_code(project, s
     assert "Traceback" not in said
     assert project.runs()[-1].info.status == "KILLED"
     assert (project.root / "models/run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_prepare_leaves_the_earlier_output_and_goes_on_from_there(
+    fresh, tmp_path, paint_textures, sent, code
+):
+    project = fresh.copy(tmp_path / "project")
+    project.stage("prepare")
+    prepared = project.root / "data" / "prepared"
+    before = {path.name: path.read_bytes() for path in prepared.iterdir()}
+    paint_textures(project.root / "pictures", {"cats/more": 400}, size=(200, 150))
+    stage = project.start("python", "-m", "pawprint.prepare")
+    while not any(p.stat().st_size for p in prepared.parent.glob(".prepared.memory/*/journal")):
+        assert stage.poll() is None
+        time.sleep(0.01)
+    stage.send_signal(sent)
+    said, _ = stage.communicate(timeout=60)
+    assert stage.returncode == code, said
+    assert "Traceback" not in said
+    assert {path.name: path.read_bytes() for path in prepared.iterdir()} == before
+    beside = {path.name for path in prepared.parent.iterdir()}
+    assert beside == {".prepared.lock", ".prepared.memory", "prepared"}
+    said = project.stage("prepare").stdout
+    decoded = int(re.search(r"(\d+) were decoded", said)[1])
+    assert 0 < decoded < 400
 
 
 def test_register_refuses_figures_of_another_training(project):

@@ -40,11 +40,11 @@ def test_only_a_more_accurate_model_becomes_champion(project, accuracy, champion
     assert version.tags["reason"] == decision["reason"]
 
 
-@pytest.mark.parametrize("image_size", [16, 24])
-def test_a_champion_of_other_test_pictures_is_scored_again_on_these(project, image_size):
+@pytest.mark.parametrize("setting", ["image_size=16", "image_size=24", "resize=pad"])
+def test_a_champion_of_other_test_pictures_is_scored_again_on_these(project, setting):
     client = project.client()
     client.set_model_version_tag("pawprint", "1", "test_accuracy", "2.0")  # would win unseen
-    project.stage("prepare", "seed=5", f"image_size={image_size}")
+    project.stage("prepare", "seed=5", setting)
     _another_training(project, 1.5)
     project.stage("register")
     assert "scored again" in project.json("models/registered.json")["reason"]

@@ -1,12 +1,14 @@
 """A program: prepare, killed before each of its changes to the disk in turn, and then run again.
 
-    python killed_at_every_step.py IMAGES BASE IMAGE_SIZE
+    python killed_at_every_step.py IMAGES BASE IMAGE_SIZE EVERY
 
-BASE holds what earlier runs left, if anything. Prints how many steps there were.
+BASE holds what earlier runs left, if anything. EVERY is 1, or 2 for every second step, and so on.
+Prints how many steps there were.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -15,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet  # noqa: F401 - imported once, instead of in every child
+
 from pawprint.prepare import prepare
 
 CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod"}
@@ -22,7 +26,8 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def main() -> None:
-    images, base, image_size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    images, base = Path(sys.argv[1]), Path(sys.argv[2])
+    image_size, every = int(sys.argv[3]), int(sys.argv[4])
     start, work = base.with_name("start"), base
     base.rename(start)
 
@@ -35,9 +40,7 @@ def main() -> None:
     shutil.copytree(start, work)
     assert _in_child(run) == 0
     expected, beside = _content(work), _names(work)
-    step = 0
-    while True:
-        step += 1
+    for step in itertools.count(every, every):
         shutil.rmtree(work)
         shutil.copytree(start, work)
         killed = _in_child(run, before_step=step)
@@ -48,8 +51,8 @@ def main() -> None:
         assert _content(work) == expected, f"after step {step}"
         assert _names(work) == beside, f"after step {step}: {_names(work)}"
         if not killed:
+            print(step - 1)
             break
-    print(step - 1)
 
 
 def _in_child(task: Callable[[], None], before_step: int = 0) -> int:

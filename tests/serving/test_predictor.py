@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from pawprint.errors import UserError
-from pawprint.images.decode import read_picture
+from pawprint.images.decode import PictureError, read_picture
 from pawprint.serving import predictor
 from pawprint.serving.predictor import Prediction, Predictor
 
@@ -28,7 +28,9 @@ def network(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "model.onnx"
     pictures = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     export_onnx(model, path, NAMES, pictures)
-    return Predictor(path)
+    predictor = Predictor(path)
+    predictor.path = path
+    return predictor
 
 
 @pytest.fixture
@@ -59,6 +61,38 @@ def test_a_file_is_answered_as_its_decoded_pixels_are(network, files):
     answers = network.probabilities(pixels)
     seen = [figures(p) for p in network.classify(files)]
     np.testing.assert_allclose(seen, answers, rtol=0, atol=1e-6)
+
+
+@pytest.fixture(params=["squash", "crop", "pad", None])
+def resize_of(request, network, tmp_path):
+    """The network as if it was exported with a way to a square, and that way; None: before any."""
+    model = onnx.load(network.path)
+    kept = [p for p in model.metadata_props if p.key != "resize"]
+    properties = {p.key: p.value for p in kept}
+    if request.param:
+        properties["resize"] = request.param
+    del model.metadata_props[:]
+    helper.set_model_props(model, properties)
+    onnx.save(model, tmp_path / "resized.onnx")
+    return Predictor(tmp_path / "resized.onnx"), request.param or "squash"
+
+
+def test_a_file_is_made_square_as_the_network_learned_to_see_it(resize_of, files):
+    predictor, resize = resize_of
+    assert predictor.resize == resize
+    pixels = np.stack([read_picture(path, 16, resize) for path in files])
+    for path, expected in zip(files, pixels, strict=True):
+        assert np.array_equal(predictor.read(path), expected)
+        assert np.array_equal(predictor.read(path.read_bytes()), expected)
+    answers = predictor.probabilities(pixels)
+    seen = [figures(p) for p in predictor.classify(files)]
+    np.testing.assert_allclose(seen, answers, rtol=0, atol=1e-6)
+
+
+def test_reading_a_file_that_is_no_picture_is_a_picture_error(network, files):
+    files[0].write_text("hello")
+    with pytest.raises(PictureError, match="is not a picture"):
+        network.read(files[0])
 
 
 def test_an_answer_has_every_class_its_label_and_a_sum_of_one(network, files):

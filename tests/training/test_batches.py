@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pawprint.images.store import load_split
+from pawprint.prepare import prepare
 from pawprint.training.batches import (
     epoch_batches,
     steps_in,
@@ -138,8 +140,8 @@ def test_augmentation_gets_whole_batches_and_a_seed_of_its_own_for_each():
 
 def test_memory_mapped_pictures_are_read_as_they_are_drawn(tmp_path):
     pictures, labels = numbered(10)
-    np.save(tmp_path / "train.npy", pictures)
-    mapped = np.load(tmp_path / "train.npy", mmap_mode="r")
+    np.save(tmp_path / "pictures.npy", pictures)
+    mapped = np.load(tmp_path / "pictures.npy", mmap_mode="r")
     options = {"batch_size": 4, "steps": 3, "epochs": 1, "seed": 0, "augmentation": None}
     for (x, _), (y, _) in zip(
         training_batches(mapped, labels, **options),
@@ -147,6 +149,31 @@ def test_memory_mapped_pictures_are_read_as_they_are_drawn(tmp_path):
         strict=True,
     ):
         np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("image_size", [8, 130])
+def test_prepared_pictures_give_the_same_batches_as_an_array_of_them(
+    tmp_path, paint_folder, image_size
+):
+    images = paint_folder(tmp_path / "images", {"cats": 20, "dogs": 20})
+    out = tmp_path / "prepared"
+    settings = {"seed": 0, "validation_fraction": 0.2, "test_fraction": 0.2}
+    prepare(images, out, image_size=image_size, **settings)
+    train, validation = load_split(out, "train"), load_split(out, "validation")
+    options = {"batch_size": 10, "steps": 4, "epochs": 2, "seed": 0, "augmentation": None}
+    drawn = [
+        list(training_batches(pictures, train.labels, **options))
+        for pictures in (train.pictures, np.asarray(train.pictures))
+    ]
+    drawn += [
+        list(validation_batches(pictures, validation.labels, batch_size=3, steps=4))
+        for pictures in (validation.pictures, np.asarray(validation.pictures))
+    ]
+    for stored, array in (drawn[:2], drawn[2:]):
+        assert len(stored) == len(array)
+        for (x, y), (expected, labels) in zip(stored, array, strict=True):
+            np.testing.assert_array_equal(x, expected)
+            np.testing.assert_array_equal(y, labels)
 
 
 # Validation

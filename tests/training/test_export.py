@@ -62,6 +62,12 @@ def test_class_names_and_size_travel_inside_the_file(exported):
     assert json.loads(stored) == class_names
 
 
+def test_the_way_to_a_square_travels_inside_the_file(exported, tmp_path):
+    assert Predictor(exported[1]).resize == "squash"
+    export_onnx(build("cnn", 2), tmp_path / "model.onnx", NAMES[:2], pictures(2), "crop")
+    assert Predictor(tmp_path / "model.onnx").resize == "crop"
+
+
 def test_the_file_is_sound_and_says_what_goes_in_and_out(exported):
     network = onnx.load(exported[1])
     onnx.checker.check_model(network, full_check=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pawprint.errors import UserError
+from pawprint.images.address import escaped
 
 # The kinds of problem, the gravest first. Files with one of LEFT_OUT are in no split; the others
 # are pictures that a person should look at.
@@ -200,5 +201,7 @@ def refuse_unusable(
 
 
 def _first(refused: list[FileRecord]) -> str:
-    named = "; ".join(f"{record.path} {record.findings[0].text}" for record in refused[:_NAMED])
+    named = "; ".join(
+        f"{escaped(record.path)} {record.findings[0].text}" for record in refused[:_NAMED]
+    )
     return named + ("; …" if len(refused) > _NAMED else "")

@@ -150,7 +150,7 @@ def _figure(
     most, step = _ceiling(int(counts.max()))
     levels = range(0, most + 1, step)
     grid = [draw("level", y=round(_HEIGHT * (1 - c / most), 1), text=c) for c in levels]
-    labels = [draw("tick", x=x, text=text) for x, text in ticks]
+    labels = [draw("tick", x=x, text=text, anchor=_anchor(x)) for x, text in ticks]
     shapes = [*grid, *bars, *labels]
     return draw("chart", title=title, summary=summary, shapes=shapes, legend=legend)
 
@@ -177,3 +177,8 @@ def _ceiling(most: int) -> tuple[int, int]:
 
 def _pairs(edges: np.ndarray) -> list[tuple[float, float]]:
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+
+def _anchor(x: float) -> str:
+    """Which end of a label stands at its tick, so that none is cut off."""
+    return "end" if x > _WIDTH - 15 else "middle"

@@ -11,13 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from pawprint.images.decode import Picture, PictureError, decode_content, decode_file
+from pawprint.images.decode import (
+    WHOLE,
+    Picture,
+    PictureError,
+    decode_content,
+    decode_file,
+    open_file,
+)
 from pawprint.images.encoding import encode
 from pawprint.images.fingerprint import THUMB_BYTES, is_blank, perceptual_hashes, thumbs_of
 from pawprint.images.memory import RECORD
 from pawprint.images.square import to_square
 
-_WHOLE = 64 * 2**20  # bytes: a larger file is not read into memory at once
 _TOLD = [name for name in RECORD.names if name not in ("status", "start", "hash", "inner", "seal")]
 _EMPTY = {name: b"" if RECORD[name].kind == "S" else 0 for name in _TOLD}
 
@@ -82,9 +88,9 @@ def _open(
 ) -> Picture | None:
     """The picture in a file, or None where its content is known; notes content and size."""
     try:
-        with open(location, "rb", buffering=0) as file:  # noqa: PTH123 - quicker, of very many
+        with open_file(location) as file:
             size = os.fstat(file.fileno()).st_size
-            content = file.read() if size < _WHOLE else b""
+            content = file.read() if size < WHOLE else b""
             if len(content) == size:
                 digest = hashlib.sha256(content).digest()
             else:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pawprint.images.fingerprint import THUMB
 from pawprint.images.likeness import alike
 from pawprint.images.neighbours import near_pairs
 
 _RADIUS = 12  # bits; 10 misses more of the cropped copies, 14 has eight times the candidates
-_SIDE = 32  # pixels of a thumbnail
 _FEW = 1000  # new pictures, which are sooner compared with all than searched
 _MANY = 20_000_000  # candidates
 _PART = 1_000_000  # candidates listed at once
@@ -46,7 +46,7 @@ def find_copies(
     """Group pictures that are copies: re-encoded, resized, cropped a little, lit otherwise.
 
     Candidates are pairs whose hashes differ in at most 12 bits, those of the wholes or of one's
-    whole and the other's middle. Each is then verified on the thumbnails, see ``_alike``. A
+    whole and the other's middle. Each is then verified on the thumbnails, see ``alike``. A
     group is what such pairs and equal contents connect.
 
     Where many pictures share a hash and there would be more than 20 million candidates, such
@@ -101,8 +101,8 @@ def _check(
     if not len(hashes) == len(inner) == len(thumbs) == len(comparable) == count:
         lengths = [count, *map(len, (hashes, inner, thumbs, comparable))]
         raise ValueError(f"there must be one of each for each picture, not {lengths}")
-    if thumbs.shape[1:] != (_SIDE, _SIDE):
-        raise ValueError(f"thumbs must be (n, {_SIDE}, {_SIDE}), not {thumbs.shape}")
+    if thumbs.shape[1:] != (THUMB, THUMB):
+        raise ValueError(f"thumbs must be (n, {THUMB}, {THUMB}), not {thumbs.shape}")
 
 
 def _unique_pairs(pairs: np.ndarray, count: int) -> np.ndarray:

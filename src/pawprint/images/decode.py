@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
+import stat
 import threading
 import warnings
 from dataclasses import dataclass
@@ -45,6 +47,7 @@ _TURN_OF_ORIENTATION = {
 
 
 _SPARE = 1.55  # a reduced JPEG is this much larger than the square, or more; 1.5 blurs: in step
+WHOLE = 64 * 2**20  # bytes: a larger file is not read into memory at once
 _LEAST = 64  # smaller squares reduce no further, so that perceptual hashes do not depend on them
 _MODES = {"YCbCr": "RGB", "Gray": "L"}  # of a JPEG, by its colours
 _NOT_PLAIN = (b"Exif\0", b"MPF\0", b"ns.adobe.com/xap")  # may say how to turn, or hold more
@@ -104,12 +107,35 @@ def read_picture(source: Path | bytes, image_size: int, resize: str = SQUASH) ->
     Raises:
         PictureError: With a short cause, to stand after the file's name.
     """
-    if not isinstance(source, bytes):
-        try:
-            source = source.read_bytes()
-        except OSError as error:
-            raise _problem(error) from error
-    return np.array(to_square(decode_content(source, image_size).image, image_size, resize))
+    if isinstance(source, bytes):
+        picture = decode_content(source, image_size)
+    else:
+        picture = open_picture(source, image_size)
+    return np.array(to_square(picture.image, image_size, resize))
+
+
+def open_picture(path: Path, image_size: int) -> Picture:
+    """As ``decode_content``, of a file; one that is very large is not read into memory at once."""
+    try:
+        with open_file(path) as file:
+            if os.fstat(file.fileno()).st_size < WHOLE:
+                return decode_content(file.read(), image_size)
+            return decode_file(file, image_size)
+    except OSError as error:
+        raise _problem(error) from error
+
+
+def open_file(path: Path | str) -> BinaryIO:
+    """Open a file to read pictures from it.
+
+    Raises:
+        OSError: It cannot be opened.
+        PictureError: It is a pipe, a device or the like, which might never end.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116 - a Path for each of very many takes longer
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder has an error of its own
+        raise PictureError("cannot be read: it is a pipe, a device or the like")
+    return open(path, "rb", buffering=0)  # noqa: PTH123
 
 
 def decode_content(content: bytes, image_size: int) -> Picture:

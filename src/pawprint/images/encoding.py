@@ -17,7 +17,7 @@ def is_raw(image_size: int) -> bool:
 
 def bytes_of_one(image_size: int) -> int:
     """About how many bytes a picture takes on disk, rather too many."""
-    return 3 * image_size**2 if is_raw(image_size) else image_size**2
+    return 3 * image_size**2 if is_raw(image_size) else image_size**2 // 2
 
 
 def encode(square: Image.Image) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pawprint.errors import UserError
+from pawprint.images.address import escaped
 
 _ALIASES = {
     "train": ("train", "training", "training_set"),
@@ -94,7 +95,7 @@ class _Shown:
 
     def __call__(self, path: Path) -> str:
         inside = path.relative_to(self.root).parts
-        return f'"{_text("/".join((str(self.images).rstrip("/"), *inside)))}"'
+        return f'"{escaped("/".join((str(self.images).rstrip("/"), *inside)))}"'
 
     def relative(self, path: Path | str) -> str:
         inside = str(path)[self._start :].lstrip(os.sep)  # quicker than Path.relative_to
@@ -205,8 +206,8 @@ def _visible(folder: Path | str) -> tuple[list[str], list[str]]:
             f'The folder "{folder}" cannot be read ({error.strerror}): mend its permissions.'
         ) from error
     folders = [entry.path for entry in entries if _is_folder(entry)]
-    # A link that leads nowhere counts as a file, so that it is listed among the unreadable.
-    files = [entry.path for entry in entries if _is_file(entry)]
+    # What is no folder counts as a file, also a broken link or a pipe: listed as unreadable.
+    files = [entry.path for entry in entries if not _is_folder(entry)]
     return folders, files
 
 
@@ -223,14 +224,15 @@ def files_below(folder: Path | str, seen: set[str] | None = None) -> Iterator[st
         UserError: a folder cannot be read.
     """
     seen = set() if seen is None else seen
-    real = os.path.realpath(folder)
-    if real in seen:
-        return
-    seen.add(real)
-    folders, files = _visible(folder)
-    yield from files
-    for inner in folders:
-        yield from files_below(inner, seen)
+    waiting = [str(folder)]
+    while waiting:  # not by calling itself: folders may lie very deep
+        folder = waiting.pop()
+        real = os.path.realpath(folder)
+        if real not in seen:
+            seen.add(real)
+            folders, files = _visible(folder)
+            waiting += reversed(folders)
+            yield from files
 
 
 def is_hidden(name: str) -> bool:
@@ -245,18 +247,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
-    except OSError:
-        return True
-
-
 def _text(name: str) -> str:
     """Make a file name text that can be written: bytes that are no UTF-8 become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(f'"{name}"' for name in names[:10])
+    shown = ", ".join(f'"{escaped(name)}"' for name in names[:10])
     return shown + (", …" if len(names) > 10 else "")

@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 
-_SIDE = 32  # pixels of a thumbnail
+from pawprint.images.fingerprint import THUMB
+
 _RESEMBLING = 0.88  # in the best of the fixed windows; copies reach it, few others do
 _LIKE = 0.98  # after moving it; copies reach it, different photographs stay below 0.94
 _NOISE = 1 / 64  # one grey level: pictures without contrast are like nothing
@@ -49,13 +50,13 @@ class _Likeness:
         self.scales = []
         boxes = []
         for scale in (1, 0.95, 0.9, 0.85):
-            size = scale * _SIDE
-            lows = np.unique([0, (_SIDE - size) / 2, _SIDE - size])
+            size = scale * THUMB
+            lows = np.unique([0, (THUMB - size) / 2, THUMB - size])
             sizes = np.full(len(lows), size)
-            self.scales.append(_sampling(lows, sizes, self.coarse).reshape(-1, _SIDE))
+            self.scales.append(_sampling(lows, sizes, self.coarse).reshape(-1, THUMB))
             boxes += [(top, size, left, size) for top in lows for left in lows]
         self.boxes = np.array(boxes)
-        self.whole = _sampling(np.zeros(1), np.full(1, _SIDE), self.fine)[0]
+        self.whole = _sampling(np.zeros(1), np.full(1, THUMB), self.fine)[0]
 
     def alike(self, thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Which pairs look the same; bool (m,)."""
@@ -105,7 +106,7 @@ def _sampling(low: np.ndarray, size: np.ndarray, cells: int) -> np.ndarray:
     step = (size / cells).astype(np.float32)[:, None, None]
     centre = low.astype(np.float32)[:, None, None] - 0.5
     centre = centre + step * (np.arange(cells, dtype=np.float32)[:, None] + 0.5)
-    distance = np.abs(centre - np.arange(_SIDE, dtype=np.float32))
+    distance = np.abs(centre - np.arange(THUMB, dtype=np.float32))
     weights = np.maximum(0, 1 - distance / np.maximum(step, 1))
     return weights / weights.sum(axis=2, keepdims=True)
 
@@ -123,8 +124,8 @@ def _moved(boxes: np.ndarray, seen: np.ndarray, target: np.ndarray) -> np.ndarra
     solved = np.linalg.solve(normal + damping * np.eye(6), wanted)[:, :, 0]
     step = solved[:, :4] / np.maximum(solved[:, 4:5], 0.1) * (boxes[:, 1::2] / cells).repeat(2, 1)
     moved = boxes + np.clip(step, -2, 2)
-    moved[:, 1::2] = np.clip(moved[:, 1::2], 0.75 * _SIDE, _SIDE)
-    moved[:, ::2] = np.clip(moved[:, ::2], -0.5, _SIDE + 0.5 - moved[:, 1::2])
+    moved[:, 1::2] = np.clip(moved[:, 1::2], 0.75 * THUMB, THUMB)
+    moved[:, ::2] = np.clip(moved[:, ::2], -0.5, THUMB + 0.5 - moved[:, 1::2])
     return moved
 
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from pawprint.files import mend_folder, replacing_file, replacing_folder
+from pawprint.files import mend_file, mend_folder, replacing_file, replacing_folder
 from pawprint.images.fingerprint import THUMB, THUMB_BYTES
 
 RECORD = np.dtype(
@@ -49,6 +49,7 @@ _SEAL = RECORD["seal"].itemsize
 _STATUS = struct.Struct("<5Q")
 _SETTLED = 100_000_000  # ns
 _CODE = ("chunk.py", "decode.py", "encoding.py", "fingerprint.py", "memory.py", "square.py")
+_SEARCH = ("copies.py", "likeness.py", "neighbours.py")
 _LIBRARIES = ("numpy", "pillow", "simplejpeg")
 HEADER = 128  # bytes before the pixels, room for what np.load wants to read there
 _BLOCK = 2**20  # bytes copied at a time
@@ -93,11 +94,11 @@ class Memory:
 
         Args:
             folder: Where; made if it is not there.
-            key: As of ``settings_key``; what is remembered under another one is forgotten.
+            key: As of ``settings_key``; what is remembered under another one is of no use, and
+                forgotten when this run has ended well.
             pictures: The pixels of the last run.
         """
         self.folder = folder / key
-        _forget_others(folder, key)
         self.folder.mkdir(parents=True, exist_ok=True)
         mend_folder(self.folder / "last")
         self._pictures = (pictures, self.folder / "pictures.part")
@@ -108,6 +109,9 @@ class Memory:
         self._records, self._count = [known], len(known)
         self._by_file = _Index(known["status"])
         self._by_content = _Index(known["sha256"])
+
+    def __len__(self) -> int:
+        return self._count
 
     def of_files(self, statuses: np.ndarray) -> np.ndarray:
         """The places of unchanged files' records, or -1, int64 (n,), by their status (n,)."""
@@ -208,17 +212,20 @@ class Memory:
             compared: bool (n,): which were compared with the others, and not only equal to one.
         """
         records = self.records(places)
-        records["status"], records["start"] = statuses, starts
+        opened = records["sha256"] != b""  # else: to be tried again next time
+        records["status"], records["start"] = np.where(opened, statuses, b""), starts
         self.close()
         with replacing_folder(self.folder / "last") as new:
             np.save(new / "records.npy", records)
             np.save(new / "pairs.npy", pairs)
             np.save(new / "compared.npy", compared)
+            np.save(new / "search.npy", _search_key())
             np.save(new / "pictures.npy", _identity(self._pictures[0]))
             os.replace(self.folder / "thumbs.new", new / "thumbs")
             np.save(new / "sums.npy", _sums(new))
         for file in self._journal:
             Path(file.name).unlink()
+        _forget_others(self.folder)
 
     def _load_last(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Records, pairs and who was compared in the last run, if its pixels are still there."""
@@ -236,13 +243,16 @@ class Memory:
             same = np.array_equal(np.load(last / "pictures.npy"), _identity(pictures))
             if not same and _sound(records, pictures, thumbs) < len(records):
                 return nothing
+            if not np.array_equal(np.load(last / "search.npy"), _search_key()):
+                return records, nothing[1], np.zeros(len(records), dtype=bool)
+            return records, pairs, np.load(last / "compared.npy")
         except (OSError, ValueError, EOFError):
             return nothing
-        return records, pairs, np.load(last / "compared.npy")
 
     def _open_journal(self) -> np.ndarray:
         """Open the three files of the journal behind what is sound in them."""
         pixels, thumbs, journal = self._pictures[1], self._thumbs[1], self.folder / "journal"
+        mend_file(pixels)
         for path in (pixels, thumbs, journal):
             path.touch()
         if pixels.stat().st_nlink > 1:  # a run was killed just when it handed its pixels over
@@ -371,8 +381,13 @@ def _identity(path: Path) -> np.ndarray:
     return np.array([status.st_ino, status.st_size, status.st_mtime_ns])
 
 
-def _forget_others(folder: Path, key: str) -> None:
-    if folder.is_dir():
-        for other in folder.iterdir():
-            if other.name != key:
-                shutil.rmtree(other, ignore_errors=True)
+def _search_key() -> np.ndarray:
+    """Names the code that found the pairs: another may find others."""
+    here = Path(__file__).parent
+    return np.array([zlib.crc32((here / name).read_bytes()) for name in _SEARCH])
+
+
+def _forget_others(folder: Path) -> None:
+    for other in folder.parent.iterdir():
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)

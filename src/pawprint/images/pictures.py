@@ -68,8 +68,7 @@ class Pictures:
         self._offsets = None if is_raw(image_size) else np.load(prepared / _OFFSETS)
         if self._offsets is None:
             self._data = np.load(path, mmap_mode="r")
-            held, size = len(self._data), image_size
-            size = self._data.shape[1]
+            held, size = self._data.shape[:2]
         else:
             self._data = np.memmap(path, dtype=np.uint8, mode="r")
             held, size = len(self._offsets) - 1, image_size

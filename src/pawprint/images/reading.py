@@ -65,7 +65,7 @@ def read_files(
             places[rows[is_new]] = memory.add(records, chunk.thumbs, chunk.pixels)
             contents = chunk.records["sha256"][~is_new]
             places[rows[~is_new]] = memory.of_contents(contents)
-            decoded += len(records)
+            decoded += int(opened.sum())
             tell(len(rows))
     return Reading(places, statuses, decoded)
 
@@ -124,7 +124,7 @@ def _own_findings(width: int, height: int, blank: bool) -> Iterator[Finding]:
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], object]]:
     """What is to be told how many pictures more were read; shows it where a person watches."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda more: None
         return
     from tqdm import tqdm  # here, because few runs need it

@@ -57,7 +57,7 @@ def assign_splits(
     to_fill = [split for split in SPLITS if split == "train" or split not in given]
     for label, pool in sorted(pools.items()):
         if len(pool) < len(to_fill):
-            raise _too_few(label, len(pool), to_fill, images, _left_out(label, audit))
+            raise _too_few(label, len(pool), to_fill, images, _left_out(audit, label=label))
         ordered = sorted(pool.values(), key=lambda rows: _drawn(seed, rows, audit.records))
         pictures = sum(len(rows) for rows in ordered)
         for split, fraction in (("test", test_fraction), ("validation", validation_fraction)):
@@ -67,7 +67,15 @@ def assign_splits(
                     splits.update(dict.fromkeys(rows, split))
             ordered.reverse()  # test from the front, validation from the back
         splits.update((row, "train") for rows in ordered for row in rows)
-    return [splits.get(row) for row in range(len(audit.records))]
+    result = [splits.get(row) for row in range(len(audit.records))]
+    for split in SPLITS:
+        if split not in result:
+            raise UserError(
+                f'Of the {split} split of "{images}" no picture is left'
+                f"{_left_out(audit, split=split)}: give it pictures of its own, or take its "
+                "folder away."
+            )
+    return result
 
 
 def _take(ordered: list[list[int]], wanted: int, keep: int) -> list[list[int]]:
@@ -96,12 +104,12 @@ def _drawn(seed: int, rows: list[int], records: list[FileRecord]) -> tuple[bytes
     return hashlib.sha256(f"{seed} {first[0]}".encode()).digest(), first[1]
 
 
-def _left_out(label: str, audit: Audit) -> str:
-    """How many files of a class are in no split, and why, in words."""
+def _left_out(audit: Audit, *, label: str | None = None, split: str | None = None) -> str:
+    """How many files of a class or a given split are left out, and why, in words."""
     why = Counter(
         own[0].kind
         for own, record, out in zip(audit.findings, audit.records, audit.left_out, strict=True)
-        if out and record.label == label
+        if out and label in (None, record.label) and split in (None, record.given_split)
     )
     told = ", ".join(f"{count} {kind}" for kind, count in why.items())
     return f"; left out: {told}" if told else ""

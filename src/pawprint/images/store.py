@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,16 @@ def summarize(
         found=audit.counts(),
         refused=refused,
         ignored=layout.ignored,
-        notes=layout.notes,
+        notes=[*layout.notes, *_emptied(audit)],
     )
+
+
+def _emptied(audit: Audit) -> Iterator[str]:
+    """Sentences about given classes of which no picture is left."""
+    given = {(r.given_split, r.label) for r in audit.records if r.given_split}
+    left = {(split, r.label) for r, split in zip(audit.records, audit.splits, strict=True)}
+    for split, label in sorted(given - left):
+        yield f'no picture of the class "{label}" is left in the {split} split'
 
 
 def write_tables(folder: Path, audit: Audit, rows: np.ndarray, summary: Summary) -> None:

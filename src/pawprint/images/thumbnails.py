@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pawprint.images.decode import PictureError, decode_content
+from pawprint.images.decode import PictureError, open_picture
 from pawprint.images.layout import PictureFile
 
 _QUALITY = 80
@@ -25,9 +25,8 @@ class Thumbnails:
     def __call__(self, path: str) -> bytes | None:
         """The picture as JPEG, or None where it cannot be shown."""
         try:
-            content = Path(self._locations[path]).read_bytes()
-            image = decode_content(content, self._side).image
-        except (OSError, PictureError):
+            image = open_picture(Path(self._locations[path]), self._side).image
+        except PictureError:
             return None
         image.thumbnail((self._side, self._side), Image.Resampling.BILINEAR)
         content = io.BytesIO()
