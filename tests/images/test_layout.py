@@ -1,4 +1,6 @@
+import inspect
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,11 +130,13 @@ def test_a_folder_called_as_a_picture_is_walked_and_a_pipe_is_a_file(tmp_path, p
 
 def test_folders_may_lie_deeper_than_python_calls_itself(tmp_path, paint_folder):
     paint_folder(tmp_path, {"cats": 1, "dogs": 1})
-    deep = str(tmp_path / "cats")
-    for _ in range(1100):
-        deep += "/d"
-        Path(deep).mkdir()
-    assert len(found(tmp_path).files) == 2
+    (tmp_path / "cats" / "/".join(["d"] * 250)).mkdir(parents=True)
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 200)
+    try:
+        assert len(found(tmp_path).files) == 2
+    finally:
+        sys.setrecursionlimit(before)
 
 
 @pytest.mark.parametrize(

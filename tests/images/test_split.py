@@ -86,6 +86,17 @@ def test_one_more_picture_hardly_moves_the_others():
     assert len(moved) <= 2
 
 
+def test_more_test_pictures_come_from_training_and_validation_stays_as_it_is():
+    records = records_of(cats=100, dogs=60)
+    few, many = assign(records, test=0.2), assign(records, test=0.4)
+    of_split = {
+        split: [{p for p, s in splits.items() if s == split} for splits in (few, many)]
+        for split in ("validation", "test")
+    }
+    assert of_split["validation"][0] == of_split["validation"][1]
+    assert of_split["test"][0] < of_split["test"][1]
+
+
 def test_refused_files_get_no_split():
     bad = record("cats/bad.png", problem="truncated")
     assert "cats/bad.png" not in assign([*records_of(cats=5, dogs=5), bad])

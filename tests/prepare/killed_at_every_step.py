@@ -17,9 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet  # noqa: F401 - imported once, instead of in every child
+import numpy.ma
+import pyarrow.parquet
+from PIL import Image
 
 from pawprint.prepare import prepare
+
+LOADED = (numpy.ma, pyarrow.parquet)  # once, instead of in every child
 
 CHANGES = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -36,6 +40,7 @@ def main() -> None:
         report = work / "report"
         prepare(images, work / "prepared", image_size=image_size, report=report, **settings)
 
+    Image.init()
     earlier = _content(start)
     shutil.copytree(start, work)
     assert _in_child(run) == 0

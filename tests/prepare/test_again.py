@@ -1,6 +1,7 @@
 """A second run decodes only what is new, and writes what a run that knows nothing writes."""
 
 import os
+import resource
 import shutil
 import tarfile
 import time
@@ -291,6 +292,23 @@ def test_what_a_refused_run_had_read_is_not_decoded_again(again, paint_textures)
         path.unlink()
     assert again.run() == 0
     assert_as_undisturbed(again)
+
+
+@pytest.mark.parametrize("room", [1000, 5000, 30_000])
+def test_a_full_disk_leaves_the_earlier_output_and_what_was_read(again, paint_textures, room):
+    again.run(image_size=32)
+    before = again.content()
+    paint_textures(again.images, {"cats/more": 4}, size=(50, 40), seed=3)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot be written .* free room on the disk"):
+            again.run(image_size=32)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert again.content() == before
+    assert again.run(image_size=32) == (4 if room < 4 * 32 * 32 * 3 else 0)
+    assert_as_undisturbed(again, image_size=32)
 
 
 # Archives

@@ -156,9 +156,13 @@ class Memory:
             file.close()
 
     def records(self, places: np.ndarray) -> np.ndarray:
-        """The records ``RECORD`` (n,) at ``places`` (n,)."""
-        self._records = [np.concatenate(self._records)]
-        return self._records[0][places]
+        """The records ``RECORD`` (n,) at ``places`` (n,); not to be written to."""
+        if len(self._records) > 1:
+            self._records = [np.concatenate(self._records)]
+        everything = self._records[0]
+        if np.array_equal(places, np.arange(len(everything))):  # as it is in a first run
+            return everything
+        return everything[places]
 
     def write_pictures(self, places: np.ndarray, target: Path) -> np.ndarray:
         """Write the pixels of the records at ``places`` one after the other, after ``HEADER``.
@@ -211,7 +215,7 @@ class Memory:
             pairs: int64 (m, 2): pictures that are near copies, by position in ``places``.
             compared: bool (n,): which were compared with the others, and not only equal to one.
         """
-        records = self.records(places)
+        records = self.records(places).copy()
         opened = records["sha256"] != b""  # else: to be tried again next time
         records["status"], records["start"] = np.where(opened, statuses, b""), starts
         self.close()

@@ -22,6 +22,7 @@ from pawprint.images.split import SPLITS
 SUMMARY = "summary.json"
 MANIFEST = "manifest.parquet"
 _TEXTS = ("path", "label", "sha256", "format", "mode", "perceptual_hash")
+_BLOCK = 2048  # rows of the manifest written at a time
 _REPEATED = ["label", "split", "format", "mode", "problem_kind"]
 _NUMBERS = ("bytes", "width", "height", "orientation", "frames")
 _BROKEN = (OSError, ValueError, KeyError, TypeError)  # what reading a broken folder raises
@@ -211,28 +212,43 @@ def _digest(members: Iterable[tuple[str, str]]) -> str:
 
 
 def _write_manifest(path: Path, audit: Audit, rows: np.ndarray) -> None:
-    import pyarrow as pa
     from pyarrow import parquet
 
-    records = audit.records
-    texts = {name: [getattr(r, name) for r in records] for name in _TEXTS}
-    numbers = {name: [getattr(r, name) for r in records] for name in _NUMBERS}
+    writer = None
+    for start in range(0, len(audit.records), _BLOCK):  # in blocks, which take little memory
+        table = _table(audit, rows, range(len(audit.records))[start : start + _BLOCK])
+        if writer is None:
+            settings = {"use_dictionary": _REPEATED, "write_statistics": False}
+            writer = parquet.ParquetWriter(path, table.schema, **settings)
+        writer.write_table(table)
+    writer.close()
+
+
+def _table(audit: Audit, rows: np.ndarray, files: range) -> Any:
+    """The manifest's rows of some files."""
+    import pyarrow as pa
+
+    records = [audit.records[file] for file in files]
+    findings = [audit.findings[file] for file in files]
+    texts = {name: _text_column([getattr(r, name) for r in records]) for name in _TEXTS}
+    numbers = {name: _number_column([getattr(r, name) for r in records]) for name in _NUMBERS}
+    places = [None if row < 0 else row for row in rows[files.start : files.stop].tolist()]
     columns = {
-        "path": _text_column(texts["path"]),
-        "label": _text_column(texts["label"]),
-        "split": _text_column(audit.splits),
-        "row": _number_column([None if row < 0 else row for row in rows.tolist()]),
-        "sha256": _text_column(texts["sha256"]),
-        "bytes": _number_column(numbers["bytes"]),
-        "format": _text_column(texts["format"]),
-        "mode": _text_column(texts["mode"]),
-        **{name: _number_column(numbers[name]) for name in _NUMBERS[1:]},
-        "perceptual_hash": _text_column(texts["perceptual_hash"]),
-        "group": _number_column(audit.groups),
-        "problem_kind": _text_column([own[0].kind if own else None for own in audit.findings]),
-        "problem": _text_column([audit.problem(row) for row in range(len(records))]),
+        "path": texts["path"],
+        "label": texts["label"],
+        "split": _text_column([audit.splits[file] for file in files]),
+        "row": _number_column(places),
+        "sha256": texts["sha256"],
+        "bytes": numbers["bytes"],
+        "format": texts["format"],
+        "mode": texts["mode"],
+        **{name: numbers[name] for name in _NUMBERS[1:]},
+        "perceptual_hash": texts["perceptual_hash"],
+        "group": _number_column([audit.groups[file] for file in files]),
+        "problem_kind": _text_column([own[0].kind if own else None for own in findings]),
+        "problem": _text_column([audit.problem(file) for file in files]),
     }
-    parquet.write_table(pa.table(columns), path, use_dictionary=_REPEATED, write_statistics=False)
+    return pa.table(columns)
 
 
 # pa.array would do, but it imports pandas, which takes longer than all the rest of a second run.
