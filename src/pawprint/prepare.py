@@ -14,21 +14,21 @@ from filelock import FileLock, Timeout
 from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import mend_file, mend_folder, replacing_file, replacing_folder, write_json
-from pawprint.images.address import without_credentials
 from pawprint.images.audit import Audit, audit_files, refuse_unusable
-from pawprint.images.copies import Copies, find_copies
+from pawprint.images.copies.find import Copies, find_copies
+from pawprint.images.copies.fingerprint import THUMB
 from pawprint.images.encoding import bytes_of_one
-from pawprint.images.fingerprint import THUMB
 from pawprint.images.layout import Layout, find_pictures
-from pawprint.images.memory import Memory, settings_key
-from pawprint.images.page import audit_page
+from pawprint.images.page.page import audit_page
+from pawprint.images.page.thumbnails import Thumbnails
 from pawprint.images.pictures import complete, pictures_file
-from pawprint.images.reading import Reading, file_records, read_files
-from pawprint.images.source import name_of, opened
+from pawprint.images.reading.files import Reading, file_records, read_files
+from pawprint.images.reading.memory import Memory, settings_key
+from pawprint.images.sources.address import without_credentials
+from pawprint.images.sources.opened import name_of, opened
 from pawprint.images.split import assign_splits
 from pawprint.images.square import SQUASH
 from pawprint.images.store import MANIFEST, SUMMARY, Summary, summarize, write_tables
-from pawprint.images.thumbnails import Thumbnails
 from pawprint.paths import Paths
 from pawprint.schema import Config
 

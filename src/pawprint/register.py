@@ -11,7 +11,7 @@ import numpy as np
 from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import write_json
-from pawprint.images.source import opened
+from pawprint.images.sources.opened import opened
 from pawprint.images.store import Split, Summary, load_split, load_summary
 from pawprint.paths import Paths
 from pawprint.schema import Config

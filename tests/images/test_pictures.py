@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from pawprint.images.encoding import encode
-from pawprint.images.memory import HEADER
 from pawprint.images.pictures import Pictures, complete, pictures_file
+from pawprint.images.reading.memory import HEADER
 
 COUNT = 20
 ROWS = np.array([3, 4, 5, 6, 11, 12, 19, 0, 7, 7, 1, 18])  # 12, in no order, one twice

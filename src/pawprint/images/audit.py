@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pawprint.errors import UserError
-from pawprint.images.address import escaped
+from pawprint.images.sources.address import escaped
 
 # The kinds of problem, the gravest first. Files with one of LEFT_OUT are in no split; the others
 # are pictures that a person should look at.

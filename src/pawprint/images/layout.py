@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pawprint.errors import UserError
-from pawprint.images.address import escaped
+from pawprint.images.sources.address import escaped
 
 _ALIASES = {
     "train": ("train", "training", "training_set"),

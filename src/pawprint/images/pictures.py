@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pawprint.images.encoding import decode, is_raw
-from pawprint.images.memory import HEADER
+from pawprint.images.reading.memory import HEADER
 
 _RAW, _JPEGS, _OFFSETS = "pictures.npy", "pictures.jpegs", "offsets.npy"
 _FEW = 8  # pictures that are decoded sooner than threads are started

@@ -1,0 +1,1 @@
+"""Reading each file once, on all cores, and remembering it."""

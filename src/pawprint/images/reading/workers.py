@@ -1,0 +1,88 @@
+"""Reading chunks of files on all cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import numpy as np
+
+from pawprint.errors import UserError
+from pawprint.images.reading.chunk import Chunk, read_chunk
+
+_CHUNK = 32  # files a process takes at a time
+_AHEAD = 3  # chunks for each core, so that decoded pictures do not pile up
+_FEW = 64  # files that are read sooner than processes are started
+
+
+def on_all_cores(
+    locations: list[str], image_size: int, resize: str, known: np.ndarray
+) -> Iterator[Chunk]:
+    """Read files in as many processes as there are cores, and yield chunks in their order.
+
+    Forked processes, because half of the work on a small picture holds Python's lock; threads
+    where a fork is not safe: beside other threads, which may hold locks, and on other systems than
+    Linux.
+
+    Args:
+        locations: Where to open the files.
+        image_size: Side of the square pictures in pixels.
+        resize: "squash", "crop" or "pad".
+        known: S32 (m,), sorted: contents that need no decoding.
+
+    Raises:
+        UserError: A process was killed, for lack of memory perhaps.
+    """
+    starts = range(0, len(locations), _CHUNK)
+    cores = _cores()
+    if len(locations) <= _FEW or cores == 1:
+        for start in starts:
+            yield read_chunk(locations[start : start + _CHUNK], image_size, resize, known)
+        return
+    if sys.platform == "linux" and threading.active_count() == 1:
+        fork = multiprocessing.get_context("fork")
+        pool: Executor = ProcessPoolExecutor(cores, fork, _begin)
+    else:
+        pool = ThreadPoolExecutor(cores)
+    waiting: deque[Any] = deque()
+    try:
+        for start in starts:
+            some = locations[start : start + _CHUNK]
+            waiting.append(pool.submit(read_chunk, some, image_size, resize, known))
+            if len(waiting) >= _AHEAD * cores:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A process that decodes pictures was killed, perhaps because memory ran out: "
+            "close other programs and run it again; what was read is kept."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """Make a worker leave signals to the process above, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # the cores that this process may use
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
