@@ -50,7 +50,8 @@ _SPARE = 1.55  # a reduced JPEG is this much larger than the square, or more; 1.
 WHOLE = 64 * 2**20  # bytes: a larger file is not read into memory at once
 _LEAST = 64  # smaller squares reduce no further, so that perceptual hashes do not depend on them
 _MODES = {"YCbCr": "RGB", "Gray": "L"}  # of a JPEG, by its colours
-_NOT_PLAIN = (b"Exif\0", b"MPF\0", b"ns.adobe.com/xap")  # may say how to turn, or hold more
+_SCAN = 0xDA  # begins the pixels of a JPEG, after all that tells of them
+_NOT_PLAIN = (b"Exif\0", b"MPF\0", b"http://ns.adobe.com/xap")  # may say how to turn, or hold more
 
 
 class PictureError(UserError):
@@ -171,9 +172,23 @@ def decode_file(file: BinaryIO, image_size: int) -> Picture:
         raise _problem(error) from error
 
 
+def _is_plain(content: bytes) -> bool:
+    """Whether it is a JPEG that says nothing of how to turn it, and holds one picture."""
+    if not content.startswith(b"\xff\xd8"):
+        return False
+    place = 2
+    while content[place : place + 1] == b"\xff":
+        if content[place + 1] == _SCAN:
+            return True
+        if content.startswith(_NOT_PLAIN, place + 4):
+            return False
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return False
+
+
 def _plain_jpeg(content: bytes, image_size: int) -> Picture | None:
     """Decode several times as fast as Pillow, to the same pixels; None is for Pillow to see to."""
-    if not content.startswith(b"\xff\xd8") or any(mark in content for mark in _NOT_PLAIN):
+    if not _is_plain(content):
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(content)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -18,8 +20,9 @@ import numpy as np
 from pawprint.errors import UserError
 from pawprint.images.reading.chunk import Chunk, read_chunk
 
-_CHUNK = 32  # files a process takes at a time
+_CHUNK = 64  # files a process takes at a time
 _AHEAD = 3  # chunks for each core, so that decoded pictures do not pile up
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 _FEW = 64  # files that are read sooner than processes are started
 
 
@@ -74,7 +77,16 @@ def _begin() -> None:
     """Make a worker leave signals to the process above, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _keep_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _keep_memory() -> None:
+    """Tell glibc to keep what is freed: the next picture needs it again, a tenth sooner."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        malloc_options = ctypes.CDLL(None).mallopt
+        for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            malloc_options(option, 32 * 2**20)
 
 
 def _end_with_parent() -> None:
