@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import write_json
-from pawprint.images.sources.opened import opened
+from pawprint.images.layout import find_pictures
+from pawprint.images.sources.opened import name_of, opened
 from pawprint.images.store import Split, Summary, load_split, load_summary
 from pawprint.paths import Paths
 from pawprint.schema import Config
@@ -139,9 +141,18 @@ def _accuracy_here(predictor: Predictor, summary: Summary, paths: Paths) -> floa
 
 def _from_files(predictor: Predictor, test: Split, summary: Summary, paths: Paths) -> np.ndarray:
     """Probabilities from the files themselves, at the size that the network sees."""
-    with opened(paths.pictures(summary.images), downloads=paths.downloads) as folder:
+    images = paths.pictures(summary.images)
+    with opened(images, beside=paths.prepared, downloads=paths.downloads) as folder:
+        files = find_pictures(folder, name_of(images)).files
+        locations = {file.path: Path(file.location) for file in files}
+        gone = [path for path in test.paths if path not in locations]
+        if gone:
+            raise UserError(
+                f'{len(gone)} test pictures are gone from "{name_of(images)}", {gone[0]!a} among '
+                "them; prepare again with `dvc repro`"
+            )
         parts = [
-            predictor.probabilities(np.stack([predictor.read(folder / path) for path in batch]))
+            predictor.probabilities(np.stack([predictor.read(locations[p]) for p in batch]))
             for batch in (test.paths[i : i + 256] for i in range(0, len(test.paths), 256))
         ]
     return np.concatenate(parts)

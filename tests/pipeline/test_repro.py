@@ -55,6 +55,8 @@ def test_one_run_carries_parameters_curves_data_model_and_test_figures(finished)
     assert set(inputs) == {"train", "validation", "test"}
     names = {a.path for a in client.list_artifacts(run.info.run_id, "figures")}
     assert names == {f"figures/{n}.png" for n in ("curves", "confusion_matrix", "roc")}
+    page = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/prepare/audit.html")
+    assert page == (finished.root / "reports" / "prepare" / "audit.html").read_text()
     config = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.yaml")
     assert yaml.safe_load(config)["optimizer"]["weight_decay"] == 0.02
 
