@@ -67,12 +67,12 @@ def test_files_come_in_their_order_however_many_there_are(files, count):
     if count == 0:
         assert run("print(len(list(chunks(paths))))", []) == ["0"]
         return
-    assert run(SAME, files[:count]) == [str(-(-count // 32))]
+    assert run(SAME, files[:count]) == [str(-(-count // 64))]
 
 
 def test_the_same_comes_beside_another_thread(files):
     program = "threading.Thread(target=threading.Event().wait, daemon=True).start()"
-    assert run(program + SAME, files) == ["3"]
+    assert run(program + SAME, files) == ["2"]
 
 
 @several_cores
@@ -116,7 +116,7 @@ for child in children():
     os.kill(child, signal.SIGINT)
 print(1 + sum(1 for _ in found))
 """
-    assert run(program, files) == [str(-(-90 * 20 // 32))]
+    assert run(program, files) == [str(-(-90 * 20 // 64))]
 
 
 WAIT = """
