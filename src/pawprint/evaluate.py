@@ -41,6 +41,11 @@ def evaluate(config: Config) -> dict[str, float]:
         raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
     predictor = Predictor(paths.training.onnx)
     _check_fit(test, predictor)
+    if predictor.resize != summary.resize:
+        raise UserError(
+            f"the network learned from pictures made square by {predictor.resize}, but those in "
+            f"{paths.prepared} are by {summary.resize}; train again with `dvc repro train`"
+        )
     digest = summary.splits["test"].digest
     record = read_record(paths.training.run)
     if record["tags"]["test_digest"] != digest:  # it may have learned from these very pictures
