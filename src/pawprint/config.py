@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from pawprint.outputs import bring_back
 from pawprint.schema import CHOICES, Config, check
 
 PATHS = ("images", "predict_images")
+RECIPE = "recipe="
 
 
 def project_root() -> Path:
@@ -75,7 +77,7 @@ def run_stage(stage: str, task: Callable[[Config], Any]) -> None:
     try:
         root = project_root()
         try:
-            sys.argv[1:] = as_overrides(sys.argv[1:])
+            sys.argv[1:] = as_overrides(with_recipe(root, sys.argv[1:]))
             _check_overrides(root, read_params(root), sys.argv[1:])
             _call_hydra(root, stage, task)
         except BaseException as error:
@@ -115,11 +117,12 @@ def compose(overrides: list[str] | None = None) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     root = project_root()
-    _check_overrides(root, read_params(root), overrides or [])
+    overrides = with_recipe(root, overrides or [])
+    _check_overrides(root, read_params(root), overrides)
     _register(root)
     try:
         with hydra.initialize_config_dir(str(root / "conf"), version_base="1.3"):
-            tree = hydra.compose("config", overrides or [])
+            tree = hydra.compose("config", overrides)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise _explained(error) from None
     return _typed(tree)
@@ -200,6 +203,42 @@ def _explained(error: BaseException) -> UserError:
     if key and key not in sentence:
         sentence = f"{key}: {sentence}"
     return UserError(f"{sentence}; give another value, in params.yaml or as key=value")
+
+
+def with_recipe(root: Path, arguments: list[str]) -> list[str]:
+    """The arguments with ``recipe=NAME`` replaced by the settings in ``conf/recipe/NAME.yaml``.
+
+    They come first: what else is on the command line goes before the recipe.
+
+    Raises:
+        UserError: there is no such recipe, or its file holds no settings.
+    """
+    words = [word for word in arguments if word.removeprefix("--").startswith(RECIPE)]
+    if not words:
+        return arguments
+    name = words[-1].partition("=")[2]
+    there_is = sorted(path.stem for path in (root / "conf" / "recipe").glob("*.yaml"))
+    if name not in there_is:
+        raise UserError(
+            f"command line: there is no recipe {name!r}; choose one of {', '.join(there_is)}"
+        )
+    path = root / "conf" / "recipe" / f"{name}.yaml"
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise _explained(error) from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{path} must hold keys and values, one 'key: value' a line")
+    rest = [word for word in arguments if word not in words]
+    given = {word.partition("=")[0].removeprefix("--") for word in rest}
+    return [
+        *(
+            f"{k}={v if isinstance(v, str) else json.dumps(v)}"
+            for k, v in settings.items()
+            if k not in given
+        ),
+        *rest,
+    ]
 
 
 def as_overrides(arguments: list[str]) -> list[str]:

@@ -29,6 +29,11 @@ class TrainingFiles:
         return self.folder / "history.csv"
 
     @property
+    def last_good(self) -> Path:
+        """The best network of a training whose loss went astray."""
+        return self.folder / "last_good.keras"
+
+    @property
     def run(self) -> Path:
         """The MLflow run and what it takes to tell of it in another store."""
         return self.folder / "run.json"
@@ -50,11 +55,26 @@ class Paths:
 
     @property
     def downloads(self) -> Path:
-        """Archives from the web; a temporary workspace of ``dvc exp run`` shares its origin's."""
+        """Archives from the web."""
+        return self._lasting / "data" / "downloads"
+
+    @property
+    def features(self) -> Path:
+        """What backbones see in the pictures."""
+        return self._lasting / "data" / "features"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The states of unfinished trainings."""
+        return self._lasting / "models" / ".checkpoints"
+
+    @property
+    def _lasting(self) -> Path:
+        """The root; a temporary workspace of ``dvc exp run`` is removed: for it, its origin's."""
         origin = os.environ.get("DVC_ROOT")
         if origin and self.root.is_relative_to(Path(origin).resolve() / ".dvc" / "tmp"):
-            return Path(origin).resolve() / "data" / "downloads"
-        return self.root / "data" / "downloads"
+            return Path(origin).resolve()
+        return self.root
 
     @property
     def sample(self) -> Path:
@@ -75,6 +95,11 @@ class Paths:
     def audit(self) -> Path:
         """What ``prepare`` found in the pictures: a page and figures."""
         return self.root / "reports" / "prepare"
+
+    @property
+    def train_reports(self) -> Path:
+        """Drawings of what training sees."""
+        return self.root / "reports" / "train"
 
     @property
     def training(self) -> TrainingFiles:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from pawprint.config import as_overrides, compose, fail, project_root
+from pawprint.config import as_overrides, compose, fail, project_root, with_recipe
 from pawprint.errors import UserError
 from pawprint.schema import CHOICES
 
@@ -22,7 +22,7 @@ def main() -> None:
     """Run DVC; ends the process with DVC's exit code."""
     try:
         root = project_root()
-        command = _command(as_overrides(sys.argv[1:]))
+        command = _command(as_overrides(with_recipe(root, sys.argv[1:])))
     except UserError as error:
         fail(error)
     code = subprocess.run(command, cwd=root).returncode

@@ -8,7 +8,7 @@ from typing import Any
 
 from pawprint.errors import UserError
 
-CHOICES = ("augment", "model", "optimizer", "schedule", "tracking")
+CHOICES = ("augment", "growth", "model", "optimizer", "schedule", "tracking")
 
 
 def one_of(*values: str) -> Any:
@@ -38,15 +38,43 @@ class Augment:
     shear: float = within(0, below=1.5)
     rotation: float = within(0, 180)
     shift: float = within(0, below=1)
+    scale_from: float = within(above=0, high=4)
+    scale_to: float = within(above=0, high=4)
+    colour: float = within(0, 1)
+    cutout: float = within(0, below=1)
+    mixup: float = within(0, 10)
+    cutmix: float = within(0, 10)
+
+
+@dataclass
+class Growth:
+    """Training picture sizes as shares of ``image_size``, one after the other.
+
+    ``until`` says up to which share of the epochs each but the last is used.
+    """
+
+    name: str = "???"
+    sizes: list[float] = field(default_factory=list)
+    until: list[float] = field(default_factory=list)
 
 
 @dataclass
 class Model:
-    """Which network, how wide its first block is, and its own depth where it has one."""
+    """Which network, how wide its first block is, and its own depth where it has one.
+
+    The rest is of ``transfer``: a network of `keras.applications`, its weights (imagenet, none, or
+    a file), and the second phase, in which the last ``unfreeze`` of its layers learn too.
+    """
 
     name: str = "???"
     depth: int | None = field(default=None, metadata={"at least": 1, "at most": 8})
-    filters: int = within(1, 1024)
+    width: int | None = field(default=None, metadata={"at least": 1, "at most": 1024})
+    backbone: str | None = None
+    alpha: float | None = field(default=None, metadata={"above": 0, "at most": 4})
+    weights: str | None = None
+    unfreeze: float | None = field(default=None, metadata={"at least": 0, "at most": 1})
+    head_epochs: int | None = field(default=None, metadata={"at least": 1})
+    head_rate: float | None = field(default=None, metadata={"above": 0, "below": math.inf})
 
 
 @dataclass
@@ -100,15 +128,22 @@ class Config:
     near_duplicates: bool = "???"
     seed: int = within(0, 2**32 - 1)
     depth: int = within(1, 8)
+    width: int | None = within(1, 1024)
     dropout: float = within(0, below=1)
     dense_units: int = within(1, 65536)
     learning_rate: float | None = within(above=0, below=math.inf)
     epochs: int = within(1, 100_000)
-    patience: int = within(1, 100_000)
+    patience: int | None = within(1, 100_000)
     batch_size: int = within(1, 65536)
     steps_per_epoch: int | None = within(1)
     validation_steps: int | None = within(1)
+    label_smoothing: float = within(0, below=1)
+    ema: float = within(0, below=1)
+    class_weights: str = one_of("none", "balanced")
+    mirror: bool = "???"
+    precision: str = one_of("auto", "float32", "bfloat16", "float16")
     augment: Augment = field(default_factory=Augment)
+    growth: Growth = field(default_factory=Growth)
     model: Model = field(default_factory=Model)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
@@ -118,7 +153,7 @@ class Config:
         """Every resolved parameter by its name on the command line, without the unset ones.
 
         A choice stands under its group's name (``optimizer: adam``), what it means below it
-        (``optimizer.beta_1: 0.9``); ``learning_rate`` and ``depth`` are those in force.
+        (``optimizer.beta_1: 0.9``); ``learning_rate``, ``depth`` and ``width`` are those in force.
         """
         parameters: dict[str, Any] = {}
         for key, value in vars(self).items():
@@ -128,10 +163,10 @@ class Config:
                 parameters |= {f"{key}.{k}": v for k, v in details.items()}
             else:
                 parameters[key] = value
-        parameters |= {"learning_rate": self.rate, "depth": self.blocks}
-        parameters.pop("optimizer.learning_rate")
-        parameters.pop("model.depth", None)
-        return parameters
+        parameters |= {"learning_rate": self.rate, "depth": self.blocks, "width": self.filters}
+        for key in ("optimizer.learning_rate", "model.depth", "model.width"):
+            parameters.pop(key, None)
+        return {key: value for key, value in parameters.items() if value is not None}
 
     @property
     def rate(self) -> float:
@@ -142,6 +177,11 @@ class Config:
     def blocks(self) -> int:
         """The depth in force: the chosen network's own, or where it has none ``depth``."""
         return self.depth if self.model.depth is None else self.model.depth
+
+    @property
+    def filters(self) -> int | None:
+        """The width in force: ``width``, or where it is null the chosen network's."""
+        return self.model.width if self.width is None else self.width
 
 
 def check(config: Config) -> None:
@@ -159,6 +199,29 @@ def check(config: Config) -> None:
         raise UserError(
             f"validation_fraction + test_fraction is {held_out:g}, which leaves no picture "
             "for training; make them sum to less than 1"
+        )
+    if config.augment.scale_from > config.augment.scale_to:
+        raise UserError(
+            f"augment.scale_from is {config.augment.scale_from:g}, more than augment.scale_to "
+            f"({config.augment.scale_to:g}); make it the smaller one"
+        )
+    _check_growth(config.growth)
+    if config.model.name in ("article", "cnn", "resnet") and config.filters is None:
+        raise UserError("model.width has no value; give one, or set width")
+
+
+def _check_growth(growth: Growth) -> None:
+    sizes, until = growth.sizes, growth.until
+    if not sizes or any(not 0 < size <= 1 for size in sizes):
+        raise UserError(
+            f"growth.sizes is {sizes}, but must be shares of image_size above 0 and at most 1; "
+            "give one or more"
+        )
+    rising = all(a < b for a, b in zip([0.0, *until], [*until, 1.0], strict=True))
+    if len(until) != len(sizes) - 1 or not rising:
+        raise UserError(
+            f"growth.until is {until}, but must be {len(sizes) - 1} rising shares of the epochs "
+            "between 0 and 1, one for each size but the last; change it"
         )
 
 

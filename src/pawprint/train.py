@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,20 @@ from pawprint.errors import UserError
 from pawprint.files import replacing_file, write_json
 from pawprint.paths import Paths, TrainingFiles
 from pawprint.schema import Config
+from pawprint.serving.predictor import Predictor
+from pawprint.training.augmentation import Augmentation
 
 log = logging.getLogger(__name__)
 
+PREVIEW = "--augment-preview"
+PREVIEW_FILE = "augmentation.png"
+
 
 def main() -> None:
-    """Train once, or with `-m` once for each combination."""
+    """Train once, or with `-m` once for each combination; or draw what training would see."""
+    if PREVIEW in sys.argv:
+        sys.argv.remove(PREVIEW)
+        run_stage("train", preview)
     run_stage("train", train)
 
 
@@ -28,19 +38,21 @@ def train(config: Config) -> float:
     """Train as configured and write model, export, history and run; return the best val_accuracy.
 
     A sweep's trial writes into Hydra's output folder, everything else into the project's `models`.
+    A training that was killed goes on where it was when the same one is started again.
 
     Raises:
-        UserError: nothing is prepared, the tracking store does not answer, or values do not fit.
+        UserError: nothing is prepared, the tracking store does not answer, values do not fit, or
+            the loss is not a number any more.
     """
-    from pawprint.images.store import load_split, load_summary
+    from pawprint.images.store import load_summary
     from pawprint.tracking.provenance import provenance
     from pawprint.tracking.store import connect
+    from pawprint.training.checkpoint import Checkpoint, State
 
     paths = Paths(project_root())
     files, name, trial, parent = _place(config, paths)
     summary = load_summary(paths.prepared)
     _check_prepared(config, summary)
-    data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
     store = connect(config.tracking.uri, config.tracking.experiment)
     parameters = config.flat() | {"images": summary.images}  # what was really prepared
     tags = {
@@ -50,18 +62,21 @@ def train(config: Config) -> float:
         "test_digest": summary.splits["test"].digest,
         "class_names": ", ".join(summary.class_names),
     }
+    checkpoint = Checkpoint(paths.checkpoints, _identity(parameters, summary))
+    state = checkpoint.load() or State()
     adopt = None if parent else os.environ.get("MLFLOW_RUN_ID")
-    run = store.start_run(name, parameters, tags, parent=parent, adopt=adopt)
+    earlier = None if parent or adopt or not state.run_id else store.find(state.run_id)
+    run = earlier or store.start_run(name, parameters, tags, parent=parent, adopt=adopt)
     status = "FAILED"
     try:
-        # Whole, because MLflow cuts long parameters.
-        run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
-        for split, context in (("train", "training"), ("validation", "validation")):
-            source = str(paths.pictures(summary.images))
-            run.log_dataset(split, source, summary.splits[split].digest, context)
-        if (paths.audit / "audit.html").is_file():
-            run.log_file(paths.audit / "audit.html", "prepare")
-        result = _train_network(config, data, run, files)
+        if earlier:
+            run.reopen()
+        else:
+            _record_data(config, run, summary, paths)
+        state.run_id = run.id
+        for epoch, figures in enumerate(state.reports, start=1):
+            run.log_metrics(figures, step=epoch)
+        result = _train_network(config, summary, paths, files, run, checkpoint, state)
         record = {
             "run_id": run.id,
             "name": name,
@@ -77,7 +92,49 @@ def train(config: Config) -> float:
         raise
     finally:
         run.finish(status)
+    checkpoint.remove()
     return result["best_val_accuracy"]
+
+
+def preview(config: Config) -> None:
+    """Draw prepared training pictures as `augment` varies them, into one file."""
+    from pawprint.images.store import load_split, load_summary
+    from pawprint.training.preview import draw
+
+    paths = Paths(project_root())
+    summary = load_summary(paths.prepared)
+    _check_prepared(config, summary)
+    pictures = load_split(paths.prepared, "train").pictures
+    with replacing_file(paths.train_reports / PREVIEW_FILE) as temporary:
+        draw(pictures, augmentation_of(config), config.seed).save(temporary)
+    log.info("augment=%s: %s", config.augment.name, paths.train_reports / PREVIEW_FILE)
+
+
+def _identity(parameters: dict[str, Any], summary: Any) -> dict[str, Any]:
+    """All that decides what a training ends with: settings, data, libraries and our own code."""
+    from importlib.metadata import version
+
+    here = Path(__file__).parent
+    code = hashlib.sha256()
+    for path in sorted([*here.glob("models/*.py"), *here.glob("training/*.py")]):
+        code.update(path.read_bytes())
+    elsewhere = ("images", "predict_images", "tracking")
+    return {
+        "parameters": {k: v for k, v in parameters.items() if k.split(".")[0] not in elsewhere},
+        "data": [summary.splits[split].digest for split in ("train", "validation")],
+        "versions": [version(name) for name in ("tensorflow", "keras", "numpy")],
+        "code": code.hexdigest(),
+    }
+
+
+def _record_data(config: Config, run: Any, summary: Any, paths: Paths) -> None:
+    # Whole, because MLflow cuts long parameters.
+    run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
+    for split, context in (("train", "training"), ("validation", "validation")):
+        source = str(paths.pictures(summary.images))
+        run.log_dataset(split, source, summary.splits[split].digest, context)
+    if (paths.audit / "audit.html").is_file():
+        run.log_file(paths.audit / "audit.html", "prepare")
 
 
 def _place(config: Config, paths: Paths) -> tuple[TrainingFiles, str, dict[str, str], str | None]:
@@ -96,88 +153,66 @@ def _place(config: Config, paths: Paths) -> tuple[TrainingFiles, str, dict[str, 
 
 
 def _train_network(
-    config: Config, data: dict[str, Any], run: Any, files: TrainingFiles
+    config: Config,
+    summary: Any,
+    paths: Paths,
+    files: TrainingFiles,
+    run: Any,
+    checkpoint: Any,
+    state: Any,
 ) -> dict[str, Any]:
-    """Build, fit, export; returns the figures of the best epoch."""
+    """Learn, export and record; returns the figures of the best epoch."""
+    from pawprint.images.store import load_split
+    from pawprint.training.preview import draw
     from pawprint.training.start import start_tensorflow
 
+    data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
+    validation = data["validation"]
     start_tensorflow()
-    from pawprint.models.build import build_model
-    from pawprint.serving.predictor import Predictor
-    from pawprint.training.augmentation import augmentation_of
-    from pawprint.training.batches import steps_in
+    from pawprint.learn import learn
     from pawprint.training.callbacks import write_history
     from pawprint.training.export import export_onnx
-    from pawprint.training.fit import fit, seed_everything
-    from pawprint.training.optimization import build_optimizer, build_schedule
+    from pawprint.training.fit import DivergedError
 
-    train, validation = data["train"], data["validation"]
-    class_names = train.class_names
-    classes, image_size = len(class_names), train.pictures.shape[1]
-    seed_everything(config.seed)
-    model = build_model(
-        config.model.name,
-        image_size,
-        classes,
-        depth=config.blocks,
-        filters=config.model.filters,
-        dense_units=config.dense_units,
-        dropout=config.dropout,
-    )
-    steps = config.epochs * steps_in(len(train.labels), config.batch_size, config.steps_per_epoch)
-    schedule = build_schedule(
-        config.schedule.name,
-        config.rate,
-        steps,
-        warmup_fraction=config.schedule.warmup_fraction,
-        final_fraction=config.schedule.final_fraction,
-    )
-    arguments = _given(config.optimizer)
-    variation = {k: v for k, v in vars(config.augment).items() if k != "name"}
-    if config.blocks != config.depth:
-        log.info(
-            "model=%s has its own depth of %d (conf/model/%s.yaml); depth=%d is not used",
-            *(config.model.name, config.blocks, config.model.name, config.depth),
-        )
-    log.info(
-        "training %s: %d weights, %d pictures",
-        model.name,
-        model.count_params(),
-        len(train.labels),
-    )
-    history = fit(
-        model,
-        build_optimizer(config.optimizer.name, schedule, arguments),
-        (train.pictures, train.labels),
-        (validation.pictures, validation.labels),
-        classes=classes,
-        augmentation=augmentation_of(**variation),
-        epochs=config.epochs,
-        patience=config.patience,
-        batch_size=config.batch_size,
-        steps_per_epoch=config.steps_per_epoch,
-        validation_steps=config.validation_steps,
-        seed=config.seed,
-        report=lambda epoch, figures: run.log_metrics(figures, step=epoch),
-    )
-    best = max(history, key=lambda row: row["val_accuracy"])
-    result = {
-        "best_epoch": best["epoch"],
-        "best_val_accuracy": best["val_accuracy"],
-        "best_val_loss": best["val_loss"],
-        "best_accuracy": best["accuracy"],
-        "weights": model.count_params(),
-    }
-    run.log_metrics(result, step=len(history))
-    log.info("best epoch %d: val_accuracy %.4f", best["epoch"], best["val_accuracy"])
-    _save(model, files)
+    def report(epoch: int, figures: dict[str, float]) -> None:
+        run.log_metrics(figures, step=epoch)
+
+    vary = augmentation_of(config)
+    run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
+    digests = {split: summary.splits[split].digest for split in data}
+    try:
+        learned = learn(config, data, vary, digests, paths.features, report, checkpoint, state)
+    except DivergedError as error:
+        _save(error.model, files.last_good)
+        raise UserError(f"{error}; the best weights before are in {files.last_good}") from None
+    _save(learned.model, files.model)
     example = validation.pictures[:8]
-    export_onnx(model, files.onnx, class_names, example, config.resize)
-    write_history(files.history, history)
-    answers = Predictor(files.onnx).probabilities(example)
+    export_onnx(
+        learned.model, files.onnx, validation.class_names, example, config.resize, config.mirror
+    )
+    write_history(files.history, learned.history)
+    predictor = Predictor(files.onnx)
+    result = learned.figures | {"exported_val_accuracy": _accuracy(predictor, validation)}
+    run.log_metrics(result | learned.costs, step=len(learned.history))
     run.log_file(files.history)
     run.log_file(files.model)
-    return {**result, "model_id": run.log_model(files.onnx, class_names, example, answers)}
+    answers = predictor.probabilities(example)
+    model_id = run.log_model(files.onnx, validation.class_names, example, answers)
+    return {**result, "model_id": model_id}
+
+
+def augmentation_of(config: Config) -> Augmentation:
+    """The variation that ``augment`` names."""
+    return Augmentation(**{k: v for k, v in vars(config.augment).items() if k != "name"})
+
+
+def _accuracy(predictor: Any, split: Any) -> float:
+    """Share of right answers of the exported network."""
+    right = 0
+    for start in range(0, len(split.labels), 1024):  # as much as is in memory at a time
+        answers = predictor.probabilities(split.pictures[start : start + 1024]).argmax(axis=1)
+        right += int((answers == split.labels[start : start + 1024]).sum())
+    return right / len(split.labels)
 
 
 def _check_prepared(config: Config, summary: Any) -> None:
@@ -190,13 +225,8 @@ def _check_prepared(config: Config, summary: Any) -> None:
             )
 
 
-def _given(optimizer: Any) -> dict[str, float | bool]:
-    skip = ("name", "learning_rate")
-    return {k: v for k, v in vars(optimizer).items() if k not in skip and v is not None}
-
-
-def _save(model: Any, files: TrainingFiles) -> None:
-    with replacing_file(files.model) as temporary:
+def _save(model: Any, path: Path) -> None:
+    with replacing_file(path) as temporary:
         model.save(temporary)
 
 

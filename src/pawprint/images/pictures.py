@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from pawprint.images.encoding import decode, is_raw
 from pawprint.images.reading.memory import HEADER
 
 _RAW, _JPEGS, _OFFSETS = "pictures.npy", "pictures.jpegs", "offsets.npy"
+_MOST_MAPPED = 64 * 2**20  # bytes that are read before their pages are given back
 _FEW = 8  # pictures that are decoded sooner than threads are started
 
 
@@ -77,17 +79,33 @@ class Pictures:
         if size != image_size or self._rows.max(initial=-1) >= held:
             raise ValueError(f"{path.name} does not fit the manifest")
         self._pool: ThreadPoolExecutor | None = None
+        self._bytes_each = self._data.nbytes // max(1, held)
+        self._read = 0
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         rows = self._rows[index]
+        self._give_back(rows.size)
         if self._offsets is None:
             return self._data[rows]
         if rows.ndim == 0:
             return self._decoded(np.array([rows]))[0]
         return self._decoded(rows)
+
+    def _give_back(self, count: int) -> None:
+        """Now and then let go of the pages that were read: they are the system's cache, not ours.
+
+        Mapped pages count as this process's memory, which would grow with the data.
+        """
+        self._read += count * self._bytes_each
+        if self._read > _MOST_MAPPED and hasattr(mmap, "MADV_DONTNEED"):
+            self._read = 0
+            base = self._data
+            while isinstance(base, np.ndarray):
+                base = base.base
+            base.madvise(mmap.MADV_DONTNEED)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)

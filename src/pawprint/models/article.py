@@ -10,7 +10,7 @@ from pawprint.models.head import pictures_input, probabilities_layer
 
 
 def article(
-    image_size: int, classes: int, *, depth: int, filters: int, dense_units: int, dropout: float
+    image_size: int, classes: int, *, depth: int, width: int, dense_units: int, dropout: float
 ) -> keras.Model:
     """Build the article's network: at depth 2, 32 filters, 128 units, dropout 0.2 to the letter.
 
@@ -18,7 +18,7 @@ def article(
         image_size: side of the pictures in pixels.
         classes: number of classes, at least 2.
         depth: blocks of a 3×3 convolution (valid padding, ReLU) and 2×2 max pooling.
-        filters: filters of the first block; doubled in each further one.
+        width: filters of the first block; doubled in each further one.
         dense_units: units of the hidden dense layer.
         dropout: share of its units dropped during training, 0 up to 1.
 
@@ -35,7 +35,7 @@ def article(
                 f"depth={depth} is too deep for pictures of {image_size} pixels with "
                 f"model=article; set depth to {block} at most or raise image_size"
             )
-        x = layers.Conv2D(filters * 2**block, 3, activation="relu", name=f"convolution_{block}")(x)
+        x = layers.Conv2D(width * 2**block, 3, activation="relu", name=f"convolution_{block}")(x)
         x = layers.MaxPooling2D(2, name=f"pooling_{block}")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(dense_units, activation="relu", name="dense")(x)

@@ -7,26 +7,42 @@ import keras
 from pawprint.errors import UserError
 from pawprint.models.article import article
 from pawprint.models.cnn import cnn
+from pawprint.models.resnet import resnet
+from pawprint.models.transfer import transfer
+
+ANY_SIZE = ("cnn", "resnet", "transfer")
 
 
 def build_model(
     name: str,
-    image_size: int,
+    image_size: int | None,
     classes: int,
     *,
     depth: int,
-    filters: int,
+    width: int | None,
     dense_units: int,
     dropout: float,
+    backbone: str | None = None,
+    alpha: float | None = None,
+    weights: str | None = None,
 ) -> keras.Model:
-    """Build the network called ``name`` (`article` or `cnn`); see there for the arguments.
+    """Build the network called ``name`` (its function is called so); see there for the arguments.
 
     Raises:
-        UserError: no network has that name, or the pictures are too small for ``depth``.
+        UserError: no network has that name, its values do not fit it, or the pictures are too
+            small for it.
     """
-    shared = {"depth": depth, "filters": filters, "dropout": dropout}
+    shared = {"depth": depth, "width": width, "dropout": dropout}
     if name == "article":
         return article(image_size, classes, dense_units=dense_units, **shared)
     if name == "cnn":
         return cnn(image_size, classes, **shared)
-    raise UserError(f"model.name is {name!r}, but the networks are article and cnn")
+    if name == "resnet":
+        return resnet(image_size, classes, **shared)
+    if name == "transfer":
+        return transfer(
+            image_size, classes, backbone=backbone, alpha=alpha, weights=weights, dropout=dropout
+        )
+    raise UserError(
+        f"model.name is {name!r}, but the networks are article, cnn, resnet and transfer"
+    )

@@ -16,6 +16,7 @@ from pawprint.tracking.location import check_answers, is_server
 if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
+    from PIL import Image
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,13 @@ class Run:
         self._waiting: list[Any] = []
         self._missed: list[str] = []
         self._answered = True
+        self._known: set[tuple[str, int]] = set()
+
+    def reopen(self) -> None:
+        """Go on in a run that ended early: what is recorded of a step is not recorded again."""
+        self._client.update_run(self.id, status="RUNNING")
+        for key in self._client.get_run(self.id).data.metrics:
+            self._known |= {(key, m.step) for m in self._client.get_metric_history(self.id, key)}
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Record flat parameters; one that the run has with another value gets a prefix."""
@@ -85,9 +93,11 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
+        named = {NOT_IN_NAMES.sub("_", key): float(value) for key, value in metrics.items()}
         self._waiting += [
-            Metric(NOT_IN_NAMES.sub("_", key), float(value), now, step, model_id=model_id)
-            for key, value in metrics.items()
+            Metric(key, value, now, step, model_id=model_id)
+            for key, value in named.items()
+            if (key, step) not in self._known
         ]
         if self._attempt(None, self._send):
             self._waiting.clear()
@@ -117,6 +127,10 @@ class Run:
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Record a file as an artifact, in ``folder`` of the run's artifacts."""
         self._attempt(path.name, lambda: self._client.log_artifact(self.id, str(path), folder))
+
+    def log_image(self, image: Image.Image, name: str) -> None:
+        """Record a Pillow image as the artifact ``name``."""
+        self._attempt(name, lambda: self._client.log_image(self.id, image, artifact_file=name))
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Record a matplotlib figure as the artifact ``name``."""

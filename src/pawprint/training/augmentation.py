@@ -1,59 +1,173 @@
-"""Random variation of training pictures, in one interpolation for all kinds of movement."""
+"""Random variation of training pictures: one warp for all movements, colours, holes, mixtures."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-import tensorflow as tf
+import cv2
+import numpy as np
 
-from pawprint.training.batches import Augmentation
+_GREY = 127
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
-def augmentation_of(
-    *, horizontal_flip: bool, zoom: float, shear: float, rotation: float, shift: float
-) -> Augmentation | None:
-    """A function that varies a batch of pictures, or None where there is nothing to vary.
+@dataclass(frozen=True)
+class Augmentation:
+    """How a batch of pictures is varied; every figure is a range that is drawn from uniformly.
 
-    Width and height zoom independently and what comes in from outside repeats the border, as in
-    the Keras `ImageDataGenerator` that the article used; rotation, shear, zoom, shift and flip are
-    composed into one affine map, so that a picture is interpolated once.
+    Flip, zoom, shear, rotation and shift are one affine map, so that a picture is interpolated
+    once, together with the change to another size. What comes in from outside repeats the border,
+    as in the Keras `ImageDataGenerator` that the article used.
 
     Args:
         horizontal_flip: mirror every other picture.
-        zoom: each side times a factor from 1 - zoom to 1 + zoom.
+        zoom: width and height, each by itself, times a factor from 1 - zoom to 1 + zoom.
         shear: angle in radians, from -shear to shear.
         rotation: angle in degrees, from -rotation to rotation.
         shift: share of the side, from -shift to shift, in each direction.
+        scale_from: smallest share of the side that a picture shows: below 1, a part of it, nearer.
+        scale_to: largest share of the side: above 1, the picture from farther away.
+        colour: brightness, contrast and saturation, each by up to this share, 0 to 1.
+        cutout: side of a grey square, as a share of the picture's (DeVries and Taylor 2017).
+        mixup: alpha of the Beta distribution of the share of a second picture that shines through
+            (Zhang et al. 2017); 0 for none.
+        cutmix: alpha of the Beta distribution of the share of a second picture that is pasted in
+            (Yun et al. 2019); 0 for none. With mixup too, a batch gets one of the two.
     """
-    if not (horizontal_flip or zoom or shear or rotation or shift):
-        return None
-    turn = rotation * math.pi / 180
 
-    def augment(pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        n, height, width = tf.shape(pictures)[0], pictures.shape[1], pictures.shape[2]
-        draws = tf.random.stateless_uniform((7, n), seed, -1.0, 1.0)
-        mirror = tf.where((draws[0] < 0) & horizontal_flip, -1.0, 1.0)
-        zoom_x, zoom_y = 1 + zoom * draws[1], 1 + zoom * draws[2]
-        angle, slant = turn * draws[3], shear * draws[4]
-        # From a place in the new picture, measured from its middle, to the place in the old one.
-        a = mirror * zoom_x * tf.cos(angle)
-        b = -mirror * zoom_y * tf.sin(angle + slant)
-        c = zoom_x * tf.sin(angle)
-        d = zoom_y * tf.cos(angle + slant)
-        x, y = (width - 1) / 2, (height - 1) / 2
-        right, down = x + shift * width * draws[5], y + shift * height * draws[6]
-        none = tf.zeros_like(a)
-        maps = tf.stack(
-            [a, b, right - a * x - b * y, c, d, down - c * x - d * y, none, none], axis=1
-        )
-        moved = tf.raw_ops.ImageProjectiveTransformV3(
-            images=tf.cast(pictures, tf.float32),
-            transforms=maps,
-            output_shape=[height, width],
-            interpolation="BILINEAR",
-            fill_mode="NEAREST",
-            fill_value=0.0,
-        )
-        return tf.cast(tf.round(moved), tf.uint8)
+    horizontal_flip: bool = False
+    zoom: float = 0.0
+    shear: float = 0.0
+    rotation: float = 0.0
+    shift: float = 0.0
+    scale_from: float = 1.0
+    scale_to: float = 1.0
+    colour: float = 0.0
+    cutout: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
-    return augment
+    def __call__(
+        self, pictures: np.ndarray, targets: np.ndarray, rng: np.random.Generator, size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Vary a batch.
+
+        Args:
+            pictures: uint8 (n, side, side, 3).
+            targets: float32, (n,) or (n, classes).
+            rng: where every draw comes from.
+            size: side of the pictures that come out.
+
+        Returns:
+            Pictures uint8 (n, size, size, 3), and their targets, of two classes where mixed.
+        """
+        pictures = self._moved(pictures, rng, size)
+        if self.colour:
+            self._recolour(pictures, rng)
+        if self.cutout:
+            self._cut_out(pictures, rng)
+        if not (self.mixup or self.cutmix):
+            return pictures, targets
+        paste = self.cutmix and (not self.mixup or rng.random() < 0.5)
+        alpha = self.cutmix if paste else self.mixup
+        share, partners = float(rng.beta(alpha, alpha)), rng.permutation(len(pictures))
+        if paste:
+            share = _paste(pictures, pictures[partners], share, rng)
+        else:
+            pictures = _blended(pictures, pictures[partners], share)
+        return pictures, (targets + np.float32(share) * (targets[partners] - targets))
+
+    def _moved(self, pictures: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+        n, side = pictures.shape[:2]
+        maps = self._maps(n, side, size, rng)
+        if maps is None:
+            return resized(pictures, size)
+        moved = np.empty((n, size, size, 3), np.uint8)
+        for picture, map_, out in zip(pictures, maps, moved, strict=True):
+            cv2.warpAffine(
+                picture,
+                map_,
+                (size, size),
+                dst=out,
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+        return moved
+
+    def _maps(self, n: int, side: int, size: int, rng: np.random.Generator) -> np.ndarray | None:
+        """Affine maps float32 (n, 2, 3) from places in the new pictures to places in the old."""
+        still = (False, 0, 0, 0, 0, 1, 1)
+        movement = (self.horizontal_flip, self.zoom, self.shear, self.rotation, self.shift)
+        if (*movement, self.scale_from, self.scale_to) == still:
+            return None
+        draws = rng.uniform(-1, 1, (7, n))
+        mirror = np.where((draws[0] < 0) & self.horizontal_flip, -1.0, 1.0)
+        near, far = math.log(self.scale_from), math.log(self.scale_to)
+        scale = np.exp(near + (far - near) * (draws[6] + 1) / 2) * side / size
+        zoom_x, zoom_y = scale * (1 + self.zoom * draws[1]), scale * (1 + self.zoom * draws[2])
+        angle, slant = math.radians(self.rotation) * draws[3], self.shear * draws[4]
+        a, b = mirror * zoom_x * np.cos(angle), -mirror * zoom_y * np.sin(angle + slant)
+        c, d = zoom_x * np.sin(angle), zoom_y * np.cos(angle + slant)
+        old, new = (side - 1) / 2, (size - 1) / 2
+        right, down = (
+            old + self.shift * side * draws[5],
+            old + self.shift * side * rng.uniform(-1, 1, n),
+        )
+        maps = [a, b, right - (a + b) * new, c, d, down - (c + d) * new]
+        return np.stack(maps, axis=1).reshape(n, 2, 3).astype(np.float32)
+
+    def _recolour(self, pictures: np.ndarray, rng: np.random.Generator) -> None:
+        """Brightness, contrast and saturation as one matrix per picture, in place."""
+        n = len(pictures)
+        brightness, contrast, saturation = self.colour * rng.uniform(-1, 1, (3, n))
+        contrast, saturation = 1 + contrast[:, None, None], 1 + saturation[:, None, None]
+        matrices = np.empty((n, 3, 4), np.float32)
+        matrices[:, :, :3] = contrast * (saturation * np.eye(3) + (1 - saturation) * _LUMINANCE)
+        matrices[:, :, 3] = _GREY * (1 - contrast[:, 0] + brightness[:, None])
+        for picture, matrix in zip(pictures, matrices, strict=True):
+            cv2.transform(picture, matrix, dst=picture)
+
+    def _cut_out(self, pictures: np.ndarray, rng: np.random.Generator) -> None:
+        n, size = pictures.shape[:2]
+        hole = round(self.cutout * size)
+        # Half of it may lie outside, so that the rim is hidden as often as the middle.
+        for picture, (x, y) in zip(
+            pictures, rng.integers(-(hole // 2), size - hole // 2, (n, 2)), strict=True
+        ):
+            picture[max(0, y) : y + hole, max(0, x) : x + hole] = _GREY
+
+
+def resized(pictures: np.ndarray, size: int) -> np.ndarray:
+    """Pictures uint8 (n, side, side, 3) at another size, averaging where it is smaller."""
+    side = pictures.shape[1]
+    if side == size:
+        return pictures
+    way = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(picture, (size, size), interpolation=way) for picture in pictures])
+
+
+def _blended(pictures: np.ndarray, others: np.ndarray, share: float) -> np.ndarray:
+    flat = (len(pictures) * pictures.shape[1], -1)  # one call for the whole batch
+    mixed = cv2.addWeighted(pictures.reshape(flat), 1 - share, others.reshape(flat), share, 0)
+    return mixed.reshape(pictures.shape)
+
+
+def _paste(
+    pictures: np.ndarray, others: np.ndarray, share: float, rng: np.random.Generator
+) -> float:
+    """Paste one rectangle of each of ``others``, in place; returns the share it really takes."""
+    size = pictures.shape[1]
+    half = math.sqrt(share) * size / 2
+    x, y = rng.uniform(0, size, 2)
+    left, right = max(0, round(x - half)), min(size, round(x + half))
+    top, bottom = max(0, round(y - half)), min(size, round(y + half))
+    pictures[:, top:bottom, left:right] = others[:, top:bottom, left:right]
+    return (right - left) * (bottom - top) / size**2
+
+
+def mirrored_features(
+    features: np.ndarray, targets: np.ndarray, rng: np.random.Generator, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of features (n, 2, d), of pictures and their mirror images, one at random: (n, d)."""
+    return features[np.arange(len(features)), rng.integers(0, 2, len(features))], targets

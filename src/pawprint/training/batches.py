@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-Augmentation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Vary = Callable[[np.ndarray, np.ndarray, np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+PARALLEL = 2  # batches that are made at a time
+AHEAD = 8  # batches that are made before they are asked for
 
 
 def steps_in(pictures: int, batch_size: int, steps: int | None) -> int:
@@ -16,100 +23,146 @@ def steps_in(pictures: int, batch_size: int, steps: int | None) -> int:
     return math.ceil(pictures / batch_size) if steps is None else steps
 
 
-def epoch_batches(
-    pictures: int, batch_size: int, steps: int, order: Callable[[int], np.ndarray]
-) -> Iterator[np.ndarray]:
-    """Yield exactly ``steps`` batches of indices, going round again where the data is shorter.
+def pictures_in(pictures: int, batch_size: int, steps: int) -> int:
+    """Pictures in so many batches: the last batch of a pass may be smaller."""
+    passes, rest = divmod(steps, steps_in(pictures, batch_size, None))
+    return passes * pictures + min(rest * batch_size, pictures)
 
-    The last batch of a pass may be smaller: no picture comes twice before each came once.
 
-    Args:
-        pictures: number of pictures.
-        batch_size: pictures per batch.
-        steps: number of batches.
-        order: the order of the n-th pass, a permutation of the indices.
+def targets_for(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Class indices (n,) as float32 targets: (n, 1) for two classes, else one-hot (n, classes)."""
+    if classes == 2:
+        return labels[:, None].astype(np.float32)
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """A weight per class, float32 (classes,), so that each counts the same and the mean is 1.
+
+    The `balanced` heuristic of scikit-learn: n / (classes * count).
     """
-    per_pass = steps_in(pictures, batch_size, None)
-    for step in range(steps):
-        number, position = divmod(step, per_pass)
-        if position == 0:
-            indices = order(number)
-        yield indices[position * batch_size : (position + 1) * batch_size]
+    counts = np.bincount(labels, minlength=classes)
+    return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-def training_batches(
-    pictures: np.ndarray,
-    labels: np.ndarray,
-    *,
-    batch_size: int,
-    steps: int,
-    epochs: int,
-    seed: int,
-    augmentation: Augmentation | None,
-) -> tf.data.Dataset:
-    """All batches of a training, epoch after epoch, each epoch ``steps`` batches long.
+@dataclass
+class TrainingBatches:
+    """Every batch of a training as a function of its epoch and step, whatever came before.
 
-    Order depends on (seed, epoch), augmentation on (seed, step): not on what was drawn before.
+    Order depends on (seed, epoch), what varies a batch on (seed, epoch, step): a training that
+    goes on in the middle sees what it would have seen.
 
     Args:
-        pictures: uint8 (n, size, size, 3).
+        pictures: uint8 (n, side, side, 3), or features (n, 2, d); read batch by batch.
         labels: class indices (n,).
+        classes: number of classes.
         batch_size: pictures per batch.
-        steps: batches per epoch.
-        epochs: number of epochs.
-        seed: of order and augmentation.
-        augmentation: from (pictures, two int64 seeds) to pictures of the same shape and type.
+        seed: of order and variation.
+        vary: from (pictures, targets, generator, size) to pictures and targets.
+        class_weights: float32 (classes,), or None where every picture counts the same.
+
+    Attributes:
+        seconds_waited: how long the reader of a dataset has waited for batches so far.
     """
 
-    def generate() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        for epoch in range(epochs):
+    pictures: Any
+    labels: np.ndarray
+    classes: int
+    batch_size: int
+    seed: int
+    vary: Vary
+    class_weights: np.ndarray | None = None
+    seconds_waited: float = field(default=0.0, init=False)
+    _order: tuple[tuple[int, int], np.ndarray] | None = field(default=None, init=False)
 
-            def order(number: int, epoch: int = epoch) -> np.ndarray:
-                return np.random.default_rng([seed, epoch, number]).permutation(len(labels))
+    def batch(self, epoch: int, step: int, size: int) -> tuple[np.ndarray, ...]:
+        """Pictures, targets and, with class weights, a weight per picture."""
+        number, position = divmod(step, steps_in(len(self.labels), self.batch_size, None))
+        start = position * self.batch_size
+        rows = self._ordered(epoch, number)[start : start + self.batch_size]
+        rng = np.random.default_rng([self.seed, epoch, step])
+        targets = targets_for(self.labels[rows], self.classes)
+        pictures, targets = self.vary(self.pictures[rows], targets, rng, size)
+        if self.class_weights is None:
+            return pictures, targets
+        return pictures, targets, self._weights(targets)
 
-            for step, batch in enumerate(epoch_batches(len(labels), batch_size, steps, order)):
-                stateless = np.array([seed, epoch * steps + step], dtype=np.int64)
-                yield pictures[batch], labels[batch], stateless
+    def _ordered(self, epoch: int, number: int) -> np.ndarray:
+        """The order of the n-th pass of an epoch; the last one is remembered."""
+        known = self._order  # one tuple, because several threads ask
+        if known is None or known[0] != (epoch, number):
+            # The string sets it apart from the generators of the batches.
+            rng = np.random.default_rng([self.seed, epoch, number, 0x0DE5])
+            known = self._order = ((epoch, number), rng.permutation(len(self.labels)))
+        return known[1]
 
-    def augmented(x: tf.Tensor, y: tf.Tensor, stateless: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return (augmentation(x, stateless) if augmentation else x), y
+    def _weights(self, targets: np.ndarray) -> np.ndarray:
+        if self.classes == 2:
+            first, second = self.class_weights
+            return first + targets[:, 0] * (second - first)
+        return targets @ self.class_weights
 
-    data = tf.data.Dataset.from_generator(
-        generate,
-        output_signature=(*_signature(pictures), tf.TensorSpec((2,), tf.int64)),
-    )
-    data = data.map(augmented, num_parallel_calls=2, deterministic=True)
-    return _tuned(data, epochs * steps)
+    def dataset(self, epoch: int, first: int, steps: int, size: int) -> tf.data.Dataset:
+        """Batches ``first`` to ``steps`` of an epoch; the time they are waited for is added up.
+
+        Args:
+            epoch: number of the epoch, from 0.
+            first: number of the first batch.
+            steps: batches of the whole epoch.
+            size: side of the pictures.
+        """
+
+        def generate() -> Iterator[tuple[np.ndarray, ...]]:
+            # Threads of our own instead of tf.data's: only so can the waiting be measured.
+            with ThreadPoolExecutor(PARALLEL) as pool:
+                ahead: deque[Future] = deque()
+                for step in range(first, steps + AHEAD):
+                    if step < steps:
+                        ahead.append(pool.submit(self.batch, epoch, step, size))
+                    if step >= first + AHEAD and ahead:
+                        begin = time.perf_counter()
+                        parts = ahead.popleft().result()
+                        self.seconds_waited += time.perf_counter() - begin
+                        yield parts
+
+        return _tuned(generate, self.batch(epoch, first, size), steps - first)
 
 
 def validation_batches(
-    pictures: np.ndarray, labels: np.ndarray, *, batch_size: int, steps: int
+    pictures: Any, targets: np.ndarray, *, batch_size: int, steps: int
 ) -> tf.data.Dataset:
     """Exactly ``steps`` batches in the order of the array, going round again where it is shorter.
 
     Args:
-        pictures: uint8 (n, size, size, 3).
-        labels: class indices (n,).
+        pictures: uint8 (n, size, size, 3), or features (n, 2, d), of which the first counts.
+        targets: float32 (n, 1) or (n, classes).
         batch_size: pictures per batch.
         steps: number of batches; one full pass counts every picture once.
     """
 
-    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        everything = np.arange(len(labels))
-        for batch in epoch_batches(len(labels), batch_size, steps, lambda _: everything):
-            yield pictures[batch], labels[batch]
+    def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+        start = step % steps_in(len(targets), batch_size, None) * batch_size
+        part = pictures[start : start + batch_size]
+        return (part[:, 0] if part.ndim == 3 else part), targets[start : start + batch_size]
 
-    data = tf.data.Dataset.from_generator(generate, output_signature=_signature(pictures))
-    return _tuned(data, steps)
-
-
-def _signature(pictures: np.ndarray) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    return tf.TensorSpec((None, *pictures.shape[1:]), tf.uint8), tf.TensorSpec((None,), tf.int64)
+    return _tuned(lambda: map(batch, range(steps)), batch(0), steps)
 
 
-def _tuned(data: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+def _any_length(shape: tuple[int, ...]) -> tuple[int | None, ...]:
+    """Any number of rows; pictures of any side, so that growing ones are not traced again."""
+    return (None, None, None, shape[3]) if len(shape) == 4 else (None, *shape[1:])
+
+
+def _tuned(
+    generate: Callable[[], Iterable[tuple[np.ndarray, ...]]],
+    example: tuple[np.ndarray, ...],
+    steps: int,
+) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False  # its back-off can stall the end of a fit for seconds
-    return (
-        data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4).with_options(options)
-    )
+    # There are no files to divide between devices: each takes its part of every batch.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    signature = tuple(tf.TensorSpec(_any_length(part.shape), part.dtype) for part in example)
+    data = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    data = data.apply(tf.data.experimental.assert_cardinality(steps))
+    return data.prefetch(2).with_options(options)

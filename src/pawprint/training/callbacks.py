@@ -1,82 +1,140 @@
-"""What happens between the epochs."""
+"""What happens between the steps and the epochs."""
 
 from __future__ import annotations
 
 import csv
 import logging
-import math
-import time
+import signal
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
-from pawprint.errors import UserError
 from pawprint.files import replacing_table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pawprint.training.fit import Plan
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[int, dict[str, float]], None]
 
-
-class EpochReport(keras.callbacks.Callback):
-    """Collect the figures of each epoch, tell them in the log and to ``report``.
+class StepWatch(keras.callbacks.Callback):
+    """Tell ``after`` how many steps of the epoch are done, whenever Python has its turn.
 
     Args:
-        pictures: training pictures seen per epoch.
-        epochs: number of epochs, for the log.
-        report: called with the epoch (from 1) and its figures, those of ``history`` and besides
-            ``seconds`` (training and validation) and ``pictures_per_second`` (training alone).
-
-    Attributes:
-        history: a row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate.
-
-    Raises:
-        UserError: the loss is not a number any more.
+        first: steps of the epoch that were done before.
+        running: the running metrics up to there, or None at an epoch's begin.
+        after: called with the steps done and Keras's running figures.
     """
 
-    def __init__(self, pictures: int, epochs: int, report: Report) -> None:
+    def __init__(
+        self,
+        first: int,
+        running: list[np.ndarray] | None,
+        after: Callable[[int, dict[str, Any]], None],
+    ) -> None:
         super().__init__()
-        self.history: list[dict[str, float]] = []
-        self._pictures = pictures
-        self._epochs = epochs
-        self._report = report
-        self._begin = self._trained = 0.0
+        self._first = first
+        self._running = running
+        self._after = after
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Start the clock."""
-        self._begin = time.perf_counter()
+        """Go on from the running metrics, which Keras has just reset."""
+        for variable, value in zip(self.model.metrics_variables, self._running or (), strict=False):
+            variable.assign(value)
 
-    def on_test_begin(self, logs: Any = None) -> None:
-        """Note when training gave way to validation."""
-        self._trained = time.perf_counter()
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Tell of the steps done."""
+        self._after(self._first + batch + 1, logs)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Collect, log and report."""
-        rate = float(self.model.optimizer.learning_rate)
-        figures = {name: float(logs[name]) for name in sorted(logs)}
-        for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
-            if not math.isfinite(figures[name]):
-                raise UserError(
-                    f"the {name} is {figures[name]} in epoch {epoch + 1} at learning rate "
-                    f"{rate:.3g}; try a lower learning_rate"
-                )
-        row = {"epoch": epoch + 1, **figures, "learning_rate": rate}
-        self.history.append(row)
-        seconds = time.perf_counter() - self._begin
-        speed = self._pictures / (self._trained - self._begin)
+
+class Termination:
+    """Within it SIGTERM is noted instead of obeyed, until the training has saved its state.
+
+    Attributes:
+        asked: whether SIGTERM came.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Termination:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _note(self, *_: object) -> None:
+        self.asked = True
+
+    def stop_if_asked(self) -> None:
+        """Obey now, as whoever listened to SIGTERM before would have."""
+        if not self.asked:
+            return
+        log.info("asked to stop: the training is saved and goes on with the same command")
+        signal.signal(signal.SIGTERM, self._before)
+        signal.raise_signal(signal.SIGTERM)
+
+
+class Progress:
+    """A bar over all pictures of a training on a terminal, and a line per epoch in the log.
+
+    Args:
+        plan: how many epochs of how many steps.
+        pictures: training pictures per epoch.
+    """
+
+    def __init__(self, plan: Plan, pictures: int) -> None:
+        from tqdm import tqdm
+
+        self._plan = plan
+        self._pictures = pictures
+        total = plan.epochs * pictures
+        shown = sys.stderr.isatty()
+        self._bar = tqdm(total=total, unit=" pictures", disable=not shown, leave=False)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def skip(self, epoch: int, step: int) -> None:
+        """Start from where an earlier process stopped; its share does not count for the speed."""
+        self._bar.initial = self._place(epoch, step)
+        self._bar.reset()
+        self._bar.n = self._bar.initial
+
+    def move(self, epoch: int, step: int, logs: dict[str, Any]) -> None:
+        """Show how far the training is."""
+        if not self._bar.disable:
+            self._bar.set_postfix(epoch=epoch + 1, loss=f"{float(logs['loss']):.4f}", refresh=False)
+            self._bar.update(self._place(epoch, step) - self._bar.n)
+
+    def tell(self, row: dict[str, float], figures: dict[str, float]) -> None:
+        """Log an epoch."""
+        self._bar.clear()
         log.info(
             "epoch %d/%d: accuracy %.4f, val_accuracy %.4f, val_loss %.4f, %.1f s, %.0f pictures/s",
-            *(epoch + 1, self._epochs, figures["accuracy"], figures["val_accuracy"]),
-            *(figures["val_loss"], seconds, speed),
+            *(row["epoch"], self._plan.epochs, row["accuracy"], row["val_accuracy"]),
+            *(row["val_loss"], figures["seconds"], figures["pictures_per_second"]),
         )
-        told = {k: v for k, v in row.items() if k != "epoch"}
-        self._report(epoch + 1, {**told, "seconds": seconds, "pictures_per_second": speed})
+
+    def _place(self, epoch: int, step: int) -> int:
+        return epoch * self._pictures + round(step / self._plan.steps * self._pictures)
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write ``EpochReport.history`` as CSV, every digit kept."""
+    """Write the history of a training as CSV, every digit kept."""
     with replacing_table(path) as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()

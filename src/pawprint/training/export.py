@@ -25,6 +25,7 @@ def export_onnx(
     class_names: list[str],
     pictures: np.ndarray,
     resize: str = SQUASH,
+    mirror: bool = False,
 ) -> None:
     """Write the network as ONNX: uint8 pictures in, a probability per class out.
 
@@ -36,13 +37,15 @@ def export_onnx(
         class_names: classes in the order of their indices.
         pictures: some uint8 pictures on which both networks must agree within 1e-4.
         resize: how pictures are made square. Defaults to "squash".
+        mirror: whether the probabilities are the mean over a picture and its mirror image, which
+            costs twice the time. Defaults to False.
 
     Raises:
         RuntimeError: they do not agree; nothing is written.
     """
     import onnx
 
-    wrapped = _with_all_probabilities(model)
+    wrapped = _with_all_probabilities(_mirrored(model) if mirror else model)
     expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False))
     with replacing_file(path) as temporary:
         _quietly_export(wrapped, temporary)
@@ -54,6 +57,14 @@ def export_onnx(
         difference = np.abs(Predictor(temporary).probabilities(pictures) - expected).max()
         if not difference <= LARGEST_DIFFERENCE:
             raise RuntimeError(f"the exported network differs from Keras by {difference:.1e}")
+
+
+def _mirrored(model: keras.Model) -> keras.Model:
+    pictures = keras.Input(model.input_shape[1:], dtype="uint8", name="pictures")
+    # By numbers of columns: ONNX has no operation that turns an axis round.
+    columns = list(reversed(range(model.input_shape[2])))
+    both = model(pictures), model(keras.ops.take(pictures, columns, axis=2))
+    return keras.Model(pictures, keras.ops.average(keras.ops.stack(both), axis=0), name=model.name)
 
 
 def _with_all_probabilities(model: keras.Model) -> keras.Model:

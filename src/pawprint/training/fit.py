@@ -1,24 +1,72 @@
-"""One training, from a built network and arrays to the best weights."""
+"""One training, from a built network and batches to the best weights."""
 
 from __future__ import annotations
 
 import logging
-import sys
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pawprint.models.head import loss_for
-from pawprint.training.batches import (
-    Augmentation,
-    steps_in,
-    training_batches,
-    validation_batches,
-)
-from pawprint.training.callbacks import EpochReport, Report
+from pawprint.errors import UserError
+from pawprint.models.head import accuracy_for, loss_for
+from pawprint.training.batches import TrainingBatches, pictures_in
+from pawprint.training.callbacks import Progress, StepWatch, Termination
+from pawprint.training.checkpoint import Checkpoint, State
 
 log = logging.getLogger(__name__)
+
+STEPS_PER_CALL = 16  # of TensorFlow: between two calls only Python works
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, and on pictures of which size.
+
+    Args:
+        sizes: side of the training pictures, epoch by epoch; as many as there are epochs.
+        steps: batches per epoch.
+        patience: epochs without a better val_accuracy before stopping; None for never.
+        label_smoothing: share of a target that is spread over all classes, 0 up to 1.
+    """
+
+    sizes: Sequence[int]
+    steps: int
+    patience: int | None = None
+    label_smoothing: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs at most."""
+        return len(self.sizes)
+
+
+@dataclass
+class Fitted:
+    """What came out of a training.
+
+    Attributes:
+        weights: those of the best epoch, in the order of ``model.get_weights()``.
+        history: a row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate.
+        best: the row of the best epoch, by val_accuracy, then by val_loss.
+        pictures: training pictures seen in this process, by the side they were shown at.
+        seconds: spent in training steps in this process, without validation.
+        seconds_waited: those of them spent waiting for batches.
+    """
+
+    weights: list[np.ndarray]
+    history: list[dict[str, float]]
+    best: dict[str, float]
+    pictures: dict[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    seconds_waited: float = 0.0
 
 
 def seed_everything(seed: int) -> None:
@@ -31,67 +79,247 @@ def seed_everything(seed: int) -> None:
 def fit(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
-    train: tuple[np.ndarray, np.ndarray],
-    validation: tuple[np.ndarray, np.ndarray],
+    batches: TrainingBatches,
+    validation: tf.data.Dataset,
+    plan: Plan,
     *,
-    classes: int,
-    augmentation: Augmentation | None,
-    epochs: int,
-    patience: int,
-    batch_size: int,
-    steps_per_epoch: int | None,
-    validation_steps: int | None,
-    seed: int,
     report: Report,
-) -> list[dict[str, float]]:
-    """Train ``model`` and leave it with the weights of its best validation accuracy.
+    checkpoint: Checkpoint | None = None,
+    state: State | None = None,
+) -> Fitted:
+    """Train ``model`` epoch by epoch; validate, save and report after each.
+
+    Where the optimizer averages the weights, the averages are validated and kept.
 
     Args:
-        model: from uint8 pictures to probabilities.
+        model: from what ``batches`` yield to probabilities.
         optimizer: as built by ``build_optimizer``.
-        train: pictures uint8 (n, size, size, 3) and class indices (n,).
-        validation: the same for validation.
-        classes: number of classes.
-        augmentation: varies training pictures, or None.
-        epochs: at most.
-        patience: epochs without a better val_accuracy before stopping.
-        batch_size: pictures per step.
-        steps_per_epoch: batches per epoch; None for one full pass.
-        validation_steps: batches per validation; None for one full pass.
-        seed: of order and augmentation.
-        report: told the figures of every epoch.
-
-    Returns:
-        The history, a row per epoch.
+        batches: the training pictures.
+        validation: batches of validation pictures with targets.
+        plan: how long.
+        report: told the epoch (from 1) and its figures: those of the history, ``seconds``
+            (training and validation), ``pictures_per_second`` (training alone),
+            ``input_wait_share`` and ``picture_size``. An epoch is saved before it is reported.
+        checkpoint: where the state is saved after each epoch and on SIGTERM; None for nowhere.
+        state: where to go on, as ``checkpoint`` had it.
 
     Raises:
-        UserError: the loss is not a number any more.
+        UserError: the loss is not a number any more. The best weights so far are on disk.
     """
-    count = len(train[1])
-    steps = steps_in(count, batch_size, steps_per_epoch)
-    val_steps = steps_in(len(validation[1]), batch_size, validation_steps)
-    passes, rest = divmod(steps, steps_in(count, batch_size, None))
-    epoch_report = EpochReport(passes * count + min(rest * batch_size, count), epochs, report)
-    model.compile(optimizer, loss=loss_for(classes), metrics=["accuracy"], jit_compile=False)
-    model.fit(
-        training_batches(
-            *train,
-            batch_size=batch_size,
-            steps=steps,
-            epochs=epochs,
-            seed=seed,
-            augmentation=augmentation,
-        ),
-        steps_per_epoch=steps,
-        epochs=epochs,
-        validation_data=validation_batches(*validation, batch_size=batch_size, steps=val_steps),
-        callbacks=[
-            epoch_report,
-            keras.callbacks.EarlyStopping(
-                "val_accuracy", mode="max", patience=patience, restore_best_weights=True
-            ),
-        ],
-        shuffle=False,  # the batches come shuffled
-        verbose=1 if sys.stdout.isatty() else 0,
-    )
-    return epoch_report.history
+    return _Fit(model, optimizer, batches, validation, plan, checkpoint, state).run(report)
+
+
+class _Fit:
+    """The parts of one training that its epochs share."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        batches: TrainingBatches,
+        validation: tf.data.Dataset,
+        plan: Plan,
+        checkpoint: Checkpoint | None,
+        state: State | None,
+    ) -> None:
+        self.model, self.optimizer, self.batches = model, optimizer, batches
+        self.validation, self.plan, self.checkpoint = validation, plan, checkpoint
+        classes = batches.classes
+        with model.distribute_strategy.scope():
+            # A second network is judged: it takes the averaged weights, the first one keeps its.
+            self.judge = keras.models.clone_model(model)
+            model.compile(
+                optimizer,
+                loss=loss_for(classes, plan.label_smoothing),
+                metrics=[accuracy_for(classes)],
+                steps_per_execution=min(STEPS_PER_CALL, plan.steps),
+                jit_compile=_compiles_well(model),
+            )
+            # Builds the metrics, so that their running values can be restored.
+            example = np.zeros((1, 1 if classes == 2 else classes), np.float32)
+            model.compute_metrics(None, example, example)
+            model.reset_metrics()
+            self.judge.compile(loss=loss_for(classes), metrics=[accuracy_for(classes)])
+            optimizer.build(model.trainable_variables)
+            # In a clone all layers learn: its weights are found by their place.
+            places = {id(weight): place for place, weight in enumerate(model.weights)}
+            learning = [places[id(weight)] for weight in model.trainable_variables]
+            self.averaged = [self.judge.weights[place] for place in learning]
+        self.state = state or State()
+        self.fitted = Fitted(model.get_weights(), [], {})
+        if self.state.arrays:
+            self._restore()
+
+    def run(self, report: Report) -> Fitted:
+        plan, history = self.plan, self.state.history
+        count = len(self.batches.labels)
+        per_epoch = pictures_in(count, self.batches.batch_size, plan.steps)
+        with Termination() as termination, Progress(plan, per_epoch) as progress:
+            progress.skip(self.state.epoch, self.state.step)
+            for epoch in range(self.state.epoch, plan.epochs):
+                if self._patience_is_over():
+                    break
+                figures = self._epoch(epoch, termination, progress)
+                self._save()
+                termination.stop_if_asked()
+                report(epoch + 1, figures)
+        self.fitted.history = history
+        self.fitted.seconds_waited = self.batches.seconds_waited
+        return self.fitted
+
+    def _epoch(self, epoch: int, termination: Termination, progress: Progress) -> dict[str, float]:
+        """Train and validate; the state is then that of the next epoch's begin."""
+        begin, waited = time.perf_counter(), self.batches.seconds_waited
+        first, size = self.state.step, self.plan.sizes[epoch]
+        logs = self._train(epoch, first, size, termination, progress)
+        trained = time.perf_counter() - begin
+        rate = float(self.optimizer.learning_rate)
+        logs |= self._validate(termination)
+        for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
+            self._check_finite(name, logs[name], epoch)
+        row = {"epoch": epoch + 1, **dict(sorted(logs.items())), "learning_rate": rate}
+        pictures = pictures_in(len(self.batches.labels), self.batches.batch_size, self.plan.steps)
+        pictures -= pictures_in(len(self.batches.labels), self.batches.batch_size, first)
+        figures = {
+            **{name: value for name, value in row.items() if name != "epoch"},
+            "seconds": time.perf_counter() - begin,
+            "pictures_per_second": pictures / trained,
+            "input_wait_share": (self.batches.seconds_waited - waited) / trained,
+            "picture_size": size,
+        }
+        self.fitted.seconds += trained
+        self.fitted.pictures[size] = self.fitted.pictures.get(size, 0) + pictures
+        self.state.history.append(row)
+        self.state.reports.append(figures)
+        self.state.epoch, self.state.step = epoch + 1, 0
+        self._keep_if_best(row)
+        progress.tell(row, figures)
+        return figures
+
+    def _train(
+        self, epoch: int, first: int, size: int, termination: Termination, progress: Progress
+    ) -> dict[str, float]:
+        steps = self.plan.steps
+        if first < steps:
+            watch = StepWatch(
+                first,
+                running=self.state.arrays.get("running") if first else None,
+                after=lambda step, logs: self._after_steps(
+                    epoch, step, logs, termination, progress
+                ),
+            )
+            self.model.fit(
+                self.batches.dataset(epoch, first, steps, size),
+                epochs=epoch + 1,
+                initial_epoch=epoch,
+                steps_per_epoch=steps - first,
+                shuffle=False,  # the batches come shuffled
+                verbose=0,
+                callbacks=[watch],
+            )
+        else:  # ended between training and validation
+            _assign(self.model.metrics_variables, self.state.arrays["running"])
+        self.state.step = steps
+        return {k: float(v) for k, v in self.model.get_metrics_result().items()}
+
+    def _after_steps(
+        self,
+        epoch: int,
+        step: int,
+        logs: dict[str, Any],
+        termination: Termination,
+        progress: Progress,
+    ) -> None:
+        self._check_finite("loss", float(logs["loss"]), epoch)
+        progress.move(epoch, step, logs)
+        if termination.asked and step < self.plan.steps:
+            self.state.epoch, self.state.step = epoch, step
+            self._save()
+            termination.stop_if_asked()
+
+    def _validate(self, termination: Termination) -> dict[str, float]:
+        if termination.asked:
+            self._save()
+            termination.stop_if_asked()
+        self._give_weights()
+        logs = self.judge.evaluate(self.validation, verbose=0, return_dict=True)
+        return {f"val_{name}": float(value) for name, value in logs.items()}
+
+    def _give_weights(self) -> None:
+        """Give the judge the weights, averaged where the optimizer averages them."""
+        self.judge.set_weights(self.model.get_weights())
+        if self.optimizer.use_ema:
+            self.optimizer.finalize_variable_values(self.averaged)
+
+    def _keep_if_best(self, row: dict[str, float]) -> None:
+        best = self.fitted.best
+        if not best or _quality(row) > _quality(best):
+            self.fitted.best = row
+            self.fitted.weights = self.judge.get_weights()
+
+    def _patience_is_over(self) -> bool:
+        best, patience = self.fitted.best, self.plan.patience
+        return bool(best and patience and self.state.epoch - best["epoch"] >= patience)
+
+    def _check_finite(self, name: str, value: float, epoch: int) -> None:
+        if not math.isfinite(value):
+            rate = float(self.optimizer.learning_rate)
+            raise DivergedError(
+                f"the {name} is {value} in epoch {epoch + 1} at learning rate {rate:.3g}; try a "
+                "lower learning_rate, a longer warm-up (schedule.warmup_fraction) or "
+                "precision=float32",
+                self.fitted,
+            )
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        self.state.arrays = {
+            "weights": _values(self.model.variables),
+            "optimizer": _values(self.optimizer.variables),
+            "running": _values(self.model.metrics_variables),
+            "best": self.fitted.weights,
+        }
+        self.checkpoint.save(self.state)
+
+    def _restore(self) -> None:
+        state = self.state
+        _assign(self.model.variables, state.arrays["weights"])
+        _assign(self.optimizer.variables, state.arrays["optimizer"])
+        self.fitted.weights = state.arrays["best"]
+        self.fitted.best = max(state.history, key=_quality, default={})
+        where = f"step {state.step} of epoch {state.epoch + 1}"
+        log.info("going on after %s", where if state.step else f"epoch {state.epoch}")
+
+
+class DivergedError(UserError):
+    """The loss is not a number any more.
+
+    Attributes:
+        fitted: the training up to there; its weights are the best before.
+        model: a network with these weights, where whoever built it has added one.
+    """
+
+    def __init__(self, sentence: str, fitted: Fitted) -> None:
+        super().__init__(sentence)
+        self.fitted = fitted
+        self.model: keras.Model | None = None
+
+
+def _quality(row: dict[str, float]) -> tuple[float, float]:
+    return row["val_accuracy"], -row["val_loss"]
+
+
+def _compiles_well(model: keras.Model) -> bool | str:
+    """XLA pays on one GPU; on a CPU it is slower, and several devices do not need it."""
+    several = model.distribute_strategy.num_replicas_in_sync > 1
+    return "auto" if tf.config.list_logical_devices("GPU") and not several else False
+
+
+def _values(variables: Sequence[Any]) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -20,6 +20,8 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:  # as much memory as is needed, not all there is
+            tf.config.experimental.set_memory_growth(gpu, True)
         tf.zeros(())
     if gpus:
         log.info("running on %d GPU%s", len(gpus), "s" if len(gpus) > 1 else "")

@@ -1,0 +1,306 @@
+"""From the configuration and the prepared arrays to a trained network and what it cost."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pawprint.errors import UserError
+from pawprint.images.store import Split
+from pawprint.models.build import ANY_SIZE, build_model
+from pawprint.models.transfer import features_model, head_model, unfreeze
+from pawprint.schema import Config
+from pawprint.training import cost
+from pawprint.training.augmentation import Augmentation, mirrored_features
+from pawprint.training.batches import (
+    TrainingBatches,
+    Vary,
+    balanced_weights,
+    steps_in,
+    targets_for,
+    validation_batches,
+)
+from pawprint.training.checkpoint import Checkpoint, State
+from pawprint.training.devices import set_policy, strategy_for
+from pawprint.training.features import cached_features, features, weights_digest
+from pawprint.training.fit import DivergedError, Fitted, Plan, Report, fit, seed_everything
+from pawprint.training.growth import sizes_by_epoch
+from pawprint.training.optimization import build_optimizer, build_schedule
+
+log = logging.getLogger(__name__)
+
+Data = Mapping[str, Split]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A trained network in float32, its history, the best epoch's figures, and what it cost."""
+
+    model: keras.Model
+    history: list[dict[str, float]]
+    figures: dict[str, float]
+    costs: dict[str, float]
+
+
+def learn(
+    config: Config,
+    data: Data,
+    vary: Augmentation,
+    digests: Mapping[str, str],
+    features_folder: Path,
+    report: Report,
+    checkpoint: Checkpoint,
+    state: State,
+) -> Learned:
+    """Build the configured network and train it.
+
+    Args:
+        config: what to train and how.
+        data: the splits `train` and `validation`.
+        vary: varies training pictures.
+        digests: of their pictures, by split.
+        features_folder: where a backbone's features are kept.
+        report: told the figures of each epoch.
+        checkpoint: where the state is saved.
+        state: where to go on.
+
+    Raises:
+        UserError: the network does not fit the pictures.
+        DivergedError: the loss is not a number any more.
+    """
+    sizes, classes = _picture_sizes(config), len(data["train"].class_names)
+    _build(config, min(sizes), classes, empty=True)  # tells where the pictures are too small
+    seed_everything(config.seed)
+    policy = set_policy(config.precision)  # after the seeds, which forget it
+    strategy = strategy_for()
+    with strategy.scope():
+        model = _build(config, None if len(set(sizes)) > 1 else sizes[0], classes)
+    log.info(
+        "training %s: %d weights, %d pictures, %s on %d device%s",
+        *(model.name, model.count_params(), len(data["train"].labels), policy),
+        *(strategy.num_replicas_in_sync, "" if strategy.num_replicas_in_sync == 1 else "s"),
+    )
+    started = cost.seconds_since_start()
+    recorded = {"report": report, "checkpoint": checkpoint, "state": state}
+    try:
+        if config.model.name == "transfer":
+            fitted = _fit_transfer(
+                config, model, data, vary, sizes, digests, features_folder, **recorded
+            )
+        else:
+            fitted = _train(config, model, data, _pictures(data), vary, sizes, **recorded)
+    except DivergedError as error:
+        error.model = _whole(config, classes, error.fitted.weights)
+        raise
+    costs = _costs(model, config.image_size, fitted, started)
+    final = _whole(config, classes, fitted.weights)
+    best = fitted.best
+    figures = {
+        "best_epoch": best["epoch"],
+        "best_val_accuracy": best["val_accuracy"],
+        "best_val_loss": best["val_loss"],
+        "best_accuracy": best["accuracy"],
+        "weights": final.count_params(),
+    }
+    log.info("best epoch %d: val_accuracy %.4f", best["epoch"], best["val_accuracy"])
+    return Learned(final, fitted.history, figures, costs)
+
+
+def _picture_sizes(config: Config) -> list[int]:
+    """Side of the training pictures of each epoch."""
+    shares, until = config.growth.sizes, config.growth.until
+    sizes = sizes_by_epoch(config.image_size, config.epochs, shares, until)
+    if set(sizes) != {config.image_size} and config.model.name not in ANY_SIZE:
+        raise UserError(
+            f"growth={config.growth.name} needs a network for pictures of any size, which "
+            f"model={config.model.name} is not; set growth=none or model to one of "
+            f"{', '.join(ANY_SIZE)}"
+        )
+    return sizes
+
+
+def _build(
+    config: Config, image_size: int | None, classes: int, *, empty: bool = False
+) -> keras.Model:
+    """The configured network; ``empty`` where no weights are to be read from elsewhere."""
+    return build_model(
+        config.model.name,
+        image_size,
+        classes,
+        depth=config.blocks,
+        width=config.filters,
+        dense_units=config.dense_units,
+        dropout=config.dropout,
+        backbone=config.model.backbone,
+        alpha=config.model.alpha,
+        weights="none" if empty else config.model.weights,
+    )
+
+
+def _whole(config: Config, classes: int, weights: list[Any]) -> keras.Model:
+    """The network as it is used: for whole pictures, in float32, with these weights."""
+    set_policy("float32")
+    final = _build(config, config.image_size, classes, empty=True)
+    final.set_weights(weights)
+    return final
+
+
+def _train(
+    config: Config,
+    model: keras.Model,
+    data: Data,
+    pictures: Mapping[str, Any],
+    vary: Vary,
+    sizes: list[int],
+    *,
+    rate: float | None = None,
+    report: Report = lambda epoch, figures: None,
+    checkpoint: Checkpoint | None = None,
+    state: State | None = None,
+) -> Fitted:
+    """Train on ``pictures`` (or features) of the splits as configured, at another ``rate``."""
+    labels = {split: part.labels for split, part in data.items()}
+    classes, batch_size = len(data["train"].class_names), config.batch_size
+    steps = steps_in(len(labels["train"]), batch_size, config.steps_per_epoch)
+    total = steps * len(sizes)
+    schedule = build_schedule(
+        config.schedule.name,
+        config.rate if rate is None else rate,
+        total,
+        warmup_fraction=config.schedule.warmup_fraction,
+        final_fraction=config.schedule.final_fraction,
+    )
+    skip = ("name", "learning_rate")
+    given = {k: v for k, v in vars(config.optimizer).items() if k not in skip and v is not None}
+    averaging = config.ema * total if config.ema else None
+    with model.distribute_strategy.scope():
+        optimizer = build_optimizer(
+            config.optimizer.name, schedule, given, averaging_steps=averaging
+        )
+    balanced = config.class_weights == "balanced"
+    return fit(
+        model,
+        optimizer,
+        TrainingBatches(
+            pictures["train"],
+            labels["train"],
+            classes,
+            batch_size,
+            config.seed,
+            vary,
+            balanced_weights(labels["train"], classes) if balanced else None,
+        ),
+        validation_batches(
+            pictures["validation"],
+            targets_for(labels["validation"], classes),
+            batch_size=batch_size,
+            steps=steps_in(len(labels["validation"]), batch_size, config.validation_steps),
+        ),
+        Plan(sizes, steps, config.patience, config.label_smoothing),
+        report=report,
+        checkpoint=checkpoint,
+        state=state,
+    )
+
+
+def _fit_transfer(
+    config: Config,
+    model: keras.Model,
+    data: Data,
+    vary: Augmentation,
+    sizes: list[int],
+    digests: Mapping[str, str],
+    folder: Path,
+    **recorded: Any,
+) -> Fitted:
+    """Train the head on the backbone's features; then, where configured, its last layers too."""
+    head = head_model(model)
+    fine_tuned = bool(config.model.unfreeze)
+    if not (fine_tuned and recorded["state"].arrays):  # else the head has learned before
+        seen = _features(config, model, data, digests, folder)
+        epochs = config.model.head_epochs if fine_tuned else config.epochs
+        more = {"rate": config.model.head_rate} if fine_tuned else recorded
+        same = [config.image_size] * epochs
+        try:
+            fitted = _train(config, head, data, seen, mirrored_features, same, **more)
+        except DivergedError as error:
+            head.set_weights(error.fitted.weights)
+            error.fitted.weights = model.get_weights()
+            raise
+        head.set_weights(fitted.weights)
+        fitted.weights = model.get_weights()
+        if not fine_tuned:
+            return fitted
+        log.info("the head alone: val_accuracy %.4f", fitted.best["val_accuracy"])
+    learning = unfreeze(model, config.model.unfreeze)
+    log.info("%d layers of %s learn now", learning, config.model.backbone)
+    return _train(config, model, data, _pictures(data), vary, sizes, **recorded)
+
+
+def _pictures(data: Data) -> dict[str, Any]:
+    return {split: part.pictures for split, part in data.items()}
+
+
+def _features(
+    config: Config, model: keras.Model, data: Data, digests: Mapping[str, str], folder: Path
+) -> dict[str, Any]:
+    """The backbone's features of each split, from the disk where they have been computed before."""
+    extractor = features_model(model)
+    key = {
+        "backbone": config.model.backbone,
+        "alpha": config.model.alpha,
+        "weights": weights_digest(config.model.weights),
+        "image_size": config.image_size,
+        "resize": config.resize,
+        "precision": keras.config.dtype_policy().name,
+        "seed": config.seed if config.model.weights == "none" else None,
+    }
+    return {
+        split: cached_features(
+            folder,
+            key | {"pictures": digests[split]},
+            split,
+            lambda part=part: features(extractor, part.pictures, show=sys.stderr.isatty()),
+        )
+        for split, part in data.items()
+    }
+
+
+def _costs(
+    model: keras.Model, image_size: int, fitted: Fitted, started: float | None
+) -> dict[str, float]:
+    """Where the time went: speed, waiting, memory, operations and their share of the peak.
+
+    To be asked under the policy of the training.
+    """
+    operations = cost.operations_per_picture(model, image_size)
+    figures = {
+        "peak_memory_mb": cost.peak_memory() / 1e6,
+        "gflop_per_picture": operations / 1e9,
+    }
+    if started is not None:
+        figures["start_up_seconds"] = started
+    if not fitted.seconds:  # all epochs were done by an earlier process
+        return figures
+    figures |= {
+        "seconds_of_training": fitted.seconds,
+        "mean_pictures_per_second": sum(fitted.pictures.values()) / fitted.seconds,
+        "mean_input_wait_share": fitted.seconds_waited / fitted.seconds,
+    }
+    if model.name != "transfer":  # whose frozen layers are not gone through backwards
+        # Backwards, each product is done twice: for the weights and for what comes in.
+        done = 3 * sum(
+            cost.operations_per_picture(model, size) * count
+            for size, count in fitted.pictures.items()
+        )
+        peak = cost.matrix_peak(keras.config.dtype_policy().compute_dtype)
+        figures["matrix_peak_gflops"] = peak / 1e9
+        figures["share_of_matrix_peak"] = done / fitted.seconds / peak
+    log.info("%s", ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+    return figures

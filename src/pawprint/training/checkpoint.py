@@ -1,0 +1,86 @@
+"""The state of an unfinished training on disk, so that a killed one goes on as if undisturbed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pawprint.files import mend_file, replacing_file
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class State:
+    """All that the rest of a training depends on.
+
+    Attributes:
+        epoch: number of the epoch to go on with, from 0.
+        step: its first step that is not done.
+        history: a row per finished epoch.
+        reports: the figures that were reported of each.
+        arrays: lists of arrays by name: weights, optimizer, running metrics, best weights.
+        run_id: the MLflow run that records it.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    reports: list[dict[str, float]] = field(default_factory=list)
+    arrays: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    run_id: str | None = None
+
+
+class Checkpoint:
+    """The file of one training's state.
+
+    Args:
+        folder: where such files are.
+        identity: everything that decides what comes out: configuration, data, versions. A training
+            of another identity has another file.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        text = json.dumps(identity, sort_keys=True, default=str)
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.path = folder / f"{name}.npz"
+
+    def load(self) -> State | None:
+        """What was saved; None where nothing was, or where it cannot be read (told in the log)."""
+        mend_file(self.path)
+        try:
+            with np.load(self.path, allow_pickle=False) as saved:
+                content = json.loads(str(saved["content"]))
+                counts = content.pop("counts")
+                arrays = {
+                    name: [saved[f"{name}_{i}"] for i in range(count)]
+                    for name, count in counts.items()
+                }
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # a damaged zip raises many kinds
+            log.warning("%s cannot be read (%s); training starts anew", self.path, error)
+            return None
+        return State(**content, arrays=arrays)
+
+    def save(self, state: State) -> None:
+        """Write the state; also after a power failure there is the old one or the new one."""
+        counts = {name: len(arrays) for name, arrays in state.arrays.items()}
+        content = {k: v for k, v in vars(state).items() if k != "arrays"} | {"counts": counts}
+        flat = {f"{n}_{i}": a for n, arrays in state.arrays.items() for i, a in enumerate(arrays)}
+        with replacing_file(self.path) as temporary, temporary.open("wb") as file:
+            np.savez(file, content=np.array(json.dumps(content)), **flat)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def remove(self) -> None:
+        """Forget the training: it is finished."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""What a training runs on: devices, their number, and the precision that they are made for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+log = logging.getLogger(__name__)
+
+POLICIES = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+_CPU_WITH_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one as ARM calls it
+
+
+def policy_for(precision: str) -> str:
+    """Keras's dtype policy: weights stay float32, products are in the named precision.
+
+    Args:
+        precision: float32, bfloat16, float16, or auto: bfloat16 where every GPU (NVIDIA's from
+            compute capability 8.0) or, without one, the CPU multiplies it natively, float16 on
+            GPUs from 7.0, else float32.
+    """
+    return POLICIES[_best_precision() if precision == "auto" else precision]
+
+
+def _best_precision() -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "bfloat16" if _CPU_WITH_BFLOAT16 & _cpu_flags() else "float32"
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    capability = min(detail.get("compute_capability") or (0, 0) for detail in details)
+    if capability >= (8, 0):
+        return "bfloat16"
+    return "float16" if capability >= (7, 0) else "float32"
+
+
+def _cpu_flags() -> set[str]:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("flags", "Features"):
+                return set(value.split())
+    return set()  # not Linux: not known
+
+
+def strategy_for(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:
+    """All GPUs together where there are several, else the one device there is.
+
+    Args:
+        devices: TensorFlow names of the devices to use instead ("CPU:0", "GPU:1").
+    """
+    if devices is None:
+        devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+    if len(devices) < 2:
+        return tf.distribute.get_strategy()
+    # Hierarchical copies need no NCCL, which CPU devices do not have.
+    on_cpu = any("CPU" in device.upper() for device in devices)
+    ops = tf.distribute.HierarchicalCopyAllReduce() if on_cpu else None
+    return tf.distribute.MirroredStrategy(devices, cross_device_ops=ops)
+
+
+def set_policy(precision: str) -> str:
+    """Make networks built from now on compute as by ``policy_for``; returns its name."""
+    name = policy_for(precision)
+    keras.mixed_precision.set_global_policy(name)
+    return name
