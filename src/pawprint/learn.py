@@ -80,7 +80,9 @@ def learn(
     policy = set_policy(config.precision)  # after the seeds, which forget it
     strategy = strategy_for()
     with strategy.scope():
-        model = _build(config, None if len(set(sizes)) > 1 else sizes[0], classes)
+        # Validation shows pictures of the whole size, whatever training does.
+        same = {*sizes, config.image_size} == {config.image_size}
+        model = _build(config, config.image_size if same else None, classes)
     log.info(
         "training %s: %d weights, %d pictures, %s on %d device%s",
         *(model.name, model.count_params(), len(data["train"].labels), policy),
@@ -251,14 +253,20 @@ def _features(
     config: Config, model: keras.Model, data: Data, digests: Mapping[str, str], folder: Path
 ) -> dict[str, Any]:
     """The backbone's features of each split, from the disk where they have been computed before."""
-    extractor = features_model(model)
+
+    def compute(pictures: Any) -> Any:
+        # In float32, whose depthwise convolutions are the faster ones on a CPU.
+        policy = keras.config.dtype_policy()
+        whole = _whole(config, len(data["train"].class_names), model.get_weights())
+        keras.config.set_dtype_policy(policy)
+        return features(features_model(whole), pictures, show=sys.stderr.isatty())
+
     key = {
         "backbone": config.model.backbone,
         "alpha": config.model.alpha,
         "weights": weights_digest(config.model.weights),
         "image_size": config.image_size,
         "resize": config.resize,
-        "precision": keras.config.dtype_policy().name,
         "seed": config.seed if config.model.weights == "none" else None,
     }
     return {
@@ -266,7 +274,7 @@ def _features(
             folder,
             key | {"pictures": digests[split]},
             split,
-            lambda part=part: features(extractor, part.pictures, show=sys.stderr.isatty()),
+            lambda part=part: compute(part.pictures),
         )
         for split, part in data.items()
     }

@@ -166,7 +166,7 @@ class Config:
         parameters |= {"learning_rate": self.rate, "depth": self.blocks, "width": self.filters}
         for key in ("optimizer.learning_rate", "model.depth", "model.width"):
             parameters.pop(key, None)
-        return {key: value for key, value in parameters.items() if value is not None}
+        return parameters
 
     @property
     def rate(self) -> float:

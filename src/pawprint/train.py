@@ -22,6 +22,7 @@ from pawprint.training.augmentation import Augmentation
 
 log = logging.getLogger(__name__)
 
+WORDS = ("imagenet", "none")  # that model.weights may be instead of a file
 PREVIEW = "--augment-preview"
 PREVIEW_FILE = "augmentation.png"
 
@@ -31,7 +32,8 @@ def main() -> None:
     if PREVIEW in sys.argv:
         sys.argv.remove(PREVIEW)
         run_stage("train", preview)
-    run_stage("train", train)
+    else:
+        run_stage("train", train)
 
 
 def train(config: Config) -> float:
@@ -62,7 +64,9 @@ def train(config: Config) -> float:
         "test_digest": summary.splits["test"].digest,
         "class_names": ", ".join(summary.class_names),
     }
-    checkpoint = Checkpoint(paths.checkpoints, _identity(parameters, summary))
+    if config.model.weights not in (None, *WORDS):
+        config.model.weights = str(paths.given(config.model.weights))
+    checkpoint = Checkpoint(paths.checkpoints, _identity(config, parameters, summary))
     state = checkpoint.load() or State()
     adopt = None if parent else os.environ.get("MLFLOW_RUN_ID")
     earlier = None if parent or adopt or not state.run_id else store.find(state.run_id)
@@ -110,7 +114,7 @@ def preview(config: Config) -> None:
     log.info("augment=%s: %s", config.augment.name, paths.train_reports / PREVIEW_FILE)
 
 
-def _identity(parameters: dict[str, Any], summary: Any) -> dict[str, Any]:
+def _identity(config: Config, parameters: dict[str, Any], summary: Any) -> dict[str, Any]:
     """All that decides what a training ends with: settings, data, libraries and our own code."""
     from importlib.metadata import version
 
@@ -118,6 +122,8 @@ def _identity(parameters: dict[str, Any], summary: Any) -> dict[str, Any]:
     code = hashlib.sha256()
     for path in sorted([*here.glob("models/*.py"), *here.glob("training/*.py")]):
         code.update(path.read_bytes())
+    if config.model.weights not in (None, *WORDS) and Path(config.model.weights).is_file():
+        code.update(Path(config.model.weights).read_bytes())
     elsewhere = ("images", "predict_images", "tracking")
     return {
         "parameters": {k: v for k, v in parameters.items() if k.split(".")[0] not in elsewhere},
@@ -183,6 +189,8 @@ def _train_network(
     try:
         learned = learn(config, data, vary, digests, paths.features, report, checkpoint, state)
     except DivergedError as error:
+        if not error.fitted.best:
+            raise
         _save(error.model, files.last_good)
         raise UserError(f"{error}; the best weights before are in {files.last_good}") from None
     _save(learned.model, files.model)

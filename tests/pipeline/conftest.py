@@ -21,7 +21,11 @@ TINY = {
     "images": "pictures",
     "predict_images": "unseen",
     "image_size": 16,
+    "model": "cnn",
     "depth": 1,
+    "augment": "light",
+    "growth": "none",
+    "optimizer": "adamw",
     "epochs": 2,
     "batch_size": 8,
 }

@@ -1,4 +1,3 @@
-import colorsys
 import warnings
 
 import keras
@@ -6,201 +5,246 @@ import numpy as np
 import pytest
 
 from pawprint.errors import UserError
-from pawprint.models.build import build_model
-from pawprint.training.augmentation import augmentation_of
+from pawprint.training.augmentation import Augmentation
 from pawprint.training.callbacks import write_history
-from pawprint.training.fit import fit, seed_everything
+from pawprint.training.fit import DivergedError
+from pawprint.training.optimization import build_optimizer
 
-SIDE = 8
 COLUMNS = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate"]
+SPEEDS = {"seconds", "pictures_per_second", "input_wait_share", "picture_size"}
+VARIED = Augmentation(horizontal_flip=True, zoom=0.2, shear=0.2, rotation=10.0, shift=0.1)
 
 
-def coloured(count, classes, seed=0):
-    """Noisy pictures of one colour per class."""
-    labels = np.arange(count) % classes
-    colours = np.array([colorsys.hsv_to_rgb(i / classes, 0.8, 0.8) for i in range(classes)]) * 255
-    noise = np.random.default_rng(seed).normal(0, 20, (count, SIDE, SIDE, 3))
-    return np.clip(colours[labels][:, None, None] + noise, 0, 255).astype(np.uint8), labels
+def changing(rates, after):
+    """SGD with one rate after the other."""
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(after, rates)
+    return keras.optimizers.SGD(schedule)
 
 
-def train(
-    *,
-    classes=2,
-    name="cnn",
-    rate=0.03,
-    optimizer=keras.optimizers.Adam,
-    pictures=(24, 10),
-    seed=0,
-    **changes,
-):
-    """Train a tiny network; returns it, its history, its validation pictures and the reports."""
-    seed_everything(seed)
-    model = build_model(name, SIDE, classes, depth=1, filters=4, dense_units=8, dropout=0.2)
-    validation = coloured(pictures[1], classes, seed=1)
-    reports = []
-    settings = {"augmentation": None, "epochs": 6, "patience": 6, "batch_size": 8}
-    settings |= {"steps_per_epoch": None, "validation_steps": None} | changes
-    history = fit(
-        model,
-        optimizer(rate),
-        coloured(pictures[0], classes),
-        validation,
-        classes=classes,
-        seed=seed,
-        report=lambda epoch, figures: reports.append((epoch, figures)),
-        **settings,
-    )
-    return model, history, validation, reports
+def quality(row):
+    return row["val_accuracy"], -row["val_loss"]
 
 
-def falling(steps):
-    """A rate that learns for so many steps and then unlearns: the best epoch is not the last."""
-    return keras.optimizers.schedules.PiecewiseConstantDecay([steps - 1], [0.03, -1.0])
-
-
-VARIED = augmentation_of(horizontal_flip=True, zoom=0.2, shear=0.2, rotation=10.0, shift=0.1)
+def assert_kept_are_the_best(trained):
+    """The weights that were kept are as good as the best row of the history says."""
+    best = max(trained.fitted.history, key=quality)
+    assert trained.fitted.best == best
+    accuracy, loss = trained.judged(trained.best())
+    assert accuracy == pytest.approx(best["val_accuracy"])
+    assert loss == pytest.approx(best["val_loss"], rel=1e-4)
 
 
 @pytest.fixture(scope="module")
-def trained():
-    """One plain training of two epochs."""
-    return train(epochs=2)
+def plain(train):
+    """A training of six epochs that learns everything there is to learn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it emits none
+        return train(epochs=6)
+
+
+@pytest.fixture(scope="module")
+def spoilt(train):
+    """A training that learns for three epochs of three steps and then unlearns."""
+    return train(optimizer=lambda: changing([0.03, -1.0], [8]), epochs=30, patience=3)
 
 
 # Learning
 
 
-@pytest.mark.parametrize(("name", "classes"), [("article", 2), ("cnn", 2), ("cnn", 3)])
-def test_a_tiny_training_learns_coloured_pictures(name, classes):
-    _, history, _, _ = train(name=name, classes=classes, epochs=10, patience=10)
+@pytest.mark.parametrize(("name", "classes"), [("article", 2), ("cnn", 3), ("resnet", 2)])
+def test_a_tiny_training_learns_coloured_pictures(train, name, classes):
+    trained = train(name=name, classes=classes, epochs=6, vary=VARIED)
+    history = trained.fitted.history
     assert max(row["val_accuracy"] for row in history) == 1.0
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-def test_it_learns_with_augmentation_too():
-    _, history, _, _ = train(augmentation=VARIED, epochs=10, patience=10)
-    assert max(row["val_accuracy"] for row in history) == 1.0
-
-
-def test_the_history_has_a_row_per_epoch_with_every_figure(trained):
-    _, history, _, _ = trained
-    assert [list(row) for row in history] == [COLUMNS] * 2
-    assert [row["epoch"] for row in history] == [1, 2]
+def test_the_history_has_a_row_per_epoch_with_every_figure(plain):
+    history = plain.fitted.history
+    assert [list(row) for row in history] == [COLUMNS] * 6
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
     assert all(row["learning_rate"] == pytest.approx(0.03) for row in history)
+    assert all(type(value) in (int, float) for row in history for value in row.values())
 
 
-def test_the_history_tells_the_rate_of_the_schedule():
-    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.03, 0.01])
-    _, history, _, _ = train(rate=schedule, epochs=2)
-    assert [row["learning_rate"] for row in history] == pytest.approx([0.03, 0.01])
-
-
-def test_each_epoch_is_reported_with_its_figures_and_its_speed(trained):
-    _, history, _, reports = trained
-    assert [epoch for epoch, _ in reports] == [1, 2]
-    for row, (_, figures) in zip(history, reports, strict=True):
+def test_each_epoch_is_reported_with_its_figures_and_its_speed(plain):
+    assert [epoch for epoch, _ in plain.reports] == [1, 2, 3, 4, 5, 6]
+    for row, (_, figures) in zip(plain.fitted.history, plain.reports, strict=True):
         assert {name: figures[name] for name in COLUMNS[1:]} == {n: row[n] for n in COLUMNS[1:]}
-        assert set(figures) - set(COLUMNS) == {"seconds", "pictures_per_second"}
-        assert figures["seconds"] > 0
-        assert figures["pictures_per_second"] > 0
+        assert set(figures) - set(COLUMNS) == SPEEDS
+        assert figures["seconds"] > 24 / figures["pictures_per_second"] > 0
+        assert 0 <= figures["input_wait_share"] <= 1
+        assert figures["picture_size"] == 8
 
 
-def test_a_training_emits_no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        train(epochs=2, steps_per_epoch=5, validation_steps=3)
+def test_what_the_training_did_is_added_up(plain):
+    fitted = plain.fitted
+    assert fitted.pictures == {8: 6 * 24}
+    speeds = [figures["pictures_per_second"] for _, figures in plain.reports]
+    assert fitted.seconds == pytest.approx(sum(24 / speed for speed in speeds))
+    assert 0 < fitted.seconds_waited < fitted.seconds
 
 
 # The best weights
 
 
-def test_the_weights_of_the_best_epoch_are_kept():
-    model, history, (pictures, labels), _ = train(rate=falling(9), optimizer=keras.optimizers.SGD)
-    accuracies = [row["val_accuracy"] for row in history]
+def test_the_weights_of_the_epoch_of_the_best_val_accuracy_are_kept(spoilt):
+    accuracies = [row["val_accuracy"] for row in spoilt.fitted.history]
     assert accuracies[-1] < max(accuracies)
-    best = max(history, key=lambda row: row["val_accuracy"])
-    loss, accuracy = model.evaluate(pictures, labels, batch_size=8, verbose=0)
-    assert accuracy == pytest.approx(best["val_accuracy"])
-    assert loss == pytest.approx(best["val_loss"], rel=1e-4)
+    assert_kept_are_the_best(spoilt)
 
 
-def test_a_training_stops_after_patience_epochs_without_a_better_one():
-    _, history, _, _ = train(rate=falling(9), optimizer=keras.optimizers.SGD, epochs=30, patience=3)
-    best = max(history, key=lambda row: row["val_accuracy"])["epoch"]
-    assert len(history) == best + 3 < 30
+def test_of_epochs_of_one_val_accuracy_the_one_of_the_least_val_loss_is_the_best(plain):
+    accuracies = [row["val_accuracy"] for row in plain.fitted.history]
+    assert accuracies.count(max(accuracies)) > 1
+    assert_kept_are_the_best(plain)
+
+
+def test_a_training_stops_after_patience_epochs_without_a_better_one(spoilt):
+    assert len(spoilt.fitted.history) == spoilt.fitted.best["epoch"] + 3 < 30
+
+
+def test_without_patience_every_epoch_is_trained(train):
+    trained = train(optimizer=lambda: changing([0.03, -1.0], [0]), steps=1, epochs=5, patience=None)
+    assert len(trained.fitted.history) == 5
+    assert trained.fitted.best["epoch"] < 4
+
+
+# Averaged weights
+
+
+@pytest.fixture(scope="module")
+def averaged(train):
+    """A training of one step per epoch that averages, and its weights after each step."""
+    seen = []
+    trained = train(
+        optimizer=lambda: build_optimizer("sgd", 0.3, {}, averaging_steps=3),
+        dropout=0.0,
+        steps=1,
+        epochs=5,
+        report=lambda trained, _: seen.append(trained.model.get_weights()),
+    )
+    return trained, seen
+
+
+def test_averages_are_what_is_validated_and_kept(averaged):
+    trained, _ = averaged
+    assert_kept_are_the_best(trained)
+    assert trained.fitted.best is trained.fitted.history[-1]
+    kept = trained.best().trainable_variables
+    averages = trained.optimizer._model_variables_moving_average
+    for one, two in zip(kept, averages, strict=True):
+        np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-6)
+
+
+# The loss
+
+
+def test_label_smoothing_and_class_weights_are_in_the_training_loss_alone(train):
+    labels = np.array([0] * 18 + [1] * 6)
+    trained = train(
+        optimizer=lambda: keras.optimizers.SGD(0.0),
+        name="article",
+        dropout=0.0,
+        labels=labels,
+        balanced=True,
+        label_smoothing=0.2,
+        epochs=1,
+        vary=lambda pictures, targets, rng, size: (np.full_like(pictures, 9), targets),
+    )
+    (row,) = trained.fitted.history
+    grey = np.full((1, 8, 8, 3), 9, np.uint8)
+    chance = float(trained.best().predict_on_batch(grey)[0, 0])
+    of_first = -0.9 * np.log(1 - chance) - 0.1 * np.log(chance)
+    of_second = -0.1 * np.log(1 - chance) - 0.9 * np.log(chance)
+    weights = 24 / (2 * 18), 24 / (2 * 6)
+    expected = (18 * weights[0] * of_first + 6 * weights[1] * of_second) / 24
+    assert row["loss"] == pytest.approx(expected, rel=1e-5)
+    assert row["accuracy"] == pytest.approx(18 / 24 if chance < 0.5 else 6 / 24)
+    assert_kept_are_the_best(trained)
+
+
+# Sizes and steps
+
+
+def test_pictures_grow_as_planned_and_are_validated_at_their_own_size(train):
+    seen = []
+
+    def vary(pictures, targets, rng, size):
+        seen.append(size)
+        return Augmentation()(pictures, targets, rng, size)
+
+    trained = train(sizes=[4, 4, 8], vary=vary)
+    assert seen == [4] * 4 * 2 + [8] * 4  # one batch of an epoch shows what they look like
+    assert [figures["picture_size"] for _, figures in trained.reports] == [4, 4, 8]
+    assert trained.fitted.pictures == {4: 48, 8: 24}
+    assert trained.model.input_shape == (None, None, None, 3)
+    assert_kept_are_the_best(trained)
+
+
+def test_an_epoch_and_a_validation_take_as_many_steps_as_given(train):
+    trained = train(steps=20, validation_steps=1)  # 20 are more than TensorFlow does in one call
+    assert int(trained.optimizer.iterations) == 2 * 20
+    assert trained.fitted.pictures == {8: 2 * 8 * 20}
+    accuracy, loss = trained.judged(trained.best(), 8)
+    assert trained.fitted.best["val_loss"] == pytest.approx(loss, rel=1e-4)
+    assert trained.fitted.best["val_accuracy"] == pytest.approx(accuracy)
+
+
+def test_an_epoch_is_one_full_pass(plain):
+    assert int(plain.optimizer.iterations) == 6 * 3
 
 
 # The same in, the same out
 
 
-def test_two_trainings_with_one_seed_have_identical_histories_and_weights():
-    first, one, _, _ = train(seed=3, epochs=2, augmentation=VARIED)
-    second, two, _, _ = train(seed=3, epochs=2, augmentation=VARIED)
-    assert one == two
-    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+def test_two_trainings_with_one_seed_are_identical(train):
+    vary = Augmentation(**vars(VARIED) | {"mixup": 1.0, "cutout": 0.3, "colour": 0.2})
+    one, two = (
+        train(
+            seed=3,
+            optimizer=lambda: build_optimizer("muon", 0.01, {}, averaging_steps=4),
+            vary=vary,
+        )
+        for _ in range(2)
+    )
+    assert one.fitted.history == two.fitted.history
+    for first, second in ((one.model, two.model), (one.optimizer, two.optimizer)):
+        for a, b in zip(first.variables, second.variables, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+    for a, b in zip(one.fitted.weights, two.fitted.weights, strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def test_another_seed_gives_another_history(trained):
-    assert train(seed=4, epochs=2)[1] != trained[1]
-
-
-# Steps
-
-
-def test_an_epoch_is_one_full_pass(trained):
-    assert int(trained[0].optimizer.iterations) == 2 * 3
-
-
-@pytest.mark.parametrize("steps_per_epoch", [1, 5])
-def test_an_epoch_takes_as_many_steps_as_given(steps_per_epoch):
-    model, _, _, _ = train(epochs=2, steps_per_epoch=steps_per_epoch)
-    assert int(model.optimizer.iterations) == 2 * steps_per_epoch
-
-
-def test_one_validation_step_takes_exactly_one_batch():
-    model, history, (pictures, labels), _ = train(epochs=1, validation_steps=1)
-    loss, accuracy = model.evaluate(pictures[:8], labels[:8], batch_size=8, verbose=0)
-    assert history[0]["val_loss"] == pytest.approx(loss, rel=1e-5)
-    assert history[0]["val_accuracy"] == pytest.approx(accuracy)
-    whole = model.evaluate(pictures, labels, batch_size=8, verbose=0)[0]
-    assert history[0]["val_loss"] != pytest.approx(whole, rel=1e-5)
-
-
-def test_a_validation_of_a_full_pass_counts_each_picture_once(trained):
-    model, history, (pictures, labels), _ = trained
-    best = max(history, key=lambda row: row["val_accuracy"])  # whose weights were kept
-    answers = model.predict(pictures, verbose=0)[:, 0]
-    chances = np.where(labels == 1, answers, 1 - answers)
-    assert best["val_accuracy"] == pytest.approx((chances > 0.5).mean())
-    assert best["val_loss"] == pytest.approx(-np.log(chances).mean(), rel=1e-4)
 
 
 # Where the loss is lost
 
 
-def test_a_loss_that_is_no_number_is_one_sentence_with_epoch_and_rate():
+def test_a_loss_that_is_no_number_is_one_sentence_with_epoch_and_rate(train):
     with pytest.raises(UserError, match=r"loss is nan in epoch 1 at learning rate 1e\+30") as told:
-        train(name="article", optimizer=keras.optimizers.SGD, rate=1e30)
-    assert "lower learning_rate" in str(told.value)
+        train(name="article", optimizer=lambda: keras.optimizers.SGD(1e30))
+    for word in ("lower learning_rate", "schedule.warmup_fraction", "precision=float32"):
+        assert word in str(told.value)
     assert "\n" not in str(told.value)
 
 
-def test_a_later_epoch_is_named_where_the_loss_is_lost_there():
-    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.01, 1e30])
-    with pytest.raises(UserError, match=r"in epoch 2 at learning rate 1e\+30"):
-        train(name="article", optimizer=keras.optimizers.SGD, rate=schedule)
-
-
-def test_weights_lost_in_the_very_last_step_are_told_as_well():
-    with pytest.raises(UserError, match=r"val_loss is nan in epoch 1 at learning rate 1e\+30"):
+def test_where_it_is_lost_later_the_epoch_is_named_and_the_best_weights_before_are_there(train):
+    kept = []
+    with pytest.raises(DivergedError, match=r"in epoch 3 at learning rate 1e\+30") as told:
         train(
             name="article",
-            optimizer=keras.optimizers.SGD,
-            rate=1e30,
-            epochs=1,
-            steps_per_epoch=1,
+            optimizer=lambda: changing([0.01, 1e30], [6]),
+            epochs=5,
+            report=lambda trained, _: kept.append(trained.model.get_weights()),
         )
+    fitted = told.value.fitted
+    assert len(kept) == 2
+    for seen, expected in zip(fitted.weights, kept[int(fitted.best["epoch"]) - 1], strict=True):
+        np.testing.assert_array_equal(seen, expected)
+
+
+def test_weights_lost_in_the_very_last_step_are_told_as_well(train):
+    with pytest.raises(UserError, match=r"val_loss is nan in epoch 1 at learning rate 1e\+30"):
+        train(name="article", optimizer=lambda: keras.optimizers.SGD(1e30), epochs=1, steps=1)
 
 
 # The file of it

@@ -120,13 +120,13 @@ class Progress:
             self._bar.set_postfix(epoch=epoch + 1, loss=f"{float(logs['loss']):.4f}", refresh=False)
             self._bar.update(self._place(epoch, step) - self._bar.n)
 
-    def tell(self, row: dict[str, float], figures: dict[str, float]) -> None:
+    def tell(self, epoch: int, figures: dict[str, float]) -> None:
         """Log an epoch."""
         self._bar.clear()
         log.info(
             "epoch %d/%d: accuracy %.4f, val_accuracy %.4f, val_loss %.4f, %.1f s, %.0f pictures/s",
-            *(row["epoch"], self._plan.epochs, row["accuracy"], row["val_accuracy"]),
-            *(row["val_loss"], figures["seconds"], figures["pictures_per_second"]),
+            *(epoch, self._plan.epochs, figures["accuracy"], figures["val_accuracy"]),
+            *(figures["val_loss"], figures["seconds"], figures["pictures_per_second"]),
         )
 
     def _place(self, epoch: int, step: int) -> int:

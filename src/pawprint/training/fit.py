@@ -161,6 +161,7 @@ class _Fit:
                     break
                 figures = self._epoch(epoch, termination, progress)
                 self._save()
+                progress.tell(epoch + 1, figures)
                 termination.stop_if_asked()
                 report(epoch + 1, figures)
         self.fitted.history = history
@@ -193,7 +194,6 @@ class _Fit:
         self.state.reports.append(figures)
         self.state.epoch, self.state.step = epoch + 1, 0
         self._keep_if_best(row)
-        progress.tell(row, figures)
         return figures
 
     def _train(
@@ -317,7 +317,7 @@ def _compiles_well(model: keras.Model) -> bool | str:
 
 
 def _values(variables: Sequence[Any]) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+    return [variable.numpy() for variable in variables]
 
 
 def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:

@@ -1,0 +1,102 @@
+"""A training that is killed goes on when the same command is given again."""
+
+import io
+import signal
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "learning_rate")
+SETTINGS = ("epochs=5", "augment=strong", "optimizer=muon", "model=resnet", "ema=0.1")
+COMMAND = ("python", "-m", "pawprint.train", *SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def prepared(fresh, tmp_path_factory):
+    """A project with prepared pictures, for reading only."""
+    project = fresh.copy(tmp_path_factory.mktemp("prepared") / "project")
+    project.stage("prepare")
+    return project
+
+
+def _stop(project, epoch, sent):
+    """Start the training and send it a signal after an epoch; returns exit code and output."""
+    training = project.start(*COMMAND)
+    lines = []
+    for line in training.stdout:
+        lines.append(line)
+        if line.startswith(f"epoch {epoch}/"):
+            training.send_signal(sent)
+            break
+    rest, _ = training.communicate(timeout=60)
+    return training.returncode, "".join(lines) + rest
+
+
+def _weights(project):
+    with zipfile.ZipFile(project.root / "models" / "model.keras") as file:
+        weights = h5py.File(io.BytesIO(file.read("model.weights.h5")))
+    found = {}
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[...]
+
+    weights.visititems(note)
+    return found
+
+
+def _curves(project):
+    client = project.client()
+    (run,) = project.runs()
+    assert run.info.status == "FINISHED"
+    histories = {name: client.get_metric_history(run.info.run_id, name) for name in CURVES}
+    return {name: [(m.step, m.value) for m in found] for name, found in histories.items()}
+
+
+def test_killed_and_stopped_it_ends_as_an_undisturbed_training(prepared, tmp_path):
+    undisturbed, disturbed = (prepared.copy(tmp_path / name) for name in ("one", "other"))
+    undisturbed.run(*COMMAND)
+    code, said = _stop(disturbed, 1, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    code, said = _stop(disturbed, 2, signal.SIGTERM)
+    assert code == 143, said
+    assert "going on after epoch" in said
+    assert "epoch 1/5" not in said
+    assert "goes on with the same command" in said
+    assert "Traceback" not in said
+    done = disturbed.run(*COMMAND)
+    assert "going on after" in done.stdout
+    history = "models/history.csv"
+    assert (disturbed.root / history).read_bytes() == (undisturbed.root / history).read_bytes()
+    ours, theirs = _weights(disturbed), _weights(undisturbed)
+    assert ours.keys() == theirs.keys()
+    assert len(theirs) > 10
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+    assert _curves(disturbed) == _curves(undisturbed)
+    assert not list((disturbed.root / "models" / ".checkpoints").iterdir())
+
+
+def test_another_training_does_not_go_on_from_it_and_leaves_it_alone(prepared, tmp_path):
+    project = prepared.copy(tmp_path / "project")
+    _stop(project, 2, signal.SIGKILL)
+    (saved,) = (project.root / "models" / ".checkpoints").iterdir()
+    done = project.stage("train", *SETTINGS, "dropout=0.3")
+    assert "going on" not in done.stdout
+    assert "epoch 1/5" in done.stdout
+    assert saved.exists()
+
+
+def test_a_loss_that_is_not_a_number_leaves_the_best_weights_before(prepared, tmp_path):
+    project = prepared.copy(tmp_path / "project")
+    # The warm-up begins at zero: the first epoch, of one step, is harmless.
+    settings = ("optimizer=sgd", "learning_rate=1e38", "steps_per_epoch=1", "epochs=9")
+    done = project.stage("train", *settings, "schedule.warmup_fraction=0.9", code=1)
+    assert done.stderr.startswith("error: the ")
+    assert "learning rate" in done.stderr
+    assert "try a lower learning_rate" in done.stderr
+    assert "last_good.keras" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (project.root / "models" / "last_good.keras").is_file()
+    assert [run.info.status for run in project.runs()] == ["FAILED"]

@@ -1,0 +1,114 @@
+"""Every recipe and every network, from the configuration to a trained network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pawprint.config import compose, project_root
+from pawprint.errors import UserError
+from pawprint.images.store import Split
+from pawprint.learn import learn
+from pawprint.train import augmentation_of
+from pawprint.training.checkpoint import Checkpoint, State
+
+RECIPES = sorted(path.stem for path in (project_root() / "conf" / "recipe").glob("*.yaml"))
+SMALL = ["batch_size=8", "image_size=32", "model.head_epochs=1", "epochs=1", "width=4", "depth=2"]
+BACKBONE = ["model.backbone=MobileNet", "model.alpha=0.25", "model.weights=none"]
+
+
+def run(folder: Path, *settings: str, classes=2, count=16):
+    config = compose(list(settings))
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        labels = np.arange(count) % classes
+        shape = (count, config.image_size, config.image_size, 3)
+        pictures = (rng.uniform(0, 90, shape) + 60 * labels[:, None, None, None]).astype(np.uint8)
+        return Split(pictures, labels, [str(i) for i in range(count)], list("abc"[:classes]))
+
+    data = {"train": split(count), "validation": split(8)}
+    told = []
+    learned = learn(
+        config,
+        data,
+        augmentation_of(config),
+        {"train": "1", "validation": "2"},
+        folder / "features",
+        lambda epoch, figures: told.append((epoch, figures)),
+        Checkpoint(folder, {}),
+        State(),
+    )
+    return learned, told, data
+
+
+def small(recipe):
+    widths = recipe in ("transfer", "fine_tune")
+    return [f"recipe={recipe}", *SMALL, *(BACKBONE if widths else ())]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_trains_a_float32_network_for_whole_pictures(recipe, tmp_path):
+    learned, told, data = run(tmp_path, *small(recipe))
+    assert learned.model.input_shape == (None, 32, 32, 3)
+    assert learned.model.dtype_policy.name == "float32"
+    answers = learned.model.predict_on_batch(data["validation"].pictures)
+    assert answers.shape == (8, 1)
+    assert np.isfinite(answers).all()
+    assert [epoch for epoch, _ in told] == [1]
+    assert learned.figures["best_val_accuracy"] == learned.history[0]["val_accuracy"]
+
+
+def test_the_default_recipe_learns_three_classes(tmp_path):
+    settings = ["image_size=32", "depth=3", "width=8", "epochs=16", "batch_size=8"]
+    learned, _, _ = run(tmp_path, *settings, classes=3, count=48)
+    assert learned.figures["best_val_accuracy"] == 1.0
+    assert learned.model.output_shape == (None, 3)
+
+
+def test_what_a_run_cost_is_told(tmp_path):
+    learned, _, _ = run(tmp_path, *SMALL, "growth=none")
+    costs = learned.costs
+    assert costs["peak_memory_mb"] > 100
+    assert 0 < costs["gflop_per_picture"] < 1
+    assert 0 <= costs["mean_input_wait_share"] <= 1
+    assert 0 < costs["share_of_matrix_peak"] < 1
+    assert costs["start_up_seconds"] > 0
+    assert costs["mean_pictures_per_second"] == pytest.approx(16 / costs["seconds_of_training"])
+
+
+def test_a_second_head_takes_the_features_of_the_first(tmp_path, caplog):
+    caplog.set_level("INFO")
+    run(tmp_path, *small("transfer"))
+    computed = [p.stat().st_mtime_ns for p in sorted(tmp_path.glob("features/*/*.npy"))]
+    assert len(computed) == 2
+    assert "computed in" in caplog.text
+    caplog.clear()
+    run(tmp_path, *small("transfer"), "dropout=0.5")
+    assert [p.stat().st_mtime_ns for p in sorted(tmp_path.glob("features/*/*.npy"))] == computed
+    assert "computed in" not in caplog.text
+
+
+def test_a_frozen_backbone_stays_and_a_fine_tuned_one_moves(tmp_path):
+    def first_kernel(*settings):
+        learned, _, _ = run(tmp_path, *settings)
+        return learned.model.get_layer("backbone").get_layer("conv1").get_weights()[0]
+
+    frozen = first_kernel(*small("transfer"))
+    assert np.array_equal(frozen, first_kernel(*small("transfer"), "learning_rate=0.1"))
+    assert not np.array_equal(frozen, first_kernel(*small("fine_tune")))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["model=article", "growth=steps"], "growth=steps needs a network for pictures of any"),
+        (["model=resnet", "depth=5"], "depth=5 is too deep for pictures of 16 pixels"),
+        (["model=transfer", "growth=none", "model.backbone=MobilNet"], "did you mean MobileNet"),
+        (["model=transfer", "growth=none", "model.weights=gone.h5"], "model.weights is gone.h5"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path, settings, said):
+    with pytest.raises(UserError, match=r"^[^\n]*$") as error:
+        run(tmp_path, "image_size=32", "batch_size=8", *settings)
+    assert said in str(error.value)

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import keras
+import pytest
+import tensorflow as tf
+
+from pawprint.training.devices import policy_for, set_policy, strategy_for
+
+CPU_ALONE = not tf.config.list_physical_devices("GPU")
+CPUINFO = Path("/proc/cpuinfo")
+
+
+@pytest.mark.parametrize(
+    ("precision", "policy"),
+    [("float32", "float32"), ("bfloat16", "mixed_bfloat16"), ("float16", "mixed_float16")],
+)
+def test_weights_stay_float32_whatever_products_are_in(precision, policy):
+    assert policy_for(precision) == policy
+    found = keras.dtype_policies.DTypePolicy(policy)
+    assert (found.variable_dtype, found.compute_dtype) == ("float32", precision)
+
+
+@pytest.mark.skipif(not CPU_ALONE, reason="there is a GPU")
+@pytest.mark.skipif(not CPUINFO.is_file(), reason="only Linux tells what its CPU can do")
+def test_auto_is_bfloat16_only_where_the_cpu_multiplies_it():
+    words = set(CPUINFO.read_text().split())
+    native = bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+    assert policy_for("auto") == ("mixed_bfloat16" if native else "float32")
+
+
+def test_networks_are_built_in_the_precision_that_was_set():
+    before = keras.config.dtype_policy()
+    try:
+        assert set_policy("bfloat16") == "mixed_bfloat16"
+        layer = keras.layers.Dense(2)
+        layer.build((None, 3))
+        assert (layer.compute_dtype, layer.kernel.dtype) == ("bfloat16", "float32")
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.skipif(not CPU_ALONE, reason="there is a GPU")
+@pytest.mark.parametrize("devices", [None, [], ["CPU:0"]])
+def test_one_device_needs_no_strategy(devices):
+    assert strategy_for(devices) is tf.distribute.get_strategy()

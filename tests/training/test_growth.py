@@ -1,0 +1,37 @@
+import itertools
+
+import pytest
+import yaml
+
+from pawprint.config import project_root
+from pawprint.training.growth import sizes_by_epoch
+
+
+def test_one_size_is_the_whole_one_in_every_epoch():
+    assert sizes_by_epoch(62, 3, [1.0], []) == [62, 62, 62]
+
+
+def test_each_size_is_used_up_to_its_share_of_the_epochs():
+    sizes = sizes_by_epoch(64, 20, [0.5, 0.75, 1.0], [0.35, 0.8])
+    assert sizes == [32] * 7 + [48] * 9 + [64] * 4
+
+
+@pytest.mark.parametrize(
+    ("image_size", "share", "side"), [(64, 0.7, 44), (50, 0.5, 24), (9, 0.1, 4), (130, 1.0, 130)]
+)
+def test_a_share_is_rounded_to_a_multiple_of_four_and_all_of_it_is_not(image_size, share, side):
+    assert sizes_by_epoch(image_size, 1, [share], []) == [side]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5, 40])
+def test_few_epochs_have_a_size_each_and_sizes_never_shrink(epochs):
+    sizes = sizes_by_epoch(64, epochs, [0.25, 0.5, 1.0], [0.3, 0.6])
+    assert len(sizes) == epochs
+    assert sizes[0] == 16
+    assert all(one <= two for one, two in itertools.pairwise(sizes))
+
+
+def test_the_steps_of_conf_end_with_whole_pictures():
+    content = yaml.safe_load((project_root() / "conf/growth/steps.yaml").read_text())
+    sizes = sizes_by_epoch(64, 40, content["sizes"], content["until"])
+    assert sizes[0] < sizes[-1] == 64

@@ -1,0 +1,152 @@
+"""A training that is stopped and goes on with a new network is the one that was never stopped."""
+
+import itertools
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from pawprint.training.augmentation import Augmentation
+from pawprint.training.checkpoint import Checkpoint
+from pawprint.training.optimization import build_optimizer, build_schedule
+
+VARIED = Augmentation(horizontal_flip=True, shift=0.1, mixup=1.0, cutout=0.2)
+STEPS = 40  # more than TensorFlow does in one call; three pictures in eight are a pass
+EPOCHS = 4
+
+
+def averaging_adamw():
+    schedule = build_schedule(
+        "one_cycle", 0.01, EPOCHS * STEPS, warmup_fraction=0.25, final_fraction=0.0
+    )
+    return build_optimizer("adamw", schedule, {"weight_decay": 0.02}, averaging_steps=30)
+
+
+class StoppedError(Exception):
+    """What ends a training from outside."""
+
+
+@pytest.fixture
+def run(train):
+    """A function that trains as all of these tests do; a new network each time."""
+
+    def run(*, seed=0, vary=VARIED, **arguments):
+        return train(
+            seed=seed,
+            counts=(50, 10),
+            optimizer=averaging_adamw,
+            vary=vary,
+            steps=STEPS,
+            epochs=EPOCHS,
+            label_smoothing=0.1,
+            **arguments,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(train):
+    return train(
+        counts=(50, 10),
+        optimizer=averaging_adamw,
+        vary=VARIED,
+        steps=STEPS,
+        epochs=EPOCHS,
+        label_smoothing=0.1,
+    )
+
+
+@pytest.fixture
+def listening():
+    """A handler of SIGTERM that ends the training, and what it saw when it was called."""
+    seen = []
+
+    def handle(*_):
+        seen.append("asked")
+        raise StoppedError
+
+    before = signal.signal(signal.SIGTERM, handle)
+    yield seen
+    assert signal.getsignal(signal.SIGTERM) is handle  # it is put back
+    signal.signal(signal.SIGTERM, before)
+
+
+def asking(after):
+    """An augmentation during whose n-th batch SIGTERM comes."""
+    number = itertools.count(1)
+
+    def vary(pictures, targets, rng, size):
+        if next(number) == after:
+            time.sleep(0.2)  # so that all batches before are used up
+            signal.raise_signal(signal.SIGTERM)
+        return VARIED(pictures, targets, rng, size)
+
+    return vary
+
+
+def assert_same(one, two):
+    assert one.fitted.history == two.fitted.history
+    assert one.fitted.best == two.fitted.best
+    for first, second in (
+        (one.model.variables, two.model.variables),  # the state of dropout too
+        (one.optimizer.variables, two.optimizer.variables),  # moments, averages, iterations
+    ):
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy(), a.path)
+    for a, b in zip(one.fitted.weights, two.fitted.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_compared_depends_on_every_part(undisturbed):
+    assert len(undisturbed.optimizer._model_variables_moving_average) == 5
+    assert any("seed_generator" in variable.path for variable in undisturbed.model.variables)
+    assert len({row["loss"] for row in undisturbed.fitted.history}) == EPOCHS
+
+
+def test_after_an_epoch(run, undisturbed, tmp_path):
+    checkpoint = Checkpoint(tmp_path, {})
+
+    def stop(trained, epoch):
+        if epoch == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run(checkpoint=checkpoint, report=stop)
+    state = checkpoint.load()
+    assert (state.epoch, state.step, len(state.reports)) == (2, 0, 2)
+    assert state.history == undisturbed.fitted.history[:2]
+    went_on = run(checkpoint=checkpoint, state=state)
+    assert_same(went_on, undisturbed)
+    assert [epoch for epoch, _ in went_on.reports] == [3, 4]
+    # Its speed is that of its own pictures.
+    assert went_on.fitted.pictures[8] == undisturbed.fitted.pictures[8] // 2
+    done = run(checkpoint=checkpoint, state=checkpoint.load())
+    assert_same(done, undisturbed)
+    assert (done.reports, done.fitted.pictures) == ([], {})
+
+
+def test_within_epochs_and_before_a_validation_as_often_as_one_likes(
+    run, undisturbed, tmp_path, listening
+):
+    checkpoint = Checkpoint(tmp_path, {})
+    whole = STEPS + 1  # batches are made in an epoch, one of them to show what they look like
+
+    def stopped_after(batches):
+        with pytest.raises(StoppedError):
+            run(checkpoint=checkpoint, state=checkpoint.load(), vary=asking(batches))
+        state = checkpoint.load()
+        assert state.history == undisturbed.fitted.history[: state.epoch]
+        return state.epoch, state.step
+
+    assert stopped_after(2) == (0, 16)  # the steps that TensorFlow does in one call
+    rest = STEPS - 16 + 1
+    assert stopped_after(rest + whole) == (1, STEPS)
+    epoch, step = stopped_after(whole + 20)
+    assert epoch == 3
+    assert step in (16, 32)
+    assert listening == ["asked"] * 3
+    went_on = run(checkpoint=checkpoint, state=checkpoint.load())
+    assert_same(went_on, undisturbed)
+    assert [epoch for epoch, _ in went_on.reports] == [4]

@@ -1,0 +1,81 @@
+"""Train on one device and on two; print what came out. Run as a process of its own."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+# Before TensorFlow starts: afterwards it takes no more devices.
+_CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import numpy as np  # noqa: E402
+
+from pawprint.models.build import build_model  # noqa: E402
+from pawprint.training.augmentation import Augmentation  # noqa: E402
+from pawprint.training.batches import (  # noqa: E402
+    TrainingBatches,
+    targets_for,
+    validation_batches,
+)
+from pawprint.training.checkpoint import Checkpoint  # noqa: E402
+from pawprint.training.devices import strategy_for  # noqa: E402
+from pawprint.training.fit import Plan, fit, seed_everything  # noqa: E402
+from pawprint.training.optimization import build_optimizer, build_schedule  # noqa: E402
+
+DEVICES = {"one": ["CPU:0"], "two": ["CPU:0", "CPU:1"]}
+SETTINGS = {
+    "sgd": (0.02, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    "adamw": (0.002, {"weight_decay": 0.1}),
+    "muon": (0.02, {"weight_decay": 0.1}),
+}
+COUNT, STEPS, EPOCHS = 24, 3, 2
+
+
+def trained(name: str, optimizer: str, devices: list[str]) -> dict:
+    """What a few steps in batches of eight end with."""
+    pictures = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(COUNT) % 3
+    seed_everything(0)
+    rate, arguments = SETTINGS[optimizer]
+    rate = build_schedule(
+        "one_cycle", rate, STEPS * EPOCHS, warmup_fraction=0.25, final_fraction=0.0
+    )
+    with strategy_for(devices).scope():
+        model = build_model(name, 8, 3, depth=1, width=4, dense_units=8, dropout=0.0)
+        built = build_optimizer(optimizer, rate, arguments, averaging_steps=4)
+    start = flat(model.get_weights())
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder), {})
+        fitted = fit(
+            model,
+            built,
+            TrainingBatches(pictures, labels, 3, 8, 0, Augmentation(horizontal_flip=True)),
+            validation_batches(pictures, targets_for(labels, 3), batch_size=8, steps=3),
+            Plan([8] * EPOCHS, STEPS),
+            report=lambda epoch, figures: None,
+            checkpoint=checkpoint,
+        )
+        saved = checkpoint.load()
+    np.testing.assert_array_equal(flat(saved.arrays["best"]), flat(fitted.weights))
+    return {
+        "devices": model.distribute_strategy.num_replicas_in_sync,
+        "history": fitted.history,
+        "start": start,
+        "weights": flat(saved.arrays["weights"]) + flat(fitted.weights),
+    }
+
+
+def flat(arrays: list[np.ndarray]) -> list[float]:
+    """All numbers of some arrays."""
+    return np.concatenate([array.ravel() for array in arrays]).tolist()
+
+
+if __name__ == "__main__":
+    results = {
+        case: {number: trained(*case.split("-"), devices) for number, devices in DEVICES.items()}
+        for case in sys.argv[1:]
+    }
+    json.dump(results, sys.stdout)
