@@ -16,7 +16,7 @@ from pathlib import Path
 
 from project import Copy, copied
 
-RECIPE = ("model=article", "augment=article", "optimizer=adadelta", "schedule=constant")
+RECIPE = ("recipe=article",)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import argparse
 from project import copied
 
 RECIPES = {
-    "article": ("model=article", "augment=article", "optimizer=adadelta", "schedule=constant"),
+    "article": ("recipe=article",),
     "default": (),
 }
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import pawprint.config
-from pawprint.config import as_overrides, compose, project_root, read_params
+from pawprint.config import as_overrides, compose, project_root, read_params, with_recipe
 from pawprint.errors import UserError
 from pawprint.schema import CHOICES, Config
 
@@ -21,6 +21,7 @@ OPTIONS = [
     for group in CHOICES
     for path in sorted((ROOT / "conf" / group).glob("*.yaml"))
 ]
+RECIPES = sorted((ROOT / "conf" / "recipe").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_a_rate_may_be_written_with_an_exponent(project, written):
 # The learning rate
 
 
-@pytest.mark.parametrize("optimizer", ["adadelta", "adam", "adamw", "rmsprop", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adadelta", "adam", "adamw", "muon", "rmsprop", "sgd"])
 def test_learning_rate_null_means_the_optimizers_own(optimizer):
     own = yaml.safe_load((ROOT / "conf" / "optimizer" / f"{optimizer}.yaml").read_text())
     config = compose([f"optimizer={optimizer}", "learning_rate=null"])
@@ -113,19 +114,56 @@ def test_a_given_learning_rate_goes_before_the_optimizers_own():
     assert config.rate == config.flat()["learning_rate"] == 0.25
 
 
+# Depth and width
+
+
+@pytest.mark.parametrize(("model", "own"), [("article", 2), ("cnn", None), ("resnet", None)])
+def test_depth_is_for_networks_without_one_of_their_own(model, own):
+    config = compose([f"model={model}", "depth=4"])
+    assert config.blocks == config.flat()["depth"] == (own or 4)
+
+
+@pytest.mark.parametrize("model", ["article", "cnn", "resnet"])
+def test_width_null_means_the_networks_own_and_a_given_one_goes_before_it(model):
+    own = yaml.safe_load((ROOT / "conf" / "model" / f"{model}.yaml").read_text())["width"]
+    config = compose([f"model={model}", "width=null"])
+    assert config.filters == config.flat()["width"] == own
+    config = compose([f"model={model}", "width=7"])
+    assert config.filters == config.flat()["width"] == 7
+
+
+@pytest.mark.parametrize("model", ["article", "cnn", "resnet"])
+def test_a_network_without_any_width_is_refused(model):
+    said = "model.width has no value; give one, or set width"
+    assert refused([f"model={model}", "width=null", "model.width=null"]) == said
+
+
+def test_a_backbone_needs_no_width():
+    config = compose(["model=transfer", "width=null"])
+    assert config.filters is None
+    assert config.flat()["model.backbone"] == config.model.backbone == "MobileNetV2"
+
+
 # What is recorded
 
 
-def test_flat_names_every_value_as_on_the_command_line_without_the_unset():
-    config = compose(["optimizer=sgd", "model=article", "depth=2"])
+def test_flat_names_every_value_as_on_the_command_line():
+    config = compose(["optimizer=sgd", "model=article", "depth=3", "growth=steps"])
     flat = config.flat()
     assert flat["optimizer"] == "sgd"
     assert flat["optimizer.momentum"] == 0.9
-    assert flat["model.filters"] == 32
-    assert flat["depth"] == 2
-    assert not {"optimizer.learning_rate", "optimizer.rho", "optimizer.name"} & set(flat)
+    assert flat["growth.sizes"] == config.growth.sizes
+    assert (flat["depth"], flat["width"]) == (2, 32)
+    elsewhere = {"optimizer.learning_rate", "optimizer.name", "model.depth", "model.width"}
+    assert not elsewhere & set(flat)
     groups = [key for key in flat if "." in key]
     assert all(key.split(".")[0] in CHOICES for key in groups)
+
+
+def test_flat_leaves_out_what_a_choice_leaves_to_keras():
+    assert not {"optimizer.rho", "model.backbone"} & set(
+        compose(["optimizer=sgd", "model=article"]).flat()
+    )
 
 
 # A bad value on the command line
@@ -137,7 +175,10 @@ def test_flat_names_every_value_as_on_the_command_line_without_the_unset():
         ("depht=3", "command line: there is no key 'depht'; did you mean 'depth'?"),
         ("+depht=3", "there is no key 'depht'; did you mean 'depth'?"),
         ("colour=red", "there is no key 'colour'; the keys are images, predict_images,"),
-        ("model=resnet", "command line: model has no choice 'resnet'; choose one of article, cnn"),
+        (
+            "model=vgg",
+            "command line: model has no choice 'vgg'; choose one of article, cnn, resnet",
+        ),
         ("optimizer=Adam", "optimizer has no choice 'Adam'; choose one of adadelta, adam,"),
         ("tracking=", "tracking has no choice ''; choose one of local, server"),
         ("optimizer.lr=0.1", "optimizer.lr"),
@@ -154,6 +195,10 @@ def test_flat_names_every_value_as_on_the_command_line_without_the_unset():
         ("model=article,cnn", "model=article,cnn"),
         ("~depth", "depth has no value"),
         ("~images", "images has no value"),
+        ("mirror=perhaps", "mirror=perhaps"),
+        ("~mirror", "mirror has no value"),
+        ("growth.sizes=0.5", "growth.sizes"),
+        ("growth=slow", "command line: growth has no choice 'slow'; choose one of none, steps"),
     ],
 )
 def test_a_bad_word_on_the_command_line_is_one_sentence(override, said):
@@ -193,7 +238,26 @@ def test_a_bad_word_on_the_command_line_is_one_sentence(override, said):
         ("augment.zoom=1", "augment.zoom is 1.0"),
         ("augment.rotation=181", "augment.rotation is 181.0"),
         ("augment.shift=-0.1", "augment.shift is -0.1"),
-        ("model.filters=0", "model.filters is 0"),
+        ("augment.shear=1.5", "augment.shear is 1.5, but must be at least 0 and below 1.5"),
+        ("augment.scale_from=0", "augment.scale_from is 0.0, but must be above 0 and at most 4"),
+        ("augment.scale_to=4.1", "augment.scale_to is 4.1"),
+        ("augment.colour=1.1", "augment.colour is 1.1"),
+        ("augment.cutout=1", "augment.cutout is 1.0"),
+        ("augment.mixup=-0.1", "augment.mixup is -0.1"),
+        ("augment.cutmix=11", "augment.cutmix is 11.0"),
+        ("width=0", "width is 0, but must be at least 1 and at most 1024"),
+        ("width=1025", "width is 1025"),
+        ("label_smoothing=1", "label_smoothing is 1.0, but must be at least 0 and below 1"),
+        ("ema=1", "ema is 1.0, but must be at least 0 and below 1"),
+        ("ema=-0.1", "ema is -0.1"),
+        ("class_weights=some", "class_weights is some, but must be one of none, balanced"),
+        ("precision=half", "precision is half, but must be one of auto, float32, bfloat16"),
+        ("model.width=0", "model.width is 0"),
+        ("model.depth=9", "model.depth is 9"),
+        ("model.alpha=0", "model.alpha is 0.0, but must be above 0 and at most 4"),
+        ("model.unfreeze=1.1", "model.unfreeze is 1.1"),
+        ("model.head_epochs=0", "model.head_epochs is 0, but must be at least 1"),
+        ("model.head_rate=0", "model.head_rate is 0.0"),
         ("schedule.warmup_fraction=1", "schedule.warmup_fraction is 1.0"),
         ("schedule.final_fraction=1.1", "schedule.final_fraction is 1.1"),
     ],
@@ -209,6 +273,7 @@ def test_a_value_out_of_range_is_refused_with_what_it_may_be(override, said):
     [
         *("image_size=8", "image_size=1024", "seed=0", "seed=4294967295", "dropout=0", "depth=8"),
         *("max_refused_fraction=0", "max_refused_fraction=1", "steps_per_epoch=1"),
+        *("width=1", "width=1024", "label_smoothing=0", "ema=0", "patience=1"),
     ],
 )
 def test_the_ends_of_a_range_that_belong_to_it_are_taken(override):
@@ -227,13 +292,153 @@ def test_fractions_may_leave_a_little_to_train_on():
     assert math.isclose(config.validation_fraction + config.test_fraction, 0.99)
 
 
+def test_what_may_be_null_is():
+    keys = ("width", "learning_rate", "patience", "steps_per_epoch", "validation_steps")
+    config = compose([f"{key}=null" for key in keys])
+    assert [getattr(config, key) for key in keys] == [None] * 5
+
+
+def test_the_nearest_share_may_not_be_the_farther_one():
+    given = ["augment=strong", "augment.scale_from=1.2", "augment.scale_to=1.1"]
+    said = "augment.scale_from is 1.2, more than augment.scale_to (1.1); make it the smaller one"
+    assert refused(given) == said
+    assert compose([*given, "augment.scale_to=1.2"]).augment.scale_to == 1.2
+
+
+# Sizes that grow
+
+
+@pytest.mark.parametrize(
+    ("sizes", "until"),
+    [("[1.0]", "[]"), ("[0.5,1]", "[0.5]"), ("[1.0,0.25,0.9]", "[0.001,0.999]")],
+)
+def test_sizes_grow_by_shares_of_the_epochs(sizes, until):
+    config = compose([f"growth.sizes={sizes}", f"growth.until={until}"])
+    assert config.growth.sizes == yaml.safe_load(sizes)
+    assert config.growth.until == yaml.safe_load(until)
+
+
+@pytest.mark.parametrize("sizes", ["[]", "[0]", "[0.5,1.1]", "[-0.5,1]", "[0.5,nan]"])
+def test_sizes_that_are_no_shares_are_refused(sizes):
+    message = refused([f"growth.sizes={sizes}", "growth.until=[0.5]"])
+    assert message.startswith("growth.sizes is [")
+    assert "must be shares of image_size above 0 and at most 1; give one or more" in message
+
+
+@pytest.mark.parametrize(
+    ("sizes", "until", "count"),
+    [
+        ("[0.5,1]", "[]", 1),
+        ("[1]", "[0.5]", 0),
+        ("[0.5,0.7,1]", "[0.5]", 2),
+        ("[0.5,1]", "[0]", 1),
+        ("[0.5,1]", "[1]", 1),
+        ("[0.5,1]", "[nan]", 1),
+        ("[0.5,0.7,1]", "[0.6,0.5]", 2),
+        ("[0.5,0.7,1]", "[0.5,0.5]", 2),
+    ],
+)
+def test_shares_of_the_epochs_that_do_not_fit_the_sizes_are_refused(sizes, until, count):
+    message = refused([f"growth.sizes={sizes}", f"growth.until={until}"])
+    assert message.startswith("growth.until is [")
+    assert f"must be {count} rising shares of the epochs between 0 and 1" in message
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_composes_to_what_it_says(path):
+    config = compose([f"recipe={path.stem}"])
+    for key, value in yaml.safe_load(path.read_text()).items():
+        group, _, name = key.partition(".")
+        seen = getattr(config, group)
+        if name:
+            assert getattr(seen, name) == value, key
+        else:
+            assert (seen.name if key in CHOICES else seen) == value, key
+
+
+def test_the_articles_recipe_is_the_articles_experiment():
+    config = compose(["recipe=article"])
+    assert (config.model.name, config.blocks, config.filters) == ("article", 2, 32)
+    assert (config.dropout, config.dense_units, config.image_size) == (0.2, 128, 64)
+    assert (config.optimizer.name, config.rate, config.batch_size) == ("adadelta", 1.0, 32)
+    augment = config.augment
+    assert (augment.zoom, augment.shear, augment.horizontal_flip) == (0.2, 0.2, True)
+    assert (config.epochs, config.patience, config.mirror) == (25, 25, False)
+
+
+def test_what_a_recipe_does_not_say_is_as_in_params_yaml(project):
+    change(project, "seed", 7)
+    change(project, "epochs", 3)
+    config = compose(["recipe=article"])
+    assert (config.seed, config.epochs) == (7, 25)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["recipe=article", "epochs=3", "model=cnn"],
+        ["epochs=3", "recipe=article", "model=cnn"],
+        ["--recipe=article", "epochs=3", "model=cnn"],
+    ],
+)
+def test_the_command_line_goes_before_a_recipe_wherever_it_stands(words):
+    config = compose(words)
+    assert (config.epochs, config.model.name) == (3, "cnn")
+    assert (config.optimizer.name, config.patience) == ("adadelta", 25)
+
+
+def test_a_recipe_stands_for_its_settings_in_front_of_the_others(project):
+    recipe = {"epochs": 5, "patience": None, "mirror": True, "model": "cnn", "growth.until": [0.5]}
+    (project / "conf" / "recipe" / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    settings = ["patience=null", "mirror=true", "model=cnn", "growth.until=[0.5]"]
+    assert with_recipe(project, ["recipe=mine"]) == ["epochs=5", *settings]
+    given = ["--epochs", "9", "recipe=mine", "depth=3"]
+    assert with_recipe(project, given) == [*settings, "--epochs", "9", "depth=3"]
+
+
+def test_of_several_recipes_the_last_one_counts(project):
+    (project / "conf" / "recipe" / "mine.yaml").write_text("epochs: 7\n")
+    assert compose(["recipe=article", "recipe=mine"]) == compose(["epochs=7"])
+
+
+def test_without_a_recipe_the_words_stay_as_they_are():
+    words = ["--depth", "3", "-m", "seed=1,2"]
+    assert with_recipe(ROOT, words) == words
+
+
+@pytest.mark.parametrize("name", ["pancake", "", "article,article", "../recipe/article"])
+def test_an_unknown_recipe_is_refused_with_those_there_are(name):
+    there_is = ", ".join(path.stem for path in RECIPES)
+    said = f"command line: there is no recipe {name!r}; choose one of {there_is}"
+    assert refused([f"recipe={name}"]) == said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("epochs: [3\n", "is not valid YAML"),
+        ("", "must hold keys and values"),
+        ("- epochs\n", "must hold keys and values"),
+        ("epohcs: 3\n", "there is no key 'epohcs'; did you mean 'epochs'?"),
+        ("epochs: 0\n", "epochs is 0, but must be at least 1"),
+        ("model: vgg\n", "model has no choice 'vgg'"),
+    ],
+)
+def test_a_bad_recipe_is_one_sentence(project, content, said):
+    (project / "conf" / "recipe" / "mine.yaml").write_text(content)
+    assert said in refused(["recipe=mine"])
+
+
 # A bad value in params.yaml
 
 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("model", "resnet", "params.yaml: model has no choice 'resnet'; choose one of article,"),
+        ("model", "vgg", "params.yaml: model has no choice 'vgg'; choose one of article,"),
         ("optimizer", "null", "params.yaml: optimizer has no choice 'None'"),
         ("augment", "[none, light]", "params.yaml: augment has no choice"),
         ("depth", "two", "depth"),
@@ -286,7 +491,7 @@ def test_a_missing_params_yaml_is_one_sentence(project):
 
 
 def test_a_bad_choice_in_params_yaml_does_not_matter_where_another_is_given(project):
-    change(project, "model", "resnet")
+    change(project, "model", "vgg")
     assert compose(["model=article"]).model.name == "article"
 
 
@@ -296,11 +501,11 @@ def test_a_bad_choice_in_params_yaml_does_not_matter_where_another_is_given(proj
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("name: cnn\nfilters: many\n", "many"),
-        ("name: cnn\nfilters: 32\nfliters: 16\n", "fliters"),
-        ("name: cnn\n", "filters"),
-        ("name: cnn\nfilters: [3\n", 'conf/model/cnn.yaml", line 2'),
-        ("name: cnn\nfilters: 0\n", "model.filters is 0, but must be at least 1"),
+        ("name: cnn\nwidth: many\n", "many"),
+        ("name: cnn\nwidth: 32\nwitdh: 16\n", "witdh"),
+        ("name: cnn\n", "model.width has no value"),
+        ("name: cnn\nwidth: [3\n", 'conf/model/cnn.yaml", line 2'),
+        ("name: cnn\nwidth: 0\n", "model.width is 0, but must be at least 1"),
     ],
 )
 def test_a_bad_file_of_conf_is_one_sentence(project, content, said):
@@ -385,12 +590,14 @@ def run_stage(project, *arguments, code="lambda config: print(config.depth)"):
 
 def test_an_entry_point_reads_both_spellings_and_leaves_nothing_behind(project):
     before = sorted(project.parent.rglob("*"))
-    done = run_stage(project, "--depth", "4", "seed=3")
+    done = run_stage(project, "--depth", "4", "seed=3", "recipe=article")
     assert (done.returncode, done.stdout, done.stderr) == (0, "4\n", "")
     assert sorted(project.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize("argument", ["depth=two", "depth=99", "depht=3", "model=resnet"])
+@pytest.mark.parametrize(
+    "argument", ["depth=two", "depth=99", "depht=3", "model=vgg", "recipe=pancake"]
+)
 def test_an_entry_point_prints_one_sentence_and_ends_with_1(project, argument):
     done = run_stage(project, argument)
     assert (done.returncode, done.stdout) == (1, "")

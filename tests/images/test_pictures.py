@@ -1,9 +1,12 @@
+import mmap
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pawprint.images import pictures as module
 from pawprint.images.encoding import encode
 from pawprint.images.pictures import Pictures, complete, pictures_file
 from pawprint.images.reading.memory import HEADER
@@ -128,6 +131,43 @@ def test_many_threads_read_the_same(stored):
     for thread in threads:
         thread.join()
     assert all(np.array_equal(part, expected) for one in seen for part in one)
+
+
+@pytest.mark.parametrize("most", [0, 1000, 2500])
+def test_reading_is_right_also_after_what_was_read_was_given_back(stored, monkeypatch, most):
+    monkeypatch.setattr(module, "_MOST_MAPPED", most)
+    pictures, expected = stored
+    batch = pictures[[0, 1, 2]]
+    before = batch.copy()
+    for index in [3, slice(0, 12), np.arange(12)[::-1], [7, 7], slice(5, 5), 11]:
+        assert_same(pictures[index], expected[index])
+    assert np.array_equal(batch, before)
+
+
+def test_many_threads_read_the_same_while_memory_is_given_back(stored, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_MAPPED", 500)
+    test_many_threads_read_the_same(stored)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="this system keeps them")
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="only Linux tells")
+@pytest.mark.parametrize("most", [0, 2**40])
+def test_what_was_read_does_not_stay_in_this_processs_memory(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(module, "_MOST_MAPPED", most)
+    folder = written(tmp_path, [Image.new("RGB", (64, 64))] * 100, 64)
+    pictures = Pictures(folder, 64, np.arange(100))
+    for start in range(0, 100, 10):
+        assert not pictures[np.arange(start, start + 10)].any()
+    assert (mapped(pictures_file(folder, 64)) > 500_000) == bool(most)
+
+
+def mapped(path):
+    """Bytes of a file that are in this process's memory, by its maps."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    for line in lines:
+        if line.endswith(str(path)):
+            return next(int(x.split()[1]) * 1024 for x in lines if x.startswith("Rss:"))
+    raise AssertionError("it is not mapped")
 
 
 @pytest.mark.parametrize("size", [RAW, JPEG])

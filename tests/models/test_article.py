@@ -6,8 +6,8 @@ from keras import layers
 from pawprint.errors import UserError
 from pawprint.models.article import article
 
-TO_THE_LETTER = {"depth": 2, "filters": 32, "dense_units": 128, "dropout": 0.2}
-TINY = {"filters": 2, "dense_units": 3, "dropout": 0.0}
+TO_THE_LETTER = {"depth": 2, "width": 32, "dense_units": 128, "dropout": 0.2}
+TINY = {"width": 2, "dense_units": 3, "dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,12 @@ def test_it_ends_in_128_relu_units_dropout_and_one_sigmoid(network):
 
 def test_it_has_as_many_weights_as_the_articles(network):
     assert network.count_params() == 1_625_281
+
+
+def test_width_is_the_filters_of_the_first_block_and_doubles_in_each_further_one():
+    network = article(64, 2, depth=3, width=5, dense_units=3, dropout=0.0)
+    found = [layer.filters for layer in network.layers if isinstance(layer, layers.Conv2D)]
+    assert found == [5, 10, 20]
 
 
 def test_three_classes_end_in_a_softmax_that_sums_to_one():

@@ -21,7 +21,7 @@ def network(tmp_path_factory):
     from pawprint.training.fit import seed_everything
 
     seed_everything(1)
-    model = build_model("cnn", 16, 3, depth=2, filters=4, dense_units=8, dropout=0.2)
+    model = build_model("cnn", 16, 3, depth=2, width=4, dense_units=8, dropout=0.2)
     last = model.get_layer("probabilities")
     kernel, bias = last.get_weights()
     last.set_weights([kernel * 10, bias])

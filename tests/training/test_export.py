@@ -23,14 +23,14 @@ def pictures(count, seed=0):
 def build(name, classes):
     """A network whose answers differ from picture to picture."""
     seed_everything(0)
-    model = build_model(name, 16, classes, depth=2, filters=4, dense_units=8, dropout=0.2)
+    model = build_model(name, 16, classes, depth=2, width=4, dense_units=8, dropout=0.2)
     last = model.get_layer("probabilities")
     kernel, bias = last.get_weights()
-    last.set_weights([kernel * 3, bias])
+    last.set_weights([kernel * (1 if name == "resnet" else 3), bias])
     return model
 
 
-@pytest.fixture(scope="module", params=[(n, c) for n in ("article", "cnn") for c in (2, 3)])
+@pytest.fixture(scope="module", params=[("article", 2), ("resnet", 3)])
 def exported(request, tmp_path_factory):
     """A Keras network, its exported file and its class names."""
     name, classes = request.param
@@ -63,9 +63,33 @@ def test_class_names_and_size_travel_inside_the_file(exported):
 
 
 def test_the_way_to_a_square_travels_inside_the_file(exported, tmp_path):
-    assert Predictor(exported[1]).resize == "squash"
-    export_onnx(build("cnn", 2), tmp_path / "model.onnx", NAMES[:2], pictures(2), "crop")
-    assert Predictor(tmp_path / "model.onnx").resize == "crop"
+    model, path, class_names = exported
+    assert Predictor(path).resize == "squash"
+    if class_names == NAMES[:2]:
+        export_onnx(model, tmp_path / "model.onnx", class_names, pictures(2), "crop")
+        assert Predictor(tmp_path / "model.onnx").resize == "crop"
+
+
+@pytest.mark.parametrize(("name", "classes"), [("article", 2), ("resnet", 3)])
+def test_a_mirrored_network_answers_the_mean_over_a_picture_and_its_mirror_image(
+    tmp_path, name, classes
+):
+    model, given = build(name, classes), pictures(9, seed=1)
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path, NAMES[:classes], pictures(8), mirror=True)
+    one, other = (model.predict(x, verbose=0) for x in (given, given[:, :, ::-1]))
+    assert np.abs(one - other).max() > 1e-3
+    expected = (one + other) / 2
+    if classes == 2:
+        expected = np.concatenate([1 - expected, expected], axis=1)
+    answers = Predictor(path).probabilities(given)
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
+    np.testing.assert_array_equal(Predictor(path).probabilities(given[:, :, ::-1]), answers)
+    network = onnx.load(path)
+    onnx.checker.check_model(network, full_check=True)
+    assert [value.name for value in network.graph.input] == ["pictures"]
+    assert [value.name for value in network.graph.output] == ["probabilities"]
+    assert Predictor(path).image_size == 16
 
 
 def test_the_file_is_sound_and_says_what_goes_in_and_out(exported):

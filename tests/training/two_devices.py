@@ -27,9 +27,9 @@ from pawprint.training.optimization import build_optimizer, build_schedule  # no
 
 DEVICES = {"one": ["CPU:0"], "two": ["CPU:0", "CPU:1"]}
 SETTINGS = {
-    "sgd": (0.02, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
-    "adamw": (0.002, {"weight_decay": 0.1}),
-    "muon": (0.02, {"weight_decay": 0.1}),
+    "sgd": (0.1, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    "adamw": (0.02, {"weight_decay": 0.1}),
+    "muon": (0.05, {"weight_decay": 0.1}),
 }
 COUNT, STEPS, EPOCHS = 24, 3, 2
 

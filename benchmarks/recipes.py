@@ -1,0 +1,97 @@
+"""What each recipe costs and reaches: seconds, speed, accuracy on validation and test pictures.
+
+    python benchmarks/recipes.py FOLDER --recipes default long transfer fine_tune --weights FILE
+
+FOLDER holds class folders, or `training_set` and `test_set` with them. `default` is `params.yaml`
+as it is, the others are the files of `conf/recipe/`. Pictures are prepared before, which is not
+timed; seconds are those of the whole `train` command, "beyond the start" without Python, imports
+and building the network. Test pictures are read by `evaluate` alone, once a training. `transfer`
+and `fine_tune` take ImageNet's weights of `MobileNet(alpha=0.25)` from FILE; each computes its
+features anew, and after `transfer` another head (dropout 0.5) learns on the same ones.
+
+EXPECTED on the article's photographs and 2 cores: default … (test, mean of three seeds) in … s,
+long … in … s, transfer … in … s and another head in … s beyond the start, fine_tune … in … s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import tables
+from project import Copy, copied
+from trained import Trained, test_accuracy, train
+
+DEFAULT = "default"
+BACKBONE = ("model.backbone=MobileNet", "model.alpha=0.25")
+PRETRAINED = ("transfer", "fine_tune")
+OTHER_HEAD = "transfer, another head"
+
+
+def main() -> None:
+    """Train each with each seed and print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--recipes", nargs="+", default=[DEFAULT])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--weights", type=Path, help="of MobileNet, .h5, without its top")
+    parser.add_argument("--settings", nargs="*", default=[], help="further ones, key=value")
+    given = parser.parse_args()
+    if set(PRETRAINED) & set(given.recipes) and not given.weights:
+        parser.error("transfer and fine_tune need --weights")
+    results: dict[str, list[tuple[Trained, float]]] = defaultdict(list)
+    tables.head(
+        *("recipe", "seed", "seconds", "beyond the start", "pictures/s", "validation", "test")
+    )
+    with copied() as copy:
+        for seed in given.seeds:
+            for recipe in given.recipes:
+                for name, trained, test in _trainings(copy, recipe, seed, given):
+                    results[name].append((trained, test))
+                    _tell(name, seed, trained, test)
+    print()
+    tables.head("recipe", "seeds", "seconds, median", "validation, mean", "test, mean (range)")
+    for name, runs in results.items():
+        _sum_up(name, [trained for trained, _ in runs], [test for _, test in runs])
+
+
+def _trainings(
+    copy: Copy, recipe: str, seed: int, given: argparse.Namespace
+) -> Iterator[tuple[str, Trained, float]]:
+    """Prepare, train and evaluate; yields a name, the training and its test accuracy."""
+    settings = [] if recipe == DEFAULT else [f"recipe={recipe}"]
+    settings += [f"seed={seed}", *given.settings]
+    copy.stage("prepare", *settings, f"images={given.folder.resolve()}")
+    if recipe in PRETRAINED:
+        settings += [f"model.weights={given.weights.resolve()}", *BACKBONE]
+        shutil.rmtree(copy.root / "data" / "features", ignore_errors=True)
+    yield recipe, train(copy, *settings), test_accuracy(copy)
+    if recipe == "transfer":
+        yield OTHER_HEAD, train(copy, *settings, "dropout=0.5"), test_accuracy(copy)
+
+
+def _tell(name: str, seed: int, trained: Trained, test: float) -> None:
+    tables.row(
+        *(name, seed, f"{trained.seconds:.0f}", f"{trained.work:.1f}"),
+        f"{trained.metrics['mean_pictures_per_second']:,.0f}",
+        f"{trained.run['best_val_accuracy']:.4f}",
+        f"{test:.4f}",
+    )
+
+
+def _sum_up(name: str, trainings: list[Trained], tests: list[float]) -> None:
+    validation = statistics.mean(trained.run["best_val_accuracy"] for trained in trainings)
+    tables.row(
+        *(name, len(tests)),
+        f"{statistics.median(trained.seconds for trained in trainings):.0f}",
+        f"{validation:.4f}",
+        f"{statistics.mean(tests):.4f} ({min(tests):.4f} to {max(tests):.4f})",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Trainings in a copied project: how long they took and what was recorded of them."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from project import Copy
+
+Curves = dict[str, list[tuple[int, float]]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training.
+
+    Attributes:
+        seconds: of the whole command.
+        run: what `models/run.json` says.
+        curves: all that was recorded.
+    """
+
+    seconds: float
+    run: dict[str, Any]
+    curves: Curves
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last of each recorded metric."""
+        return {name: curve[-1][1] for name, curve in self.curves.items()}
+
+    @property
+    def work(self) -> float:
+        """Seconds without the start: Python, imports, recording the data, building the network."""
+        return self.seconds - self.metrics["start_up_seconds"]
+
+
+def train(copy: Copy, *settings: str) -> Trained:
+    """Run the train stage."""
+    begin = time.monotonic()
+    copy.stage("train", *settings)
+    seconds = time.monotonic() - begin
+    run = copy.json("models/run.json")
+    return Trained(seconds, run, curves(copy, run["run_id"]))
+
+
+def curves(copy: Copy, run_id: str) -> Curves:
+    """Every recorded point (step, value) of every metric of a run, in the order of the steps."""
+    question = "SELECT key, step, value FROM metrics WHERE run_uuid = ? ORDER BY key, step"
+    found: Curves = {}
+    with contextlib.closing(sqlite3.connect(copy.root / "mlflow.db")) as store:
+        for key, step, value in store.execute(question, [run_id]):
+            found.setdefault(key, []).append((step, value))
+    return found
+
+
+def test_accuracy(copy: Copy) -> float:
+    """Let the evaluate stage score what was trained on the test pictures."""
+    copy.stage("evaluate")
+    return copy.json("reports/evaluate/metrics.json")["test_accuracy"]
