@@ -120,7 +120,7 @@ def _identity(config: Config, parameters: dict[str, Any], summary: Any) -> dict[
 
     here = Path(__file__).parent
     code = hashlib.sha256()
-    for path in sorted([*here.glob("models/*.py"), *here.glob("training/*.py")]):
+    for path in sorted([here / "learn.py", *here.glob("models/*.py"), *here.glob("training/*.py")]):
         code.update(path.read_bytes())
     if config.model.weights not in (None, *WORDS) and Path(config.model.weights).is_file():
         code.update(Path(config.model.weights).read_bytes())
