@@ -390,13 +390,13 @@ def test_the_command_line_goes_before_a_recipe_wherever_it_stands(words):
     assert (config.optimizer.name, config.patience) == ("adadelta", 25)
 
 
-def test_a_recipe_stands_for_its_settings_in_front_of_the_others(project):
+def test_a_recipe_stands_for_its_settings_in_its_place(project):
     recipe = {"epochs": 5, "patience": None, "mirror": True, "model": "cnn", "growth.until": [0.5]}
     (project / "conf" / "recipe" / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     settings = ["patience=null", "mirror=true", "model=cnn", "growth.until=[0.5]"]
     assert with_recipe(project, ["recipe=mine"]) == ["epochs=5", *settings]
     given = ["--epochs", "9", "recipe=mine", "depth=3"]
-    assert with_recipe(project, given) == [*settings, "--epochs", "9", "depth=3"]
+    assert with_recipe(project, given) == ["--epochs", "9", *settings, "depth=3"]
 
 
 def test_of_several_recipes_the_last_one_counts(project):

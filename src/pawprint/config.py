@@ -208,15 +208,20 @@ def _explained(error: BaseException) -> UserError:
 def with_recipe(root: Path, arguments: list[str]) -> list[str]:
     """The arguments with ``recipe=NAME`` replaced by the settings in ``conf/recipe/NAME.yaml``.
 
-    They come first: what else is on the command line goes before the recipe.
+    What else is on the command line goes before the recipe.
 
     Raises:
         UserError: there is no such recipe, or its file holds no settings.
     """
-    words = [word for word in arguments if word.removeprefix("--").startswith(RECIPE)]
-    if not words:
-        return arguments
-    name = words[-1].partition("=")[2]
+    words = list(arguments)
+    for place, word in enumerate(words[:-1]):
+        if word == "--recipe":  # two words, as `mlflow run` passes them
+            words[place : place + 2] = [RECIPE + words[place + 1]]
+            break
+    places = [i for i, word in enumerate(words) if word.removeprefix("--").startswith(RECIPE)]
+    if not places:
+        return words
+    name = words[places[-1]].partition("=")[2]
     there_is = sorted(path.stem for path in (root / "conf" / "recipe").glob("*.yaml"))
     if name not in there_is:
         raise UserError(
@@ -229,16 +234,15 @@ def with_recipe(root: Path, arguments: list[str]) -> list[str]:
         raise _explained(error) from None
     if not isinstance(settings, dict):
         raise UserError(f"{path} must hold keys and values, one 'key: value' a line")
-    rest = [word for word in arguments if word not in words]
+    rest = [word for i, word in enumerate(words) if i not in places]
     given = {word.partition("=")[0].removeprefix("--") for word in rest}
-    return [
-        *(
-            f"{k}={v if isinstance(v, str) else json.dumps(v)}"
-            for k, v in settings.items()
-            if k not in given
-        ),
-        *rest,
-    ]
+    chosen = {k: v for k, v in settings.items() if k not in given}
+    texts = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in chosen.items()]
+    return (
+        words[: places[0]]
+        + texts
+        + [w for i, w in enumerate(words) if i > places[0] and i not in places]
+    )
 
 
 def as_overrides(arguments: list[str]) -> list[str]:

@@ -82,7 +82,7 @@ class Augmentation:
         n, side = pictures.shape[:2]
         maps = self._maps(n, side, size, rng)
         if maps is None:
-            return resized(pictures, size)
+            return resized(pictures, size) if size != side else pictures.copy()
         moved = np.empty((n, size, size, 3), np.uint8)
         for picture, map_, out in zip(pictures, maps, moved, strict=True):
             cv2.warpAffine(

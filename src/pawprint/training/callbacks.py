@@ -42,11 +42,20 @@ class StepWatch(keras.callbacks.Callback):
         self._first = first
         self._running = running
         self._after = after
+        self._averages = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Go on from the running metrics, which Keras has just reset."""
         for variable, value in zip(self.model.metrics_variables, self._running or (), strict=False):
             variable.assign(value)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Keep the weights: Keras puts their averages in their place at the end of every fit."""
+        self._averages, self.model.optimizer.use_ema = self.model.optimizer.use_ema, False
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Let the next epoch average again."""
+        self.model.optimizer.use_ema = self._averages
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Tell of the steps done."""

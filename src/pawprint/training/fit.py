@@ -146,12 +146,12 @@ class _Fit:
             learning = [places[id(weight)] for weight in model.trainable_variables]
             self.averaged = [self.judge.weights[place] for place in learning]
         self.state = state or State()
-        self.fitted = Fitted(model.get_weights(), [], {})
+        self.fitted = Fitted(model.get_weights(), self.state.history, {})
         if self.state.arrays:
             self._restore()
 
     def run(self, report: Report) -> Fitted:
-        plan, history = self.plan, self.state.history
+        plan = self.plan
         count = len(self.batches.labels)
         per_epoch = pictures_in(count, self.batches.batch_size, plan.steps)
         with Termination() as termination, Progress(plan, per_epoch) as progress:
@@ -164,7 +164,6 @@ class _Fit:
                 progress.tell(epoch + 1, figures)
                 termination.stop_if_asked()
                 report(epoch + 1, figures)
-        self.fitted.history = history
         self.fitted.seconds_waited = self.batches.seconds_waited
         return self.fitted
 
@@ -174,7 +173,7 @@ class _Fit:
         first, size = self.state.step, self.plan.sizes[epoch]
         logs = self._train(epoch, first, size, termination, progress)
         trained = time.perf_counter() - begin
-        rate = float(self.optimizer.learning_rate)
+        rate = self._rate()
         logs |= self._validate(termination)
         for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
             self._check_finite(name, logs[name], epoch)
@@ -230,6 +229,7 @@ class _Fit:
         termination: Termination,
         progress: Progress,
     ) -> None:
+        step = min(step, self.plan.steps)  # Keras counts the last call's steps as if it were whole
         self._check_finite("loss", float(logs["loss"]), epoch)
         progress.move(epoch, step, logs)
         if termination.asked and step < self.plan.steps:
@@ -261,9 +261,12 @@ class _Fit:
         best, patience = self.fitted.best, self.plan.patience
         return bool(best and patience and self.state.epoch - best["epoch"] >= patience)
 
+    def _rate(self) -> float:
+        return float(self.optimizer.learning_rate.numpy())
+
     def _check_finite(self, name: str, value: float, epoch: int) -> None:
         if not math.isfinite(value):
-            rate = float(self.optimizer.learning_rate)
+            rate = self._rate()
             raise DivergedError(
                 f"the {name} is {value} in epoch {epoch + 1} at learning rate {rate:.3g}; try a "
                 "lower learning_rate, a longer warm-up (schedule.warmup_fraction) or "
@@ -276,7 +279,7 @@ class _Fit:
             return
         self.state.arrays = {
             "weights": _values(self.model.variables),
-            "optimizer": _values(self.optimizer.variables),
+            "optimizer": _values(self.model.optimizer.variables),  # with its loss scale
             "running": _values(self.model.metrics_variables),
             "best": self.fitted.weights,
         }
@@ -285,7 +288,7 @@ class _Fit:
     def _restore(self) -> None:
         state = self.state
         _assign(self.model.variables, state.arrays["weights"])
-        _assign(self.optimizer.variables, state.arrays["optimizer"])
+        _assign(self.model.optimizer.variables, state.arrays["optimizer"])
         self.fitted.weights = state.arrays["best"]
         self.fitted.best = max(state.history, key=_quality, default={})
         where = f"step {state.step} of epoch {state.epoch + 1}"

@@ -22,7 +22,9 @@ def sizes_by_epoch(
         until: up to which share of the epochs each but the last is used, rising.
     """
     sides = [
-        image_size if share == 1 else max(_STEP, _STEP * round(share * image_size / _STEP))
+        min(image_size, max(_STEP, _STEP * round(share * image_size / _STEP)))
+        if share < 1
+        else image_size
         for share in shares
     ]
     return [sides[sum(epoch >= share * epochs for share in until)] for epoch in range(epochs)]

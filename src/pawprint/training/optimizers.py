@@ -60,8 +60,9 @@ class ConvolutionMuon(keras.optimizers.Muon):
     """
 
     def _should_use_adamw(self, variable: Any) -> bool:
-        spared = ("probabilities", "depthwise", "embedding")
-        return len(variable.shape) < 2 or any(word in variable.path for word in spared)
+        spared = ("probabilities", "embedding")
+        depthwise = len(variable.shape) == 4 and variable.shape[-1] == 1
+        return len(variable.shape) < 2 or depthwise or any(w in variable.path for w in spared)
 
     def _muon_update_step(self, gradient: Any, variable: Any, lr: Any, m: Any) -> None:
         shape = variable.shape
