@@ -4,9 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pawprint.errors import UserError
 from pawprint.training.augmentation import Augmentation
-from pawprint.training.callbacks import write_history
 from pawprint.training.fit import DivergedError
 from pawprint.training.optimization import build_optimizer
 
