@@ -17,10 +17,10 @@ import keras  # noqa: E402
 from pawprint.training import cost  # noqa: E402
 from pawprint.training.batches import (  # noqa: E402
     TrainingBatches,
+    ValidationBatches,
     Vary,
     steps_in,
     targets_for,
-    validation_batches,
 )
 from pawprint.training.devices import set_policy  # noqa: E402
 from pawprint.training.fit import Plan, fit, seed_everything  # noqa: E402
@@ -68,9 +68,7 @@ def timed_fit(
         model,
         build_optimizer(optimizer, rate, {}),
         batches,
-        validation_batches(
-            pictures[few], targets_for(labels[few], 2), batch_size=batch_size, steps=1
-        ),
+        ValidationBatches(pictures[few], targets_for(labels[few], 2), batch_size, 1),
         Plan([side] * (1 + epochs), steps_in(len(labels), batch_size, None)),
         report=lambda epoch, figures: reports.append(figures),
     )

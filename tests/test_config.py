@@ -409,6 +409,17 @@ def test_without_a_recipe_the_words_stay_as_they_are():
     assert with_recipe(ROOT, words) == words
 
 
+@pytest.mark.parametrize("option", [["-m"], ["--cfg", "job"]])
+def test_a_recipe_behind_an_option_leaves_the_overrides_together(option):
+    words = with_recipe(ROOT, [*option, "recipe=article", "seed=1,2"])
+    assert words[: len(option)] == option  # argparse takes overrides in one place only
+    assert words[-1] == "seed=1,2"
+
+
+def test_a_recipe_is_taken_from_mlflow_runs_two_words():
+    assert "epochs=25" in with_recipe(ROOT, ["--recipe", "article"])
+
+
 @pytest.mark.parametrize("name", ["pancake", "", "article,article", "../recipe/article"])
 def test_an_unknown_recipe_is_refused_with_those_there_are(name):
     there_is = ", ".join(path.stem for path in RECIPES)

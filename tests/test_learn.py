@@ -103,6 +103,11 @@ def test_a_frozen_backbone_stays_and_a_fine_tuned_one_moves(tmp_path):
     ("settings", "said"),
     [
         (["model=article", "growth=steps"], "growth=steps needs a network for pictures of any"),
+        (
+            ["model=transfer", "growth=steps", "image_size=40"],
+            "image_size is 40, but growth=steps with model=transfer needs a multiple of 32; set "
+            "growth=none or image_size to 64",
+        ),
         (["model=resnet", "depth=5"], "depth=5 is too deep for pictures of 16 pixels"),
         (["model=transfer", "growth=none", "model.backbone=MobilNet"], "did you mean MobileNet"),
         (["model=transfer", "growth=none", "model.weights=gone.h5"], "model.weights is gone.h5"),

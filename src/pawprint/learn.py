@@ -14,17 +14,17 @@ import keras
 from pawprint.errors import UserError
 from pawprint.images.store import Split
 from pawprint.models.build import ANY_SIZE, build_model
-from pawprint.models.transfer import features_model, head_model, unfreeze
+from pawprint.models.transfer import HALVED, features_model, head_model, unfreeze
 from pawprint.schema import Config
 from pawprint.training import cost
 from pawprint.training.augmentation import Augmentation, mirrored_features
 from pawprint.training.batches import (
     TrainingBatches,
+    ValidationBatches,
     Vary,
     balanced_weights,
     steps_in,
     targets_for,
-    validation_batches,
 )
 from pawprint.training.checkpoint import Checkpoint, State
 from pawprint.training.devices import set_policy, strategy_for
@@ -117,7 +117,15 @@ def learn(
 def _picture_sizes(config: Config) -> list[int]:
     """Side of the training pictures of each epoch."""
     shares, until = config.growth.sizes, config.growth.until
-    sizes = sizes_by_epoch(config.image_size, config.epochs, shares, until)
+    pretrained = config.model.name == "transfer"
+    step = HALVED if pretrained else 4
+    sizes = sizes_by_epoch(config.image_size, config.epochs, shares, until, step)
+    if pretrained and config.image_size % step and set(sizes) != {config.image_size}:
+        raise UserError(
+            f"image_size is {config.image_size}, but growth={config.growth.name} with "
+            f"model=transfer needs a multiple of {step}; set growth=none or image_size to "
+            f"{config.image_size // step * step + step}"
+        )
     if set(sizes) != {config.image_size} and config.model.name not in ANY_SIZE:
         raise UserError(
             f"growth={config.growth.name} needs a network for pictures of any size, which "
@@ -197,12 +205,13 @@ def _train(
             config.seed,
             vary,
             balanced_weights(labels["train"], classes) if balanced else None,
+            model.distribute_strategy.num_replicas_in_sync,
         ),
-        validation_batches(
+        ValidationBatches(
             pictures["validation"],
             targets_for(labels["validation"], classes),
-            batch_size=batch_size,
-            steps=steps_in(len(labels["validation"]), batch_size, config.validation_steps),
+            batch_size,
+            steps_in(len(labels["validation"]), batch_size, config.validation_steps),
         ),
         Plan(sizes, steps, config.patience, config.label_smoothing),
         report=report,

@@ -16,10 +16,10 @@ from pawprint.models.build import build_model
 from pawprint.training.augmentation import Augmentation
 from pawprint.training.batches import (
     TrainingBatches,
+    ValidationBatches,
     balanced_weights,
     steps_in,
     targets_for,
-    validation_batches,
 )
 from pawprint.training.fit import Fitted, Plan, fit, seed_everything
 
@@ -111,9 +111,7 @@ def _train(
         model,
         trained.optimizer,
         batches,
-        validation_batches(
-            shown, targets, batch_size=8, steps=steps_in(len(shown), 8, validation_steps)
-        ),
+        ValidationBatches(shown, targets, 8, steps_in(len(shown), 8, validation_steps)),
         Plan(sizes, steps_in(len(labels), 8, steps), **plan),
         report=tell,
         **arguments,

@@ -112,7 +112,7 @@ def test_the_same_generator_gives_the_same_and_another_one_something_else():
     assert (augmented(pictures, targets=targets, seed=2, **EVERYTHING) != first).any()
 
 
-@pytest.mark.parametrize("ranges", [ALL_MOVEMENTS, EVERYTHING, KINDS["mixup"]])
+@pytest.mark.parametrize("ranges", [ALL_MOVEMENTS, EVERYTHING, *KINDS.values()])
 def test_what_goes_in_is_not_changed(ranges):
     pictures, targets = noise(8), np.eye(8, dtype=np.float32)
     for array in (pictures, targets):

@@ -15,11 +15,11 @@ from pawprint.training.augmentation import Augmentation, mirrored_features
 from pawprint.training.batches import (
     AHEAD,
     TrainingBatches,
+    ValidationBatches,
     balanced_weights,
     pictures_in,
     steps_in,
     targets_for,
-    validation_batches,
 )
 
 SIZE = 2
@@ -44,9 +44,9 @@ def numbers_of(pictures):
     return (low + 256 * high).tolist()
 
 
-def batches_of(count, *, batch_size=4, seed=0, vary=as_they_are, class_weights=None):
+def batches_of(count, *, batch_size=4, seed=0, vary=as_they_are, class_weights=None, devices=1):
     pictures, labels = numbered(count)
-    return TrainingBatches(pictures, labels, 2, batch_size, seed, vary, class_weights)
+    return TrainingBatches(pictures, labels, 2, batch_size, seed, vary, class_weights, devices)
 
 
 def drawn(count, epoch=0, *, steps=None, **arguments):
@@ -305,7 +305,7 @@ def test_features_of_a_picture_and_its_mirror_image_are_a_source_too():
     assert all(
         any((row == one).all() for one in features[r]) for row, r in zip(seen, rows, strict=True)
     )
-    first = [x for x, _ in parts(validation_batches(features, labels, batch_size=4, steps=3))]
+    first = [x for x, _ in parts(ValidationBatches(features, labels, 4, 3).dataset(8))]
     np.testing.assert_array_equal(np.concatenate(first), features[:, 0])
 
 
@@ -342,7 +342,7 @@ def test_prepared_pictures_give_the_same_batches_as_an_array_of_them(
             np.testing.assert_array_equal(one, two)
     targets = targets_for(validation.labels, 2)
     stored, array = (
-        parts(validation_batches(pictures, targets, batch_size=3, steps=4))
+        parts(ValidationBatches(pictures, targets, 3, 4).dataset())
         for pictures in (validation.pictures, np.asarray(validation.pictures))
     )
     assert len(stored) == len(array) == 4
@@ -351,12 +351,20 @@ def test_prepared_pictures_give_the_same_batches_as_an_array_of_them(
         np.testing.assert_array_equal(y, labels)
 
 
+@pytest.mark.parametrize(("count", "filled"), [(9, 3), (10, 2), (11, 1), (12, 0), (2, 2)])
+def test_several_devices_get_as_many_pictures_each_of_the_last_batch(count, filled):
+    alone, shared = drawn(count), drawn(count, devices=4)
+    first = [*alone[0], *alone[0]]
+    assert shared == [*alone[:-1], alone[-1] + first[:filled]]
+    assert {len(batch) % 4 for batch in shared} == {0}
+
+
 # Validation
 
 
 def in_order(count, steps, batch_size=4):
     pictures, labels = numbered(count)
-    data = validation_batches(pictures, targets_for(labels, 2), batch_size=batch_size, steps=steps)
+    data = ValidationBatches(pictures, targets_for(labels, 2), batch_size, steps).dataset()
     assert int(data.cardinality()) == steps
     for x, y in data:
         np.testing.assert_array_equal(np.array(numbers_of(x)) % 2, y[:, 0])
@@ -372,6 +380,14 @@ def test_validation_takes_exactly_the_steps_that_were_given():
     assert in_order(10, 5)[2:] == [[8, 9], [0, 1, 2, 3], [4, 5, 6, 7]]
 
 
+def test_validation_shows_pictures_of_another_size_where_asked():
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    batches = ValidationBatches(pictures, np.zeros((3, 1), np.float32), 2, 2)
+    smaller = np.concatenate([x for x, _ in parts(batches.dataset(4))])
+    means = pictures.reshape(3, 4, 2, 4, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(smaller, means, atol=0.51)
+
+
 # In Keras
 
 
@@ -380,7 +396,7 @@ def test_a_keras_fit_over_the_batches_emits_no_warnings():
     model.add(keras.layers.Dense(1, activation="sigmoid"))
     model.compile("sgd", "binary_crossentropy", steps_per_execution=4)
     pictures, labels = numbered(10)
-    validation = validation_batches(pictures, targets_for(labels, 2), batch_size=4, steps=5)
+    validation = ValidationBatches(pictures, targets_for(labels, 2), 4, 5).dataset()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         history = model.fit(

@@ -110,6 +110,13 @@ def test_without_patience_every_epoch_is_trained(train):
     assert trained.fitted.best["epoch"] < 4
 
 
+def test_patience_begins_with_the_last_picture_size(train):
+    unlearning = lambda: changing([0.03, -1.0], [4])  # noqa: E731
+    trained = train(optimizer=unlearning, sizes=[4] * 6 + [8] * 24, patience=2)
+    assert len(trained.fitted.history) == trained.fitted.best["epoch"] + 2
+    assert 6 < trained.fitted.best["epoch"] < 28
+
+
 # Averaged weights
 
 
@@ -135,6 +142,37 @@ def test_averages_are_what_is_validated_and_kept(averaged):
     averages = trained.optimizer._model_variables_moving_average
     for one, two in zip(kept, averages, strict=True):
         np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-6)
+
+
+def test_the_averages_are_over_the_weights_after_every_step(averaged):
+    trained, seen = averaged
+    expected = seen[0]
+    for weights in seen[1:]:
+        pairs = zip(expected, weights, strict=True)
+        expected = [2 / 3 * average + weight / 3 for average, weight in pairs]
+    learning = {id(variable) for variable in trained.model.trainable_variables}
+    for kept, average, variable in zip(
+        trained.fitted.weights, expected, trained.model.weights, strict=True
+    ):
+        if id(variable) in learning:
+            np.testing.assert_allclose(kept, average, rtol=1e-4, atol=1e-6)
+
+
+def test_averaging_does_not_change_what_is_trained(averaged, train):
+    trained, seen = averaged
+    plain = []
+    without = train(
+        optimizer=lambda: build_optimizer("sgd", 0.3, {}),
+        dropout=0.0,
+        steps=1,
+        epochs=5,
+        report=lambda trained, _: plain.append(trained.model.get_weights()),
+    )
+    for epoch, (one, two) in enumerate(zip(seen, plain, strict=True)):
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b, f"after epoch {epoch + 1}")
+    losses = [[row["loss"] for row in run.fitted.history] for run in (trained, without)]
+    assert losses[0] == losses[1]
 
 
 # The loss
@@ -167,7 +205,7 @@ def test_label_smoothing_and_class_weights_are_in_the_training_loss_alone(train)
 # Sizes and steps
 
 
-def test_pictures_grow_as_planned_and_are_validated_at_their_own_size(train):
+def test_pictures_grow_as_planned(train):
     seen = []
 
     def vary(pictures, targets, rng, size):
@@ -179,7 +217,29 @@ def test_pictures_grow_as_planned_and_are_validated_at_their_own_size(train):
     assert [figures["picture_size"] for _, figures in trained.reports] == [4, 4, 8]
     assert trained.fitted.pictures == {4: 48, 8: 24}
     assert trained.model.input_shape == (None, None, None, 3)
-    assert_kept_are_the_best(trained)
+
+
+def test_growing_pictures_are_validated_at_their_size_and_the_last_at_the_whole_one(train):
+    judged = []
+
+    def report(trained, epoch):
+        network = keras.models.clone_model(trained.model)
+        network.set_weights(trained.model.get_weights())
+        sizes = {4: trained.pictures.reshape(-1, 4, 2, 4, 2, 3).mean(axis=(2, 4)).round()}
+        shown = sizes.get([4, 4, 6, 6][epoch - 1], trained.pictures)
+        answers = network.predict_on_batch(shown.astype(np.uint8))
+        judged.append(-np.log(np.abs(1 - trained.targets - answers)).mean())
+
+    trained = train(sizes=[4, 4, 6, 6], report=report)
+    losses = [row["val_loss"] for row in trained.fitted.history]
+    assert losses == pytest.approx(judged, rel=0.02)
+
+
+def test_an_epoch_of_smaller_pictures_is_never_the_best_one(train):
+    trained = train(optimizer=lambda: changing([0.03, -1.0], [6]), sizes=[4, 4, 8, 8])
+    history = trained.fitted.history
+    assert history[1]["val_accuracy"] > history[2]["val_accuracy"]
+    assert trained.fitted.best == max(history[2:], key=quality)
 
 
 def test_an_epoch_and_a_validation_take_as_many_steps_as_given(train):
@@ -234,7 +294,7 @@ def test_a_lost_loss_is_one_sentence_with_epoch_and_rate_and_has_the_best_weight
         assert word in str(told.value)
     assert "\n" not in str(told.value)
     fitted = told.value.fitted
-    assert len(kept) == 2
+    assert len(kept) == len(fitted.history) == 2
     for seen, expected in zip(fitted.weights, kept[int(fitted.best["epoch"]) - 1], strict=True):
         np.testing.assert_array_equal(seen, expected)
 

@@ -23,6 +23,14 @@ def test_a_share_is_rounded_to_a_multiple_of_four_and_all_of_it_is_not(image_siz
     assert sizes_by_epoch(image_size, 1, [share], []) == [side]
 
 
+def test_a_share_is_rounded_to_another_multiple_where_one_is_given():
+    assert sizes_by_epoch(192, 2, [0.6, 1.0], [0.5], 32) == [128, 192]
+
+
+def test_no_size_is_larger_than_the_whole_one():
+    assert sizes_by_epoch(31, 1, [0.98], []) == [31]
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 5, 40])
 def test_few_epochs_have_a_size_each_and_sizes_never_shrink(epochs):
     sizes = sizes_by_epoch(64, epochs, [0.25, 0.5, 1.0], [0.3, 0.6])

@@ -328,3 +328,12 @@ def test_every_schedule_of_conf_is_built():
         name = content.pop("name")
         assert name == path.stem
         assert build_schedule(name, 0.1, 10, **content) is not None
+
+
+def test_muon_leaves_mobilenets_depthwise_kernels_to_adamw():
+    given = keras.Input((8, 8, 2))
+    x = layers.DepthwiseConv2D(3, use_bias=False, name="conv_dw_1")(given)
+    model = keras.Model(given, layers.Conv2D(3, 1, use_bias=False, name="conv_pw_1")(x))
+    optimizer = build_optimizer("muon", 0.1, {})
+    optimizer.build(model.trainable_variables)
+    assert [velocity is None for velocity in optimizer.adam_velocities] == [False, True]

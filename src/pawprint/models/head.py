@@ -55,6 +55,8 @@ def accuracy_for(classes: int) -> keras.metrics.Metric:
     )
 
 
+# So that a compiled network can be cloned.
+@keras.saving.register_keras_serializable(package="pawprint")
 def _agree_on_one(targets: Any, probabilities: Any) -> Any:
     same = keras.ops.equal(targets > 0.5, probabilities > 0.5)
     return keras.ops.mean(keras.ops.cast(same, "float32"), axis=-1)

@@ -19,6 +19,8 @@ from keras import layers
 from pawprint.errors import UserError
 from pawprint.models.head import probabilities_layer
 
+# Backbones halve pictures five times; some pad otherwise where that leaves a rest.
+HALVED = 32
 # Of ImageNet's red, green and blue, of 0 to 1.
 _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 

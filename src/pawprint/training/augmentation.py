@@ -14,7 +14,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a batch of pictures is varied; every figure is a range that is drawn from uniformly.
+    """How a batch of pictures is varied: ranges that are drawn from uniformly, scale by its log.
 
     Flip, zoom, shear, rotation and shift are one affine map, so that a picture is interpolated
     once, together with the change to another size. What comes in from outside repeats the border,

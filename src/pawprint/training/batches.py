@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pawprint.training.augmentation import resized
+
 Vary = Callable[[np.ndarray, np.ndarray, np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 PARALLEL = 2  # batches that are made at a time
 AHEAD = 8  # batches that are made before they are asked for
@@ -60,6 +62,8 @@ class TrainingBatches:
         seed: of order and variation.
         vary: from (pictures, targets, generator, size) to pictures and targets.
         class_weights: float32 (classes,), or None where every picture counts the same.
+        devices: that share a batch. A smaller last batch is filled up to a multiple of it with
+            the first pictures of the pass, so that each device's mean counts the same.
 
     Attributes:
         seconds_waited: how long the reader of a dataset has waited for batches so far.
@@ -72,6 +76,7 @@ class TrainingBatches:
     seed: int
     vary: Vary
     class_weights: np.ndarray | None = None
+    devices: int = 1
     seconds_waited: float = field(default=0.0, init=False)
     _order: tuple[tuple[int, int], np.ndarray] | None = field(default=None, init=False)
 
@@ -79,7 +84,9 @@ class TrainingBatches:
         """Pictures, targets and, with class weights, a weight per picture."""
         number, position = divmod(step, steps_in(len(self.labels), self.batch_size, None))
         start = position * self.batch_size
-        rows = self._ordered(epoch, number)[start : start + self.batch_size]
+        order = self._ordered(epoch, number)
+        rows = order[start : start + self.batch_size]
+        rows = np.append(rows, np.resize(order, -len(rows) % self.devices))
         rng = np.random.default_rng([self.seed, epoch, step])
         targets = targets_for(self.labels[rows], self.classes)
         pictures, targets = self.vary(self.pictures[rows], targets, rng, size)
@@ -128,24 +135,35 @@ class TrainingBatches:
         return _tuned(generate, self.batch(epoch, first, size), steps - first)
 
 
-def validation_batches(
-    pictures: Any, targets: np.ndarray, *, batch_size: int, steps: int
-) -> tf.data.Dataset:
+@dataclass(frozen=True)
+class ValidationBatches:
     """Exactly ``steps`` batches in the order of the array, going round again where it is shorter.
 
     Args:
-        pictures: uint8 (n, size, size, 3), or features (n, 2, d), of which the first counts.
+        pictures: uint8 (n, side, side, 3), or features (n, 2, d), of which the first counts.
         targets: float32 (n, 1) or (n, classes).
         batch_size: pictures per batch.
         steps: number of batches; one full pass counts every picture once.
     """
 
-    def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
-        start = step % steps_in(len(targets), batch_size, None) * batch_size
-        part = pictures[start : start + batch_size]
-        return (part[:, 0] if part.ndim == 3 else part), targets[start : start + batch_size]
+    pictures: Any
+    targets: np.ndarray
+    batch_size: int
+    steps: int
 
-    return _tuned(lambda: map(batch, range(steps)), batch(0), steps)
+    def dataset(self, size: int | None = None) -> tf.data.Dataset:
+        """The batches, with pictures of another ``size`` where it is given."""
+
+        def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+            start = step % steps_in(len(self.targets), self.batch_size, None) * self.batch_size
+            part = self.pictures[start : start + self.batch_size]
+            if part.ndim == 3:
+                part = part[:, 0]
+            elif size is not None:
+                part = resized(part, size)
+            return part, self.targets[start : start + self.batch_size]
+
+        return _tuned(lambda: map(batch, range(self.steps)), batch(0), self.steps)
 
 
 def _any_length(shape: tuple[int, ...]) -> tuple[int | None, ...]:

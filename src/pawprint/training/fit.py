@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from pawprint.errors import UserError
 from pawprint.models.head import accuracy_for, loss_for
-from pawprint.training.batches import TrainingBatches, pictures_in
+from pawprint.training.batches import TrainingBatches, ValidationBatches, pictures_in
 from pawprint.training.callbacks import Progress, StepWatch, Termination
 from pawprint.training.checkpoint import Checkpoint, State
 
@@ -33,7 +33,8 @@ class Plan:
     Args:
         sizes: side of the training pictures, epoch by epoch; as many as there are epochs.
         steps: batches per epoch.
-        patience: epochs without a better val_accuracy before stopping; None for never.
+        patience: epochs of the last size without a better val_accuracy before stopping; None for
+            never.
         label_smoothing: share of a target that is spread over all classes, 0 up to 1.
     """
 
@@ -55,7 +56,8 @@ class Fitted:
     Attributes:
         weights: those of the best epoch, in the order of ``model.get_weights()``.
         history: a row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate.
-        best: the row of the best epoch, by val_accuracy, then by val_loss.
+        best: the row of the best epoch: of the largest pictures so far, by val_accuracy, then by
+            val_loss.
         pictures: training pictures seen in this process, by the side they were shown at.
         seconds: spent in training steps in this process, without validation.
         seconds_waited: those of them spent waiting for batches.
@@ -80,7 +82,7 @@ def fit(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     batches: TrainingBatches,
-    validation: tf.data.Dataset,
+    validation: ValidationBatches,
     plan: Plan,
     *,
     report: Report,
@@ -89,13 +91,15 @@ def fit(
 ) -> Fitted:
     """Train ``model`` epoch by epoch; validate, save and report after each.
 
-    Where the optimizer averages the weights, the averages are validated and kept.
+    Where the optimizer averages the weights, the averages are validated and kept. Epochs of smaller
+    pictures than the last are validated on pictures of that size, and are not as good as any of a
+    larger one.
 
     Args:
         model: from what ``batches`` yield to probabilities.
         optimizer: as built by ``build_optimizer``.
         batches: the training pictures.
-        validation: batches of validation pictures with targets.
+        validation: the validation pictures.
         plan: how long.
         report: told the epoch (from 1) and its figures: those of the history, ``seconds``
             (training and validation), ``pictures_per_second`` (training alone),
@@ -117,7 +121,7 @@ class _Fit:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         batches: TrainingBatches,
-        validation: tf.data.Dataset,
+        validation: ValidationBatches,
         plan: Plan,
         checkpoint: Checkpoint | None,
         state: State | None,
@@ -125,9 +129,11 @@ class _Fit:
         self.model, self.optimizer, self.batches = model, optimizer, batches
         self.validation, self.plan, self.checkpoint = validation, plan, checkpoint
         classes = batches.classes
+        # A second network is judged: it takes the averaged weights, the first one keeps its. On one
+        # device, because several cannot share a last batch of fewer pictures than they are.
+        self.judge = keras.models.clone_model(model)
+        self.judge.compile(loss=loss_for(classes), metrics=[accuracy_for(classes)])
         with model.distribute_strategy.scope():
-            # A second network is judged: it takes the averaged weights, the first one keeps its.
-            self.judge = keras.models.clone_model(model)
             model.compile(
                 optimizer,
                 loss=loss_for(classes, plan.label_smoothing),
@@ -139,12 +145,11 @@ class _Fit:
             example = np.zeros((1, 1 if classes == 2 else classes), np.float32)
             model.compute_metrics(None, example, example)
             model.reset_metrics()
-            self.judge.compile(loss=loss_for(classes), metrics=[accuracy_for(classes)])
             optimizer.build(model.trainable_variables)
-            # In a clone all layers learn: its weights are found by their place.
-            places = {id(weight): place for place, weight in enumerate(model.weights)}
-            learning = [places[id(weight)] for weight in model.trainable_variables]
-            self.averaged = [self.judge.weights[place] for place in learning]
+        # In a clone all layers learn: its weights are found by their place.
+        places = {id(weight): place for place, weight in enumerate(model.weights)}
+        learning = [places[id(weight)] for weight in model.trainable_variables]
+        self.averaged = [self.judge.weights[place] for place in learning]
         self.state = state or State()
         self.fitted = Fitted(model.get_weights(), self.state.history, {})
         if self.state.arrays:
@@ -174,7 +179,7 @@ class _Fit:
         logs = self._train(epoch, first, size, termination, progress)
         trained = time.perf_counter() - begin
         rate = self._rate()
-        logs |= self._validate(termination)
+        logs |= self._validate(epoch, termination)
         for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
             self._check_finite(name, logs[name], epoch)
         row = {"epoch": epoch + 1, **dict(sorted(logs.items())), "learning_rate": rate}
@@ -237,29 +242,38 @@ class _Fit:
             self._save()
             termination.stop_if_asked()
 
-    def _validate(self, termination: Termination) -> dict[str, float]:
+    def _validate(self, epoch: int, termination: Termination) -> dict[str, float]:
         if termination.asked:
             self._save()
             termination.stop_if_asked()
         self._give_weights()
-        logs = self.judge.evaluate(self.validation, verbose=0, return_dict=True)
+        size = self.plan.sizes[epoch]
+        data = self.validation.dataset(None if size == self.plan.sizes[-1] else size)
+        logs = self.judge.evaluate(data, verbose=0, return_dict=True)
         return {f"val_{name}": float(value) for name, value in logs.items()}
 
     def _give_weights(self) -> None:
         """Give the judge the weights, averaged where the optimizer averages them."""
         self.judge.set_weights(self.model.get_weights())
         if self.optimizer.use_ema:
-            self.optimizer.finalize_variable_values(self.averaged)
+            # Not by finalize_variable_values: variables of several devices cannot go to one's so.
+            _assign(self.averaged, _values(self.optimizer._model_variables_moving_average))
 
     def _keep_if_best(self, row: dict[str, float]) -> None:
         best = self.fitted.best
-        if not best or _quality(row) > _quality(best):
+        if not best or self._quality(row) > self._quality(best):
             self.fitted.best = row
             self.fitted.weights = self.judge.get_weights()
 
+    def _quality(self, row: dict[str, float]) -> tuple[float, ...]:
+        return self.plan.sizes[int(row["epoch"]) - 1], row["val_accuracy"], -row["val_loss"]
+
     def _patience_is_over(self) -> bool:
         best, patience = self.fitted.best, self.plan.patience
-        return bool(best and patience and self.state.epoch - best["epoch"] >= patience)
+        if not (best and patience):
+            return False
+        growing = self.plan.sizes[self.state.epoch - 1] != self.plan.sizes[-1]
+        return not growing and self.state.epoch - best["epoch"] >= patience
 
     def _rate(self) -> float:
         return float(self.optimizer.learning_rate.numpy())
@@ -290,7 +304,7 @@ class _Fit:
         _assign(self.model.variables, state.arrays["weights"])
         _assign(self.model.optimizer.variables, state.arrays["optimizer"])
         self.fitted.weights = state.arrays["best"]
-        self.fitted.best = max(state.history, key=_quality, default={})
+        self.fitted.best = max(state.history, key=self._quality, default={})
         where = f"step {state.step} of epoch {state.epoch + 1}"
         log.info("going on after %s", where if state.step else f"epoch {state.epoch}")
 
@@ -307,10 +321,6 @@ class DivergedError(UserError):
         super().__init__(sentence)
         self.fitted = fitted
         self.model: keras.Model | None = None
-
-
-def _quality(row: dict[str, float]) -> tuple[float, float]:
-    return row["val_accuracy"], -row["val_loss"]
 
 
 def _compiles_well(model: keras.Model) -> bool | str:

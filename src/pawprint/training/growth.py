@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_STEP = 4  # sides are multiples of it, as far as they are shares
-
 
 def sizes_by_epoch(
-    image_size: int, epochs: int, shares: Sequence[float], until: Sequence[float]
+    image_size: int, epochs: int, shares: Sequence[float], until: Sequence[float], step: int = 4
 ) -> list[int]:
     """Side of the training pictures of each epoch, in pixels.
 
@@ -20,9 +18,10 @@ def sizes_by_epoch(
         epochs: number of epochs.
         shares: sides as shares of ``image_size``, above 0 and at most 1.
         until: up to which share of the epochs each but the last is used, rising.
+        step: sides are multiples of it, as far as they are shares below 1.
     """
     sides = [
-        min(image_size, max(_STEP, _STEP * round(share * image_size / _STEP)))
+        min(image_size, max(step, step * round(share * image_size / step)))
         if share < 1
         else image_size
         for share in shares
