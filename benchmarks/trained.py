@@ -19,11 +19,14 @@ class Trained:
 
     Attributes:
         seconds: of the whole command.
+        learned: seconds until the last epoch was trained, validated and recorded; what comes
+            afterwards is export, registration of files and the end of the process.
         run: what `models/run.json` says.
         curves: all that was recorded.
     """
 
     seconds: float
+    learned: float
     run: dict[str, Any]
     curves: Curves
 
@@ -40,11 +43,14 @@ class Trained:
 
 def train(copy: Copy, *settings: str) -> Trained:
     """Run the train stage."""
-    begin = time.monotonic()
+    began, begin = time.time(), time.monotonic()
     copy.stage("train", *settings)
     seconds = time.monotonic() - begin
     run = copy.json("models/run.json")
-    return Trained(seconds, run, curves(copy, run["run_id"]))
+    with contextlib.closing(sqlite3.connect(copy.root / "mlflow.db")) as store:
+        question = "SELECT max(timestamp) FROM metrics WHERE run_uuid = ? AND key = 'val_accuracy'"
+        ((milliseconds,),) = store.execute(question, [run["run_id"]])
+    return Trained(seconds, milliseconds / 1000 - began, run, curves(copy, run["run_id"]))
 
 
 def curves(copy: Copy, run_id: str) -> Curves:

@@ -204,6 +204,7 @@ def _train_network(
     run.log_metrics(result | learned.costs, step=len(learned.history))
     run.log_file(files.history)
     run.log_file(files.model)
+    example = example[:1]  # MLflow writes it as text, number by number
     answers = predictor.probabilities(example)
     model_id = run.log_model(files.onnx, validation.class_names, example, answers)
     return {**result, "model_id": model_id}

@@ -69,12 +69,29 @@ class ConvolutionMuon(keras.optimizers.Muon):
         self.assign(m, self.momentum * m + gradient)
         update = gradient + self.momentum * m if self.nesterov else m
         matrix = keras.ops.reshape(update, (-1, shape[-1]))
-        if keras.config.dtype_policy().compute_dtype == "bfloat16":
-            matrix = keras.ops.cast(matrix, "bfloat16")  # precise enough, as its author found
         matrix = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
-        matrix = keras.ops.cast(matrix, variable.dtype)
         step = keras.ops.reshape(self.lr_adjust(lr * matrix), shape)
         self.assign_sub(variable, step)
+
+    def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
+        """Keras's iteration, done on the Gram matrix: kernels are tall, that is small.
+
+        Of x (m, n) only the first product and the last one are with m rows.
+        """
+        wide = x.shape[0] < x.shape[1]
+        if wide:
+            x = tf.transpose(x)
+        x /= tf.norm(x) + 1e-7
+        gram = tf.matmul(x, x, transpose_a=True)
+        all_factors = None
+        for step in range(steps):
+            factor = self.muon_b * gram + self.muon_c * tf.matmul(gram, gram)
+            factor = tf.linalg.set_diag(factor, tf.linalg.diag_part(factor) + self.muon_a)
+            all_factors = factor if step == 0 else tf.matmul(all_factors, factor)
+            if step < steps - 1:  # they commute, being polynomials of one matrix
+                gram = tf.matmul(tf.matmul(factor, gram), factor)
+        x = tf.matmul(x, all_factors)
+        return tf.transpose(x) if wide else x
 
 
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
