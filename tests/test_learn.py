@@ -60,7 +60,7 @@ def test_a_recipe_trains_a_float32_network_for_whole_pictures(recipe, tmp_path):
 
 
 def test_the_default_recipe_learns_three_classes(tmp_path):
-    settings = ["image_size=32", "depth=3", "width=8", "epochs=16", "batch_size=8"]
+    settings = ["image_size=32", "depth=3", "width=8", "epochs=24", "batch_size=8"]
     learned, _, _ = run(tmp_path, *settings, classes=3, count=48)
     assert learned.figures["best_val_accuracy"] == 1.0
     assert learned.model.output_shape == (None, 3)
