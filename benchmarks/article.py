@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _prepare(copy: Copy, images: Path, seed: int) -> None:
-    settings = (f"images={images.resolve()}", "validation_fraction=0.1", f"seed={seed}")
+    settings = (*RECIPE, f"images={images.resolve()}", f"seed={seed}")
     copy.stage("prepare", *settings)
 
 

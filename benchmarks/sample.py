@@ -27,8 +27,8 @@ def main() -> None:
     with copied() as copy:
         for seed in given.seeds:
             copy.stage("sample", f"seed={seed}")
-            copy.stage("prepare", f"seed={seed}", "images=data/sample")
             for name, settings in RECIPES.items():
+                copy.stage("prepare", f"seed={seed}", "images=data/sample", *settings)
                 copy.stage("train", f"seed={seed}", *settings)
                 copy.stage("evaluate")
                 best = copy.json("models/run.json")["best_val_accuracy"]

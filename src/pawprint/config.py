@@ -236,7 +236,8 @@ def with_recipe(root: Path, arguments: list[str]) -> list[str]:
         raise UserError(f"{path} must hold keys and values, one 'key: value' a line")
     rest = [word for i, word in enumerate(words) if i not in places]
     given = {word.partition("=")[0].removeprefix("--") for word in rest}
-    chosen = {k: v for k, v in settings.items() if k not in given}
+    # Where another choice was given, what the recipe says within its own has no place.
+    chosen = {k: v for k, v in settings.items() if not {k, k.partition(".")[0]} & given}
     texts = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in chosen.items()]
     return (
         words[: places[0]]

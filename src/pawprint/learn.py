@@ -231,7 +231,8 @@ def _fit_transfer(
     **recorded: Any,
 ) -> Fitted:
     """Train the head on the backbone's features; then, where configured, its last layers too."""
-    head = head_model(model)
+    with model.distribute_strategy.scope():
+        head = head_model(model)
     fine_tuned = bool(config.model.unfreeze)
     if not (fine_tuned and recorded["state"].arrays):  # else the head has learned before
         seen = _features(config, model, data, digests, folder)
@@ -243,6 +244,9 @@ def _fit_transfer(
         except DivergedError as error:
             head.set_weights(error.fitted.weights)
             error.fitted.weights = model.get_weights()
+            if fine_tuned:
+                sentence = str(error).replace("lower learning_rate", "lower model.head_rate")
+                raise DivergedError(sentence, error.fitted) from None
             raise
         head.set_weights(fitted.weights)
         fitted.weights = model.get_weights()
@@ -251,7 +255,12 @@ def _fit_transfer(
         log.info("the head alone: val_accuracy %.4f", fitted.best["val_accuracy"])
     learning = unfreeze(model, config.model.unfreeze)
     log.info("%d layers of %s learn now", learning, config.model.backbone)
-    return _train(config, model, data, _pictures(data), vary, sizes, **recorded)
+    try:
+        return _train(config, model, data, _pictures(data), vary, sizes, **recorded)
+    except DivergedError as error:
+        if not error.fitted.best and not recorded["state"].arrays:  # then the head alone is best
+            error.fitted.best, error.fitted.weights = fitted.best, fitted.weights
+        raise
 
 
 def _pictures(data: Data) -> dict[str, Any]:
@@ -303,7 +312,7 @@ def _costs(
     }
     if started is not None:
         figures["start_up_seconds"] = started
-    if not fitted.seconds:  # all epochs were done by an earlier process
+    if not fitted.pictures:  # all epochs were done by an earlier process
         return figures
     figures |= {
         "seconds_of_training": fitted.seconds,
@@ -318,6 +327,7 @@ def _costs(
         )
         peak = cost.matrix_peak(keras.config.dtype_policy().compute_dtype)
         figures["matrix_peak_gflops"] = peak / 1e9
-        figures["share_of_matrix_peak"] = done / fitted.seconds / peak
+        devices = model.distribute_strategy.num_replicas_in_sync
+        figures["share_of_matrix_peak"] = done / fitted.seconds / peak / devices
     log.info("%s", ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
     return figures

@@ -30,6 +30,7 @@ class StepWatch(keras.callbacks.Callback):
         first: steps of the epoch that were done before.
         running: the running metrics up to there, or None at an epoch's begin.
         after: called with the steps done and Keras's running figures.
+        optimizer: what averages the weights, where any does.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class StepWatch(keras.callbacks.Callback):
         first: int,
         running: list[np.ndarray] | None,
         after: Callable[[int, dict[str, Any]], None],
+        optimizer: keras.optimizers.Optimizer,
     ) -> None:
         super().__init__()
         self._first = first
         self._running = running
         self._after = after
+        self._optimizer = optimizer  # the model's may be one that wraps it
         self._averages = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -51,11 +54,11 @@ class StepWatch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Keep the weights: Keras puts their averages in their place at the end of every fit."""
-        self._averages, self.model.optimizer.use_ema = self.model.optimizer.use_ema, False
+        self._averages, self._optimizer.use_ema = self._optimizer.use_ema, False
 
     def on_train_end(self, logs: Any = None) -> None:
         """Let the next epoch average again."""
-        self.model.optimizer.use_ema = self._averages
+        self._optimizer.use_ema = self._averages
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Tell of the steps done."""
@@ -89,7 +92,7 @@ class Termination:
         """Obey now, as whoever listened to SIGTERM before would have."""
         if not self.asked:
             return
-        log.info("asked to stop: the training is saved and goes on with the same command")
+        log.info("asked to stop: the same command goes on with this training")
         signal.signal(signal.SIGTERM, self._before)
         signal.raise_signal(signal.SIGTERM)
 

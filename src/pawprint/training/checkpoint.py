@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+from pawprint.errors import UserError
 from pawprint.files import mend_file, replacing_file
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,27 @@ class Checkpoint:
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.path = folder / f"{name}.npz"
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Only one process at a time has this training.
+
+        Raises:
+            UserError: another one has it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path.with_suffix(".lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                "the same training runs in another process; wait until it has ended, or change a "
+                "parameter"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def load(self) -> State | None:
         """What was saved; None where nothing was, or where it cannot be read (told in the log)."""
         mend_file(self.path)
@@ -84,3 +108,4 @@ class Checkpoint:
     def remove(self) -> None:
         """Forget the training: it is finished."""
         self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".lock").unlink(missing_ok=True)

@@ -21,7 +21,9 @@ from pawprint.training.checkpoint import Checkpoint, State
 
 log = logging.getLogger(__name__)
 
-STEPS_PER_CALL = 16  # of TensorFlow: between two calls only Python works
+# Steps of TensorFlow in one call: between two calls Python works alone, within one it hears nothing.
+STEPS_PER_CALL = 16
+PIXELS_PER_CALL = 12_000_000  # so that SIGTERM is heard in time, also with large pictures
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -108,7 +110,7 @@ def fit(
         state: where to go on, as ``checkpoint`` had it.
 
     Raises:
-        UserError: the loss is not a number any more. The best weights so far are on disk.
+        DivergedError: the loss is not a number any more; it has the best weights so far.
     """
     return _Fit(model, optimizer, batches, validation, plan, checkpoint, state).run(report)
 
@@ -138,14 +140,14 @@ class _Fit:
                 optimizer,
                 loss=loss_for(classes, plan.label_smoothing),
                 metrics=[accuracy_for(classes)],
-                steps_per_execution=min(STEPS_PER_CALL, plan.steps),
-                jit_compile=_compiles_well(model),
+                steps_per_execution=min(_steps_per_call(batches, plan), plan.steps),
+                jit_compile=False,  # XLA does not promise the same result twice
             )
             # Builds the metrics, so that their running values can be restored.
             example = np.zeros((1, 1 if classes == 2 else classes), np.float32)
             model.compute_metrics(None, example, example)
             model.reset_metrics()
-            optimizer.build(model.trainable_variables)
+            model.optimizer.build(model.trainable_variables)  # in float16 it is wrapped
         # In a clone all layers learn: its weights are found by their place.
         places = {id(weight): place for place, weight in enumerate(model.weights)}
         learning = [places[id(weight)] for weight in model.trainable_variables]
@@ -169,6 +171,7 @@ class _Fit:
                 progress.tell(epoch + 1, figures)
                 termination.stop_if_asked()
                 report(epoch + 1, figures)
+            termination.stop_if_asked()
         self.fitted.seconds_waited = self.batches.seconds_waited
         return self.fitted
 
@@ -211,6 +214,7 @@ class _Fit:
                 after=lambda step, logs: self._after_steps(
                     epoch, step, logs, termination, progress
                 ),
+                optimizer=self.optimizer,
             )
             self.model.fit(
                 self.batches.dataset(epoch, first, steps, size),
@@ -243,13 +247,17 @@ class _Fit:
             termination.stop_if_asked()
 
     def _validate(self, epoch: int, termination: Termination) -> dict[str, float]:
-        if termination.asked:
-            self._save()
-            termination.stop_if_asked()
+        def stop_if_asked(*_: object) -> None:
+            if termination.asked:
+                self._save()
+                termination.stop_if_asked()
+
+        stop_if_asked()
         self._give_weights()
         size = self.plan.sizes[epoch]
         data = self.validation.dataset(None if size == self.plan.sizes[-1] else size)
-        logs = self.judge.evaluate(data, verbose=0, return_dict=True)
+        watch = keras.callbacks.LambdaCallback(on_test_batch_end=stop_if_asked)
+        logs = self.judge.evaluate(data, verbose=0, return_dict=True, callbacks=[watch])
         return {f"val_{name}": float(value) for name, value in logs.items()}
 
     def _give_weights(self) -> None:
@@ -323,10 +331,9 @@ class DivergedError(UserError):
         self.model: keras.Model | None = None
 
 
-def _compiles_well(model: keras.Model) -> bool | str:
-    """XLA pays on one GPU; on a CPU it is slower, and several devices do not need it."""
-    several = model.distribute_strategy.num_replicas_in_sync > 1
-    return "auto" if tf.config.list_logical_devices("GPU") and not several else False
+def _steps_per_call(batches: TrainingBatches, plan: Plan) -> int:
+    pixels = batches.batch_size * max(plan.sizes) ** 2
+    return max(1, min(STEPS_PER_CALL, PIXELS_PER_CALL // pixels))
 
 
 def _values(variables: Sequence[Any]) -> list[np.ndarray]:
