@@ -4,13 +4,13 @@
 
 FOLDER holds class folders, or `training_set` and `test_set` with them. `default` is `params.yaml`
 as it is, the others are the files of `conf/recipe/`. Pictures are prepared before, which is not
-timed; seconds are those of the whole `train` command, "beyond the start" without Python, imports
-and building the network. Test pictures are read by `evaluate` alone, once a training. `transfer`
+timed; seconds are those of the whole `train` command, "beyond imports" without those of a process
+that only imports the same. Test pictures are read by `evaluate` alone, once a training. `transfer`
 and `fine_tune` take ImageNet's weights of `MobileNet(alpha=0.25)` from FILE; each computes its
 features anew, and after `transfer` another head (dropout 0.5) learns on the same ones.
 
 EXPECTED on the article's photographs and 2 cores: default … (test, mean of three seeds) in … s,
-long … in … s, transfer … in … s and another head in … s beyond the start, fine_tune … in … s.
+long … in … s, transfer … in … s and another head in … s beyond imports, fine_tune … in … s.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import tables
 from project import Copy, copied
-from trained import Trained, test_accuracy, train
+from trained import Trained, import_seconds, test_accuracy, train
 
 DEFAULT = "default"
 BACKBONE = ("model.backbone=MobileNet", "model.alpha=0.25")
@@ -45,14 +45,15 @@ def main() -> None:
         parser.error("transfer and fine_tune need --weights")
     results: dict[str, list[tuple[Trained, float]]] = defaultdict(list)
     tables.head(
-        *("recipe", "seed", "seconds", "beyond the start", "pictures/s", "validation", "test")
+        *("recipe", "seed", "seconds", "beyond imports", "pictures/s", "validation", "test")
     )
     with copied() as copy:
+        imports = import_seconds(copy)
         for seed in given.seeds:
             for recipe in given.recipes:
                 for name, trained, test in _trainings(copy, recipe, seed, given):
                     results[name].append((trained, test))
-                    _tell(name, seed, trained, test)
+                    _tell(name, seed, trained, trained.seconds - imports, test)
     print()
     tables.head("recipe", "seeds", "seconds, median", "validation, mean", "test, mean (range)")
     for name, runs in results.items():
@@ -74,9 +75,9 @@ def _trainings(
         yield OTHER_HEAD, train(copy, *settings, "dropout=0.5"), test_accuracy(copy)
 
 
-def _tell(name: str, seed: int, trained: Trained, test: float) -> None:
+def _tell(name: str, seed: int, trained: Trained, work: float, test: float) -> None:
     tables.row(
-        *(name, seed, f"{trained.seconds:.0f}", f"{trained.work:.1f}"),
+        *(name, seed, f"{trained.seconds:.0f}", f"{work:.1f}"),
         f"{trained.metrics['mean_pictures_per_second']:,.0f}",
         f"{trained.run['best_val_accuracy']:.4f}",
         f"{test:.4f}",

@@ -32,9 +32,9 @@ from typing import Any
 import numpy as np
 import tables
 from project import Copy, copied
-from trained import Curves, Trained, curves, train
+from trained import Curves, Trained, curves, run_count, train
 
-SETTINGS = ("model=resnet", "depth=4", "width=32", "image_size=64", "images=data/sample")
+SETTINGS = ("depth=4", "width=32", "image_size=64", "ema=0.1", "images=data/sample")
 KILLED = "--killed"
 EARLY = 0.25  # share of the moments that are while it starts
 EPOCH = re.compile(r"^epoch (\d+)/", re.MULTILINE)
@@ -53,6 +53,7 @@ class Left:
     answers: list[str]
     history: bytes
     curves: Curves
+    runs: int
 
 
 SEEN: dict[str, Callable[[Left], Any]] = {
@@ -180,6 +181,7 @@ def _left(copy: Copy) -> Left:
         [_digest(answer) for answer in Predictor(models / "model.onnx").probabilities(pictures)],
         history,
         {name: found.get(name, []) for name in sorted(names)},
+        run_count(copy),
     )
 
 
@@ -197,7 +199,10 @@ def _same(first: Left, others: dict[str, Left]) -> bool:
         tables.row(what, len(see(first)), *("identical" if e else "DIFFERENT" for e in equal))
     twice = [_twice(left.curves) for left in (first, *others.values())]
     tables.row("steps recorded twice", *twice)
-    return same and not any(twice)
+    runs = [left.runs for left in (first, *others.values())]
+    tables.row("runs in the tracking store", *runs)
+    trainings = [1, 2, 1]  # both undisturbed ones share a project
+    return same and not any(twice) and runs == trainings
 
 
 def _twice(curves: Curves) -> int:

@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--rounds", type=int, default=3, help="of ours")
-    parser.add_argument("--article-rounds", type=int, default=1, help="of the article's way")
+    parser.add_argument("--article-rounds", type=int, default=3, help="of the article's way")
     parser.add_argument("--epochs25", action="store_true", help="the article's way to its end")
     parser.add_argument("--recipes", nargs="+", default=["fast"])
     parser.add_argument("--target", type=float, default=0.77)
@@ -57,7 +57,7 @@ def main() -> None:
                 reached[recipe] += [seconds] if score >= given.target else []
                 scores[recipe].append(score)
     print()
-    if given.epochs25:
+    if given.epochs25 and articles:
         after = " ".join(f"{score:.4f}" for score in articles[0]["scores"])
         print(
             f"the article's way, {EPOCHS} epochs: {articles[0]['seconds'][-1]:.0f} s; test accuracy"
@@ -65,20 +65,18 @@ def main() -> None:
         print(f"after each: {after}")
     theirs = [done["reached"] for done in articles if done["reached"]]
     for recipe, seconds in reached.items():
-        mean, least, most = (
-            statistics.mean(scores[recipe]),
-            min(scores[recipe]),
-            max(scores[recipe]),
-        )
-        print(f"{recipe}: test accuracy {mean:.4f} ({least:.4f} to {most:.4f})")
-        if theirs and seconds:
-            times = statistics.median(theirs) / statistics.median(seconds)
-            print(
-                f"medians: the article's way {statistics.median(theirs):.1f} s to {given.target}, "
-                f"{recipe} {statistics.median(seconds):.1f} s, {times:.1f} times sooner"
-            )
+        of = scores[recipe]
+        if of:
+            mean = statistics.mean(of)
+            print(f"{recipe}: test accuracy {mean:.4f} ({min(of):.4f} to {max(of):.4f})")
         if len(theirs) < given.article_rounds or len(seconds) < given.rounds:
-            print(f"not every training came to {given.target}: the medians are of those that did")
+            print(f"no ratio: not every training came to {given.target}")
+        elif theirs and seconds:
+            slow, quick = statistics.median(theirs), statistics.median(seconds)
+            print(
+                f"medians: the article's way {slow:.1f} s to {given.target}, {recipe} {quick:.1f} "
+                f"s, {slow / quick:.1f} times sooner"
+            )
 
 
 def _article_round(folder: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:

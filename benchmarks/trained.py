@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import statistics
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +36,6 @@ class Trained:
         """The last of each recorded metric."""
         return {name: curve[-1][1] for name, curve in self.curves.items()}
 
-    @property
-    def work(self) -> float:
-        """Seconds without the start: Python, imports, recording the data, building the network."""
-        return self.seconds - self.metrics["start_up_seconds"]
-
 
 def train(copy: Copy, *settings: str) -> Trained:
     """Run the train stage."""
@@ -61,6 +57,27 @@ def curves(copy: Copy, run_id: str) -> Curves:
         for key, step, value in store.execute(question, [run_id]):
             found.setdefault(key, []).append((step, value))
     return found
+
+
+def run_count(copy: Copy) -> int:
+    """How many runs the tracking store has."""
+    with contextlib.closing(sqlite3.connect(copy.root / "mlflow.db")) as store:
+        ((count,),) = store.execute("SELECT count(*) FROM runs")
+    return count
+
+
+def import_seconds(copy: Copy) -> float:
+    """What a process takes that only imports what the train stage does; the median of three."""
+    program = (
+        "from pawprint.training.start import start_tensorflow; start_tensorflow(); "
+        "import pawprint.learn, pawprint.training.export, mlflow"
+    )
+    seconds = []
+    for _ in range(3):
+        begin = time.monotonic()
+        copy.run("python", "-c", program)
+        seconds.append(time.monotonic() - begin)
+    return statistics.median(seconds)
 
 
 def test_accuracy(copy: Copy) -> float:

@@ -198,7 +198,10 @@ def test_flat_leaves_out_what_a_choice_leaves_to_keras():
         ("mirror=perhaps", "mirror=perhaps"),
         ("~mirror", "mirror has no value"),
         ("growth.sizes=0.5", "growth.sizes"),
-        ("growth=slow", "command line: growth has no choice 'slow'; choose one of none, steps"),
+        (
+            "growth=slow",
+            "command line: growth has no choice 'slow'; choose one of none, smaller, steps",
+        ),
     ],
 )
 def test_a_bad_word_on_the_command_line_is_one_sentence(override, said):

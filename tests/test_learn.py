@@ -25,7 +25,8 @@ def run(folder: Path, *settings: str, classes=2, count=16):
         labels = np.arange(count) % classes
         shape = (count, config.image_size, config.image_size, 3)
         pictures = (rng.uniform(0, 90, shape) + 60 * labels[:, None, None, None]).astype(np.uint8)
-        return Split(pictures, labels, [str(i) for i in range(count)], list("abc"[:classes]))
+        paths = [str(i) for i in range(count)]
+        return Split(pictures, labels, paths, list("abc"[:classes]), f"digest of {count}")
 
     data = {"train": split(count), "validation": split(8)}
     told = []
@@ -33,7 +34,6 @@ def run(folder: Path, *settings: str, classes=2, count=16):
         config,
         data,
         augmentation_of(config),
-        {"train": "1", "validation": "2"},
         folder / "features",
         lambda epoch, figures: told.append((epoch, figures)),
         Checkpoint(folder, {}),

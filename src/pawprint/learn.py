@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +53,11 @@ def learn(
     config: Config,
     data: Data,
     vary: Augmentation,
-    digests: Mapping[str, str],
     features_folder: Path,
     report: Report,
     checkpoint: Checkpoint,
     state: State,
+    began: float | None = None,
 ) -> Learned:
     """Build the configured network and train it.
 
@@ -64,16 +65,18 @@ def learn(
         config: what to train and how.
         data: the splits `train` and `validation`.
         vary: varies training pictures.
-        digests: of their pictures, by split.
         features_folder: where a backbone's features are kept.
         report: told the figures of each epoch.
         checkpoint: where the state is saved.
         state: where to go on.
+        began: ``time.monotonic()`` of the begin of the work, from which the start-up counts; None
+            where the process began with it.
 
     Raises:
         UserError: the network does not fit the pictures.
         DivergedError: the loss is not a number any more.
     """
+    cost.forget_peak_memory()  # an earlier training of this process had its own
     sizes, classes = _picture_sizes(config), len(data["train"].class_names)
     _build(config, min(sizes), classes, empty=True)  # tells where the pictures are too small
     seed_everything(config.seed)
@@ -88,13 +91,11 @@ def learn(
         *(model.name, model.count_params(), len(data["train"].labels), policy),
         *(strategy.num_replicas_in_sync, "" if strategy.num_replicas_in_sync == 1 else "s"),
     )
-    started = cost.seconds_since_start()
+    started = cost.seconds_since_start() if began is None else time.monotonic() - began
     recorded = {"report": report, "checkpoint": checkpoint, "state": state}
     try:
         if config.model.name == "transfer":
-            fitted = _fit_transfer(
-                config, model, data, vary, sizes, digests, features_folder, **recorded
-            )
+            fitted = _fit_transfer(config, model, data, vary, sizes, features_folder, **recorded)
         else:
             fitted = _train(config, model, data, _pictures(data), vary, sizes, **recorded)
     except DivergedError as error:
@@ -226,7 +227,6 @@ def _fit_transfer(
     data: Data,
     vary: Augmentation,
     sizes: list[int],
-    digests: Mapping[str, str],
     folder: Path,
     **recorded: Any,
 ) -> Fitted:
@@ -235,7 +235,7 @@ def _fit_transfer(
         head = head_model(model)
     fine_tuned = bool(config.model.unfreeze)
     if not (fine_tuned and recorded["state"].arrays):  # else the head has learned before
-        seen = _features(config, model, data, digests, folder)
+        seen = _features(config, model, data, folder)
         epochs = config.model.head_epochs if fine_tuned else config.epochs
         more = {"rate": config.model.head_rate} if fine_tuned else recorded
         same = [config.image_size] * epochs
@@ -267,9 +267,7 @@ def _pictures(data: Data) -> dict[str, Any]:
     return {split: part.pictures for split, part in data.items()}
 
 
-def _features(
-    config: Config, model: keras.Model, data: Data, digests: Mapping[str, str], folder: Path
-) -> dict[str, Any]:
+def _features(config: Config, model: keras.Model, data: Data, folder: Path) -> dict[str, Any]:
     """The backbone's features of each split, from the disk where they have been computed before."""
 
     def compute(pictures: Any) -> Any:
@@ -290,7 +288,7 @@ def _features(
     return {
         split: cached_features(
             folder,
-            key | {"pictures": digests[split]},
+            key | {"pictures": part.digest},
             split,
             lambda part=part: compute(part.pictures),
         )

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from pawprint.training.augmentation import Augmentation
 log = logging.getLogger(__name__)
 
 WORDS = ("imagenet", "none")  # that model.weights may be instead of a file
+# Libraries of which another version may compute other numbers.
+COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
 PREVIEW = "--augment-preview"
 PREVIEW_FILE = "augmentation.png"
 
@@ -46,15 +49,17 @@ def train(config: Config) -> float:
         UserError: nothing is prepared, the tracking store does not answer, values do not fit, or
             the loss is not a number any more.
     """
-    from pawprint.images.store import load_summary
+    from pawprint.images.store import load_split, load_summary
     from pawprint.tracking.provenance import provenance
     from pawprint.tracking.store import connect
     from pawprint.training.checkpoint import Checkpoint, State
 
+    began = time.monotonic()
     paths = Paths(project_root())
     files, name, trial, parent = _place(config, paths)
     summary = load_summary(paths.prepared)
     _check_prepared(config, summary)
+    data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
     store = connect(config.tracking.uri, config.tracking.experiment)
     parameters = config.flat() | {"images": summary.images}  # what was really prepared
     tags = {
@@ -66,37 +71,44 @@ def train(config: Config) -> float:
     }
     if config.model.weights not in (None, *WORDS):
         config.model.weights = str(paths.given(config.model.weights))
-    checkpoint = Checkpoint(paths.checkpoints, _identity(config, parameters, summary))
-    state = checkpoint.load() or State()
-    adopt = None if parent else os.environ.get("MLFLOW_RUN_ID")
-    earlier = None if parent or adopt or not state.run_id else store.find(state.run_id)
-    run = earlier or store.start_run(name, parameters, tags, parent=parent, adopt=adopt)
-    status = "FAILED"
-    try:
-        if earlier:
-            run.reopen()
-        else:
+    checkpoint = Checkpoint(paths.checkpoints, _identity(config, parameters, data))
+    with checkpoint.alone():
+        state = checkpoint.load() or State()
+        adopt = None if parent else os.environ.get("MLFLOW_RUN_ID")
+        earlier = None if parent or adopt or not state.run_id else store.find(state.run_id)
+        run = earlier or store.start_run(name, parameters, tags, parent=parent, adopt=adopt)
+        status = "FAILED"
+        try:
+            state.run_id = run.id
+            checkpoint.save(state)  # whatever happens from here on, there is one run of this
+            if earlier:
+                run.reopen()
             _record_data(config, run, summary, paths)
-        state.run_id = run.id
-        for epoch, figures in enumerate(state.reports, start=1):
-            run.log_metrics(figures, step=epoch)
-        result = _train_network(config, summary, paths, files, run, checkpoint, state)
-        record = {
-            "run_id": run.id,
-            "name": name,
-            "store": store.uri,
-            "parameters": parameters,
-            "tags": tags,
-            **result,
-        }
-        write_json(files.run, record)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        run.finish(status)
-    checkpoint.remove()
+            for epoch, figures in enumerate(state.reports, start=1):
+                run.log_metrics(figures, step=epoch)
+            result = _train_network(
+                config, data, paths, files, run, checkpoint, state, began if parent else None
+            )
+            record = {
+                "run_id": run.id,
+                "name": name,
+                "store": store.uri,
+                "parameters": parameters,
+                "tags": tags,
+                **result,
+            }
+            write_json(files.run, record)
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        except UserError:
+            if not state.arrays:  # nothing to go on from
+                checkpoint.remove()
+            raise
+        finally:
+            run.finish(status)
+        checkpoint.remove()
     return result["best_val_accuracy"]
 
 
@@ -114,7 +126,7 @@ def preview(config: Config) -> None:
     log.info("augment=%s: %s", config.augment.name, paths.train_reports / PREVIEW_FILE)
 
 
-def _identity(config: Config, parameters: dict[str, Any], summary: Any) -> dict[str, Any]:
+def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     """All that decides what a training ends with: settings, data, libraries and our own code."""
     from importlib.metadata import version
 
@@ -127,8 +139,8 @@ def _identity(config: Config, parameters: dict[str, Any], summary: Any) -> dict[
     elsewhere = ("images", "predict_images", "tracking")
     return {
         "parameters": {k: v for k, v in parameters.items() if k.split(".")[0] not in elsewhere},
-        "data": [summary.splits[split].digest for split in ("train", "validation")],
-        "versions": [version(name) for name in ("tensorflow", "keras", "numpy")],
+        "data": {split: part.digest for split, part in data.items()},
+        "versions": [version(name) for name in COMPUTING],
         "code": code.hexdigest(),
     }
 
@@ -160,19 +172,18 @@ def _place(config: Config, paths: Paths) -> tuple[TrainingFiles, str, dict[str, 
 
 def _train_network(
     config: Config,
-    summary: Any,
+    data: dict[str, Any],
     paths: Paths,
     files: TrainingFiles,
     run: Any,
     checkpoint: Any,
     state: Any,
+    began: float | None,
 ) -> dict[str, Any]:
     """Learn, export and record; returns the figures of the best epoch."""
-    from pawprint.images.store import load_split
     from pawprint.training.preview import draw
     from pawprint.training.start import start_tensorflow
 
-    data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
     validation = data["validation"]
     start_tensorflow()
     from pawprint.learn import learn
@@ -185,9 +196,8 @@ def _train_network(
 
     vary = augmentation_of(config)
     run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
-    digests = {split: summary.splits[split].digest for split in data}
     try:
-        learned = learn(config, data, vary, digests, paths.features, report, checkpoint, state)
+        learned = learn(config, data, vary, paths.features, report, checkpoint, state, began)
     except DivergedError as error:
         if not error.fitted.best:
             raise

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,14 @@ class Split:
         labels: int64 (n,), indices into class_names.
         paths: n paths, relative to the images.
         class_names: Sorted.
+        digest: sha256 in hex over the content and class of every picture, in this order.
     """
 
     pictures: Pictures
     labels: np.ndarray
     paths: list[str]
     class_names: list[str]
+    digest: str
 
 
 def summarize(
@@ -120,7 +123,7 @@ def summarize(
         seed=seed,
         class_names=layout.class_names,
         splits={split: _summarize(members, layout) for split, members in inside.items()},
-        digest=_digest(member for members in inside.values() for member in members),
+        digest=_digest(sorted(chain.from_iterable(inside.values()))),
         found=audit.counts(),
         refused=refused,
         ignored=layout.ignored,
@@ -182,7 +185,7 @@ def load_split(prepared: Path, split: str) -> Split:
 
     summary = load_summary(prepared)
     try:
-        columns = ["path", "label", "split", "row"]
+        columns = ["path", "label", "split", "row", "sha256"]
         with ParquetFile(prepared / MANIFEST) as file:
             manifest = file.read(columns)
         chosen = manifest.filter(pc.equal(manifest["split"], split))
@@ -194,19 +197,20 @@ def load_split(prepared: Path, split: str) -> Split:
             raise ValueError(f"{MANIFEST} does not fit {SUMMARY}")
     except (*_BROKEN, EOFError, pa.ArrowException) as error:
         raise _broken(prepared, error) from error
-    paths = chosen["path"].to_pylist()
-    return Split(pictures, np.array(labels, dtype=np.int64), paths, summary.class_names)
+    paths, names = chosen["path"].to_pylist(), chosen["label"].to_pylist()
+    digest = _digest(zip(chosen["sha256"].to_pylist(), names, strict=True))
+    return Split(pictures, np.array(labels, dtype=np.int64), paths, summary.class_names, digest)
 
 
 def _summarize(members: list[tuple[str, str]], layout: Layout) -> SplitSummary:
     counts = Counter(label for _, label in members)
     per_class = {name: counts[name] for name in layout.class_names}
-    return SplitSummary(len(members), per_class, _digest(members))
+    return SplitSummary(len(members), per_class, _digest(sorted(members)))
 
 
 def _digest(members: Iterable[tuple[str, str]]) -> str:
     digest = hashlib.sha256()
-    for content, label in sorted(members):
+    for content, label in members:
         digest.update(f"{content}\0{label}\0".encode())
     return digest.hexdigest()
 

@@ -53,9 +53,15 @@ def matrix_peak(dtype: str, rounds: int = 5) -> float:
 
 
 def peak_memory() -> int:
-    """Bytes of main memory that this process has held at most."""
+    """Bytes of main memory that this process has held at most, or since it was told to forget."""
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return held if sys.platform == "darwin" else held * 1024
+
+
+def forget_peak_memory() -> None:
+    """Let ``peak_memory`` count from now on, where the system can (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def seconds_since_start() -> float | None:

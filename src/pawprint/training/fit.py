@@ -21,8 +21,7 @@ from pawprint.training.checkpoint import Checkpoint, State
 
 log = logging.getLogger(__name__)
 
-# Steps of TensorFlow in one call: between two calls Python works alone, within one it hears nothing.
-STEPS_PER_CALL = 16
+STEPS_PER_CALL = 16  # of TensorFlow: between two calls Python works alone, in one it is deaf
 PIXELS_PER_CALL = 12_000_000  # so that SIGTERM is heard in time, also with large pictures
 
 Report = Callable[[int, dict[str, float]], None]
@@ -247,7 +246,7 @@ class _Fit:
             termination.stop_if_asked()
 
     def _validate(self, epoch: int, termination: Termination) -> dict[str, float]:
-        def stop_if_asked(*_: object) -> None:
+        def stop_if_asked(*_: object, **__: object) -> None:
             if termination.asked:
                 self._save()
                 termination.stop_if_asked()
