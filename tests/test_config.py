@@ -402,6 +402,12 @@ def test_a_recipe_stands_for_its_settings_in_its_place(project):
     assert with_recipe(project, given) == ["--epochs", "9", *settings, "depth=3"]
 
 
+def test_what_a_recipe_says_within_a_choice_goes_with_that_choice(project):
+    recipe = {"growth": "steps", "growth.until": [0.5, 0.6], "epochs": 5}
+    (project / "conf" / "recipe" / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    assert with_recipe(project, ["recipe=mine", "growth=none"]) == ["epochs=5", "growth=none"]
+
+
 def test_of_several_recipes_the_last_one_counts(project):
     (project / "conf" / "recipe" / "mine.yaml").write_text("epochs: 7\n")
     assert compose(["recipe=article", "recipe=mine"]) == compose(["epochs=7"])

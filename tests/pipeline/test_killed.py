@@ -3,10 +3,13 @@
 import io
 import signal
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+
+from pawprint.images.store import load_split
 
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "learning_rate")
 SETTINGS = ("epochs=5", "augment=strong", "optimizer=muon", "model=resnet", "ema=0.1")
@@ -21,13 +24,13 @@ def prepared(fresh, tmp_path_factory):
     return project
 
 
-def _stop(project, epoch, sent):
-    """Start the training and send it a signal after an epoch; returns exit code and output."""
+def _stop(project, mark, sent):
+    """Start the training and send it a signal once it says this; returns exit code and output."""
     training = project.start(*COMMAND)
     lines = []
     for line in training.stdout:
         lines.append(line)
-        if line.startswith(f"epoch {epoch}/"):
+        if line.startswith(mark):
             training.send_signal(sent)
             break
     rest, _ = training.communicate(timeout=60)
@@ -58,9 +61,10 @@ def _curves(project):
 def test_killed_and_stopped_it_ends_as_an_undisturbed_training(prepared, tmp_path):
     undisturbed, disturbed = (prepared.copy(tmp_path / name) for name in ("one", "other"))
     undisturbed.run(*COMMAND)
-    code, said = _stop(disturbed, 1, signal.SIGKILL)
-    assert code == -signal.SIGKILL
-    code, said = _stop(disturbed, 2, signal.SIGTERM)
+    for mark in ("training ", "epoch 1/"):
+        code, said = _stop(disturbed, mark, signal.SIGKILL)
+        assert code == -signal.SIGKILL
+    code, said = _stop(disturbed, "epoch 2/", signal.SIGTERM)
     assert code == 143, said
     assert "going on after epoch" in said
     assert "epoch 1/5" not in said
@@ -80,12 +84,41 @@ def test_killed_and_stopped_it_ends_as_an_undisturbed_training(prepared, tmp_pat
 
 def test_another_training_does_not_go_on_from_it_and_leaves_it_alone(prepared, tmp_path):
     project = prepared.copy(tmp_path / "project")
-    _stop(project, 2, signal.SIGKILL)
+    _stop(project, "epoch 2/", signal.SIGKILL)
     (saved,) = (project.root / "models" / ".checkpoints").glob("*.npz")
-    done = project.stage("train", *SETTINGS, "dropout=0.3")
-    assert "going on" not in done.stdout
-    assert "epoch 1/5" in done.stdout
-    assert saved.exists()
+
+    def train_anew(*settings):
+        done = project.stage("train", *SETTINGS, *settings)
+        assert "going on" not in done.stdout
+        assert "epoch 1/5" in done.stdout
+        assert saved.exists()
+
+    train_anew("dropout=0.3")
+    split = Path(load_split(project.root / "data" / "prepared", "train").paths[0]).parent
+    one, other = sorted((project.root / "pictures" / split).iterdir())[:2]
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())  # the same pictures, in another order
+    other.write_bytes(kept)
+    project.stage("prepare")
+    train_anew()
+    project.edit("src/pawprint/models/resnet.py", "\ndef resnet(", "\n# Other code.\ndef resnet(")
+    train_anew()
+
+
+def test_two_processes_never_have_the_same_training(prepared, tmp_path):
+    project = prepared.copy(tmp_path / "project")
+    training = project.start(*COMMAND)
+    for line in training.stdout:
+        if line.startswith("training "):
+            break
+    refused = project.stage("train", *SETTINGS, code=1)
+    training.kill()
+    training.communicate()
+    assert refused.stderr == (
+        "error: the same training runs in another process; wait until it has ended, or change a "
+        "parameter\n"
+    )
+    assert len(project.runs()) == 1
 
 
 def test_a_loss_that_is_not_a_number_leaves_the_best_weights_before(prepared, tmp_path):

@@ -21,6 +21,7 @@ from pawprint.training.batches import (
     steps_in,
     targets_for,
 )
+from pawprint.training.devices import set_policy
 from pawprint.training.fit import Fitted, Plan, fit, seed_everything
 
 SIDE = 8
@@ -79,6 +80,7 @@ def _train(
     balanced=False,
     labels=None,
     seed=0,
+    precision="float32",
     epochs=2,
     sizes=None,
     steps=None,
@@ -87,6 +89,7 @@ def _train(
     **arguments,
 ):
     seed_everything(seed)
+    set_policy(precision)  # after the seeds, which forget it
     sizes = sizes or [SIDE] * epochs
     size = sizes[0] if len(set(sizes)) == 1 else None
     model = build_model(name, size, classes, depth=1, width=4, dense_units=8, dropout=dropout)
@@ -125,7 +128,7 @@ CASES = [
     f"{name}-{optimizer}"
     for name in ("article", "resnet")
     for optimizer in ("sgd", "adamw", "muon")
-]
+] + ["transfer-adamw"]
 _processes: list[subprocess.Popen] = []
 
 

@@ -56,6 +56,12 @@ def test_the_most_memory_is_in_bytes():
     kilobytes = int(lines["VmHWM"].split()[0])
     assert cost.peak_memory() == pytest.approx(kilobytes * 1024, rel=0.02)
     assert cost.peak_memory() > held.nbytes
+    most = cost.peak_memory()
+    much = np.ones(2**27, np.uint8)
+    assert cost.peak_memory() > most + 2**26
+    del much
+    cost.forget_peak_memory()
+    assert cost.peak_memory() < most + 2**26
 
 
 @pytest.mark.skipif(not PROC.is_file(), reason="only Linux tells")

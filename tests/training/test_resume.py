@@ -1,9 +1,11 @@
 """A training that is stopped and goes on with a new network is the one that was never stopped."""
 
+import functools
 import itertools
 import signal
 import time
 
+import keras
 import numpy as np
 import pytest
 
@@ -21,6 +23,12 @@ def averaging_adamw():
         "one_cycle", 0.01, EPOCHS * STEPS, warmup_fraction=0.25, final_fraction=0.0
     )
     return build_optimizer("adamw", schedule, {"weight_decay": 0.02}, averaging_steps=30)
+
+
+def sometimes_too_much(pictures, targets, rng, size):
+    """Vary a batch; now and then its gradients are no float16, which lowers the loss scale."""
+    pictures, targets = VARIED(pictures, targets, rng, size)
+    return pictures, targets * (1e6 if rng.random() < 0.1 else 1)
 
 
 class StoppedError(Exception):
@@ -59,6 +67,14 @@ def undisturbed(train):
 
 
 @pytest.fixture
+def run_half(run):
+    """The same in half precision; networks of later tests have the precision they had before."""
+    before = keras.config.dtype_policy()
+    yield functools.partial(run, precision="float16", vary=sometimes_too_much)
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture
 def listening():
     """A handler of SIGTERM that ends the training, and what it saw when it was called."""
     seen = []
@@ -91,7 +107,8 @@ def assert_same(one, two):
     assert one.fitted.best == two.fitted.best
     for first, second in (
         (one.model.variables, two.model.variables),  # the state of dropout too
-        (one.optimizer.variables, two.optimizer.variables),  # moments, averages, iterations
+        # Moments, averages, iterations; in float16 the loss scale and its counter.
+        (one.model.optimizer.variables, two.model.optimizer.variables),
     ):
         for a, b in zip(first, second, strict=True):
             np.testing.assert_array_equal(a.numpy(), b.numpy(), a.path)
@@ -125,6 +142,23 @@ def test_after_an_epoch(run, undisturbed, tmp_path):
     done = run(checkpoint=checkpoint, state=checkpoint.load())
     assert_same(done, undisturbed)
     assert (done.reports, done.fitted.pictures) == ([], {})
+
+
+def test_in_half_precision_with_the_loss_scale(run_half, tmp_path):
+    checkpoint = Checkpoint(tmp_path, {})
+    undisturbed = run_half()
+
+    def stop(trained, epoch):
+        if epoch == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_half(checkpoint=checkpoint, report=stop)
+    scale, counter = checkpoint.load().arrays["optimizer"][3::-1][:2]
+    print(scale, counter)
+    went_on = run_half(checkpoint=checkpoint, state=checkpoint.load())
+    assert_same(went_on, undisturbed)
+    print([(v.path,v.numpy()) for v in went_on.model.optimizer.variables[:5]], went_on.fitted.history)
 
 
 def test_within_epochs_and_before_a_validation_as_often_as_one_likes(

@@ -2,13 +2,21 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
-@pytest.mark.parametrize("name", ["article", "resnet"])
-def test_two_devices_that_share_a_batch_learn_what_one_does(two_devices, name, optimizer):
-    one, two = (two_devices[f"{name}-{optimizer}"][number] for number in ("one", "two"))
+def assert_two_learn_what_one_does(case):
+    one, two = case["one"], case["two"]
     assert (one["devices"], two["devices"]) == (1, 2)
     for first, second in zip(one["history"], two["history"], strict=True):
         assert second == pytest.approx(first, rel=1e-4)
     np.testing.assert_allclose(two["weights"], one["weights"], rtol=1e-3, atol=1e-5)
     moved = np.abs(np.subtract(one["weights"][: len(one["start"])], one["start"]))
     assert np.median(moved) > 1e-3  # much more than the two may differ
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+@pytest.mark.parametrize("name", ["article", "resnet"])
+def test_two_devices_that_share_a_batch_learn_what_one_does(two_devices, name, optimizer):
+    assert_two_learn_what_one_does(two_devices[f"{name}-{optimizer}"])
+
+
+def test_two_devices_teach_the_head_of_a_backbone_what_one_does(two_devices):
+    assert_two_learn_what_one_does(two_devices["transfer-adamw"])

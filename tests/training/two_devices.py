@@ -14,7 +14,8 @@ tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfigu
 import numpy as np  # noqa: E402
 
 from pawprint.models.build import build_model  # noqa: E402
-from pawprint.training.augmentation import Augmentation  # noqa: E402
+from pawprint.models.transfer import features_model, head_model  # noqa: E402
+from pawprint.training.augmentation import Augmentation, mirrored_features  # noqa: E402
 from pawprint.training.batches import (  # noqa: E402
     TrainingBatches,
     ValidationBatches,
@@ -22,6 +23,7 @@ from pawprint.training.batches import (  # noqa: E402
 )
 from pawprint.training.checkpoint import Checkpoint  # noqa: E402
 from pawprint.training.devices import strategy_for  # noqa: E402
+from pawprint.training.features import features  # noqa: E402
 from pawprint.training.fit import Plan, fit, seed_everything  # noqa: E402
 from pawprint.training.optimization import build_optimizer, build_schedule  # noqa: E402
 
@@ -32,19 +34,27 @@ SETTINGS = {
     "muon": (0.05, {"weight_decay": 0.1}),
 }
 COUNT, STEPS, EPOCHS = 25, 4, 2  # one picture is left for the last batch
+BACKBONE = {"backbone": "MobileNet", "alpha": 0.25, "weights": "none"}
 
 
 def trained(name: str, optimizer: str, devices: list[str]) -> dict:
-    """What a few steps in batches of eight end with."""
-    pictures = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)
+    """What a few steps in batches of eight end with; of `transfer` the head alone learns."""
+    side = 32 if name == "transfer" else 8
+    pictures = np.random.default_rng(0).integers(0, 256, (COUNT, side, side, 3), dtype=np.uint8)
+    vary = Augmentation(horizontal_flip=True)
     labels = np.arange(COUNT) % 3
     seed_everything(0)
     rate, arguments = SETTINGS[optimizer]
     schedule = "constant" if optimizer == "adamw" else "one_cycle"
     rate = build_schedule(schedule, rate, STEPS * EPOCHS, warmup_fraction=0.25, final_fraction=0.0)
     with strategy_for(devices).scope():
-        model = build_model(name, 8, 3, depth=1, width=4, dense_units=8, dropout=0.0)
+        sizes = {"depth": 1, "width": 4, "dense_units": 8, "dropout": 0.0}
+        model = build_model(name, side, 3, **sizes, **BACKBONE)
         built = build_optimizer(optimizer, rate, arguments, averaging_steps=4)
+    if name == "transfer":
+        pictures, vary = features(features_model(model), pictures, show=False), mirrored_features
+        with model.distribute_strategy.scope():
+            model = head_model(model)
     start = flat(model.get_weights())
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder), {})
@@ -52,11 +62,9 @@ def trained(name: str, optimizer: str, devices: list[str]) -> dict:
             model,
             built,
             # For both, so that they see the same.
-            TrainingBatches(
-                pictures, labels, 3, 8, 0, Augmentation(horizontal_flip=True), devices=2
-            ),
+            TrainingBatches(pictures, labels, 3, 8, 0, vary, devices=2),
             ValidationBatches(pictures, targets_for(labels, 3), 8, STEPS),
-            Plan([8] * EPOCHS, STEPS),
+            Plan([side] * EPOCHS, STEPS),
             report=lambda epoch, figures: None,
             checkpoint=checkpoint,
         )
