@@ -11,13 +11,20 @@ from pawprint.images.store import Split
 from pawprint.learn import learn
 from pawprint.train import augmentation_of
 from pawprint.training.checkpoint import Checkpoint, State
+from pawprint.training.fit import DivergedError
 
 RECIPES = sorted(path.stem for path in (project_root() / "conf" / "recipe").glob("*.yaml"))
 SMALL = ["batch_size=8", "image_size=32", "model.head_epochs=1", "epochs=1", "width=4", "depth=2"]
 BACKBONE = ["model.backbone=MobileNet", "model.alpha=0.25", "model.weights=none"]
+FEW = ["model.unfreeze=0.02"]  # of the layers learn: the quicker the training begins
+DIVERGING = ["optimizer=sgd", "schedule=constant", "batch_size=4"]  # where the rate is 1e38
 
 
-def run(folder: Path, *settings: str, classes=2, count=16):
+class StoppedError(Exception):
+    """What ends a training from outside."""
+
+
+def run(folder: Path, *settings: str, classes=2, count=16, stop_after=None, state=None):
     config = compose(list(settings))
     rng = np.random.default_rng(0)
 
@@ -30,14 +37,20 @@ def run(folder: Path, *settings: str, classes=2, count=16):
 
     data = {"train": split(count), "validation": split(8)}
     told = []
+
+    def report(epoch, figures):
+        told.append((epoch, figures))
+        if epoch == stop_after:
+            raise StoppedError
+
     learned = learn(
         config,
         data,
         augmentation_of(config),
         folder / "features",
-        lambda epoch, figures: told.append((epoch, figures)),
+        report,
         Checkpoint(folder, {}),
-        State(),
+        state or State(),
     )
     return learned, told, data
 
@@ -45,6 +58,11 @@ def run(folder: Path, *settings: str, classes=2, count=16):
 def small(recipe):
     widths = recipe in ("transfer", "fine_tune")
     return [f"recipe={recipe}", *SMALL, *(BACKBONE if widths else ())]
+
+
+def assert_same_weights(one, two):
+    for first, second in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_array_equal(first.numpy(), second.numpy(), first.path)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -97,6 +115,42 @@ def test_a_frozen_backbone_stays_and_a_fine_tuned_one_moves(tmp_path):
     frozen = first_kernel(*small("transfer"))
     assert np.array_equal(frozen, first_kernel(*small("transfer"), "learning_rate=0.1"))
     assert not np.array_equal(frozen, first_kernel(*small("fine_tune")))
+
+
+@pytest.mark.parametrize(("recipe", "epochs", "more"), [("transfer", 3, []), ("fine_tune", 2, FEW)])
+def test_a_stopped_training_goes_on_as_if_undisturbed(recipe, epochs, more, tmp_path, caplog):
+    caplog.set_level("INFO")
+    settings = [*small(recipe), f"epochs={epochs}", *more]
+    undisturbed, _, _ = run(tmp_path, *settings)
+    with pytest.raises(StoppedError):
+        run(tmp_path, *settings, stop_after=1)
+    assert caplog.text.count("the head alone") == (2 if recipe == "fine_tune" else 0)
+    caplog.clear()
+    went_on, told, _ = run(tmp_path, *settings, state=Checkpoint(tmp_path, {}).load())
+    assert [epoch for epoch, _ in told] == list(range(2, epochs + 1))
+    assert "the head alone" not in caplog.text
+    assert went_on.history == undisturbed.history
+    assert went_on.figures == undisturbed.figures
+    assert_same_weights(went_on.model, undisturbed.model)
+
+
+def test_a_fine_tuning_that_diverges_at_once_leaves_the_head_alone(tmp_path):
+    settings = [*small("fine_tune"), *FEW, *DIVERGING]
+    with pytest.raises(DivergedError, match="lower learning_rate") as error:
+        run(tmp_path, *settings, "model.head_rate=0.25", "learning_rate=1e38")
+    head, _, data = run(tmp_path, *settings, "model.unfreeze=0", "learning_rate=0.25")
+    assert error.value.fitted.best == head.history[0]
+    assert_same_weights(error.value.model, head.model)
+    answers = error.value.model.predict_on_batch(data["validation"].pictures)
+    np.testing.assert_array_equal(answers, head.model.predict_on_batch(data["validation"].pictures))
+
+
+def test_a_head_that_diverges_asks_for_a_lower_rate_of_its_own(tmp_path):
+    settings = [*small("fine_tune"), *FEW, *DIVERGING]
+    with pytest.raises(DivergedError, match=r"lower model\.head_rate") as error:
+        run(tmp_path, *settings, "model.head_rate=1e38")
+    assert error.value.fitted.best == {}
+    assert all(np.isfinite(weight).all() for weight in error.value.model.get_weights())
 
 
 @pytest.mark.parametrize(
