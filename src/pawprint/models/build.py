@@ -41,7 +41,13 @@ def build_model(
         return resnet(image_size, classes, **shared)
     if name == "transfer":
         return transfer(
-            image_size, classes, backbone=backbone, alpha=alpha, weights=weights, dropout=dropout
+            image_size,
+            classes,
+            backbone=backbone,
+            alpha=alpha,
+            weights=weights,
+            dense_units=dense_units,
+            dropout=dropout,
         )
     raise UserError(
         f"model.name is {name!r}, but the networks are article, cnn, resnet and transfer"

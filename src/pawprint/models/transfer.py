@@ -32,12 +32,14 @@ def transfer(
     backbone: str,
     alpha: float | None,
     weights: str,
+    dense_units: int,
     dropout: float,
 ) -> keras.Model:
-    """Build a backbone of keras.applications, average pooling, dropout and a last layer.
+    """Build a backbone of keras.applications, average pooling and a head with a hidden layer.
 
-    The backbone's own preprocessing is part of the model. Everything after the backbone computes
-    in float32 whatever the dtype policy. The backbone is frozen until ``unfreeze`` says otherwise.
+    The backbone's own preprocessing is part of the model. The head normalises its features, which
+    are of very different sizes, and computes in float32 whatever the dtype policy. The backbone is
+    frozen until ``unfreeze`` says otherwise.
 
     Args:
         image_size: side of the pictures in pixels. None for any; some backbones then pad as for
@@ -47,11 +49,12 @@ def transfer(
         alpha: its width, for backbones that have one, above 0; None for its own default.
         weights: "imagenet", which Keras downloads once, "none" for random ones, or a file of the
             backbone without its top, ".weights.h5" or the older ".h5".
-        dropout: share of features dropped before the last layer during training, 0 up to 1.
+        dense_units: units of the hidden dense layer, at least 1.
+        dropout: share dropped before and after it during training, 0 up to 1.
 
     Returns:
         A model from uint8 pictures (n, image_size, image_size, 3) to probabilities, with the
-        layers "preprocessing", "backbone", "average", "dropout" and "probabilities".
+        layers "preprocessing", "backbone", "average" and after it those of the head.
 
     Raises:
         UserError: no backbone has that name, it cannot be built like that, or its weights are
@@ -65,7 +68,12 @@ def transfer(
     # why _backbone stills its Dropout and unfreeze its BatchNormalization.
     x = body(preprocessing(pictures, backbone), training=False)
     x = layers.GlobalAveragePooling2D(dtype="float32", name="average")(x)
-    x = layers.Dropout(dropout, dtype="float32", name="dropout")(x)
+    x = layers.BatchNormalization(
+        momentum=0.9, synchronized=True, dtype="float32", name="normalisation"
+    )(x)
+    x = layers.Dropout(dropout, dtype="float32", name="dropout_before")(x)
+    x = layers.Dense(dense_units, activation="relu", dtype="float32", name="dense")(x)
+    x = layers.Dropout(dropout, dtype="float32", name="dropout_after")(x)
     model = keras.Model(pictures, probabilities_layer(classes)(x), name="transfer")
     unfreeze(model, 0)
     return model
