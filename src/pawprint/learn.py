@@ -15,7 +15,7 @@ import keras
 from pawprint.errors import UserError
 from pawprint.images.store import Split
 from pawprint.models.build import ANY_SIZE, build_model
-from pawprint.models.transfer import HALVED, features_model, head_model, unfreeze
+from pawprint.models.transfer import HALVED, features_model, has_depthwise, head_model, unfreeze
 from pawprint.schema import Config
 from pawprint.training import cost
 from pawprint.training.augmentation import Augmentation, mirrored_features
@@ -32,6 +32,7 @@ from pawprint.training.devices import set_policy, strategy_for
 from pawprint.training.features import cached_features, features, weights_digest
 from pawprint.training.fit import DivergedError, Fitted, Plan, Report, fit, seed_everything
 from pawprint.training.growth import sizes_by_epoch
+from pawprint.training.normalisation import with_fused_normalisation
 from pawprint.training.optimization import build_optimizer, build_schedule
 
 log = logging.getLogger(__name__)
@@ -78,14 +79,17 @@ def learn(
     """
     cost.forget_peak_memory()  # an earlier training of this process had its own
     sizes, classes = _picture_sizes(config), len(data["train"].class_names)
-    _build(config, min(sizes), classes, empty=True)  # tells where the pictures are too small
+    # Tells where the pictures are too small.
+    depthwise = has_depthwise(_build(config, min(sizes), classes, empty=True))
     seed_everything(config.seed)
-    policy = set_policy(config.precision)  # after the seeds, which forget it
+    policy = set_policy(config.precision, depthwise=depthwise)  # after the seeds, which forget it
     strategy = strategy_for()
     with strategy.scope():
         # Validation shows pictures of the whole size, whatever training does.
         same = {*sizes, config.image_size} == {config.image_size}
         model = _build(config, config.image_size if same else None, classes)
+        if config.model.name != "transfer":  # whose backbone's statistics stay as they are
+            model = with_fused_normalisation(model)
     log.info(
         "training %s: %d weights, %d pictures, %s on %d device%s",
         *(model.name, model.count_params(), len(data["train"].labels), policy),

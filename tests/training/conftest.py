@@ -23,6 +23,7 @@ from pawprint.training.batches import (
 )
 from pawprint.training.devices import set_policy
 from pawprint.training.fit import Fitted, Plan, fit, seed_everything
+from pawprint.training.normalisation import with_fused_normalisation
 
 SIDE = 8
 
@@ -93,6 +94,7 @@ def _train(
     sizes = sizes or [SIDE] * epochs
     size = sizes[0] if len(set(sizes)) == 1 else None
     model = build_model(name, size, classes, depth=1, width=4, dense_units=8, dropout=dropout)
+    model = with_fused_normalisation(model)
     pictures, given = coloured(counts[0], classes)
     labels = given if labels is None else labels
     shown, answers = coloured(counts[1], classes, seed=1)

@@ -28,6 +28,12 @@ def test_auto_is_bfloat16_only_where_the_cpu_multiplies_it():
     assert policy_for("auto") == ("mixed_bfloat16" if native else "float32")
 
 
+@pytest.mark.skipif(not CPU_ALONE, reason="there is a GPU")
+def test_auto_is_float32_for_depthwise_convolutions_on_a_cpu_and_only_auto():
+    assert policy_for("auto", depthwise=True) == "float32"
+    assert policy_for("bfloat16", depthwise=True) == "mixed_bfloat16"
+
+
 def test_networks_are_built_in_the_precision_that_was_set():
     before = keras.config.dtype_policy()
     try:

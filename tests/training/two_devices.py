@@ -25,6 +25,7 @@ from pawprint.training.checkpoint import Checkpoint  # noqa: E402
 from pawprint.training.devices import strategy_for  # noqa: E402
 from pawprint.training.features import features  # noqa: E402
 from pawprint.training.fit import Plan, fit, seed_everything  # noqa: E402
+from pawprint.training.normalisation import with_fused_normalisation  # noqa: E402
 from pawprint.training.optimization import build_optimizer, build_schedule  # noqa: E402
 
 DEVICES = {"one": ["CPU:0"], "two": ["CPU:0", "CPU:1"]}
@@ -50,6 +51,8 @@ def trained(name: str, optimizer: str, devices: list[str]) -> dict:
     with strategy_for(devices).scope():
         sizes = {"depth": 1, "width": 4, "dense_units": 8, "dropout": 0.0}
         model = build_model(name, side, 3, **sizes, **BACKBONE)
+        if name != "transfer":
+            model = with_fused_normalisation(model)
         built = build_optimizer(optimizer, rate, arguments, averaging_steps=4)
     if name == "transfer":
         pictures, vary = features(features_model(model), pictures, show=False), mirrored_features

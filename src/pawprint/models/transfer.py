@@ -133,6 +133,16 @@ def unfreeze(model: keras.Model, share: float) -> int:
     return learning
 
 
+def has_depthwise(model: keras.Model) -> bool:
+    """Whether a network, or one inside it, has depthwise convolutions."""
+    return any(
+        has_depthwise(layer)
+        if isinstance(layer, keras.Model)
+        else isinstance(layer, layers.DepthwiseConv2D | layers.SeparableConv2D)
+        for layer in model.layers
+    )
+
+
 def preprocessing(pictures: Any, backbone: str) -> Any:
     """What keras.applications does to pixels before ``backbone``, in layers that export.
 

@@ -20,21 +20,24 @@ POLICIES = {
 _CPU_WITH_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one as ARM calls it
 
 
-def policy_for(precision: str) -> str:
+def policy_for(precision: str, *, depthwise: bool = False) -> str:
     """Keras's dtype policy: weights stay float32, products are in the named precision.
 
     Args:
         precision: float32, bfloat16, float16, or auto: bfloat16 where every GPU (NVIDIA's from
             compute capability 8.0) or, without one, the CPU multiplies it natively, float16 on
             GPUs from 7.0, else float32.
+        depthwise: whether the network has depthwise convolutions, which on a CPU are the slower
+            in bfloat16: there auto is float32. Defaults to False.
     """
-    return POLICIES[_best_precision() if precision == "auto" else precision]
+    return POLICIES[_best_precision(depthwise) if precision == "auto" else precision]
 
 
-def _best_precision() -> str:
+def _best_precision(depthwise: bool) -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return "bfloat16" if _CPU_WITH_BFLOAT16 & _cpu_flags() else "float32"
+        native = bool(_CPU_WITH_BFLOAT16 & _cpu_flags())
+        return "bfloat16" if native and not depthwise else "float32"
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     capability = min(detail.get("compute_capability") or (0, 0) for detail in details)
     if capability >= (8, 0):
@@ -67,8 +70,8 @@ def strategy_for(devices: Sequence[str] | None = None) -> tf.distribute.Strategy
     return tf.distribute.MirroredStrategy(devices, cross_device_ops=ops)
 
 
-def set_policy(precision: str) -> str:
+def set_policy(precision: str, *, depthwise: bool = False) -> str:
     """Make networks built from now on compute as by ``policy_for``; returns its name."""
-    name = policy_for(precision)
+    name = policy_for(precision, depthwise=depthwise)
     keras.mixed_precision.set_global_policy(name)
     return name
