@@ -88,7 +88,7 @@ def learn(
         # Validation shows pictures of the whole size, whatever training does.
         same = {*sizes, config.image_size} == {config.image_size}
         model = _build(config, config.image_size if same else None, classes)
-        if config.model.name != "transfer":  # whose backbone's statistics stay as they are
+        if config.model.name != "transfer" or config.model.unfreeze:  # else there is none to learn
             model = with_fused_normalisation(model)
     log.info(
         "training %s: %d weights, %d pictures, %s on %d device%s",

@@ -183,31 +183,47 @@ def test_the_backbone_is_frozen_at_first(model):
     assert len(model.trainable_variables) == 6  # scale and offset, two layers' kernels and biases
 
 
-def test_fine_tuning_changes_what_is_unfrozen_and_no_statistics():
+def test_fine_tuning_changes_what_is_unfrozen_statistics_too_and_nothing_else():
     model = build()
     unfreeze(model, 0.5)
-    variables = model.get_layer("backbone").variables
-    before = [np.asarray(variable) for variable in variables]
+    backbone = model.get_layer("backbone")
+    before = [np.asarray(variable) for variable in backbone.variables]
     learn(model, pictures(8), np.arange(8).reshape(8, 1) % 2)
     changed = {
         variable.path
-        for variable, old in zip(variables, before, strict=True)
+        for variable, old in zip(backbone.variables, before, strict=True)
         if (np.asarray(variable) != old).any()
     }
-    assert changed <= {variable.path for variable in model.trainable_variables}
-    assert {path.rsplit("/")[-1] for path in changed} == {"kernel", "gamma", "beta"}
+    learning = {v.path for layer in backbone.layers if layer.trainable for v in layer.variables}
+    assert changed <= learning
+    statistics = {"moving_mean", "moving_variance"}
+    assert {p.rsplit("/")[-1] for p in changed} == {"kernel", "gamma", "beta", *statistics}
     assert "conv1/kernel" not in changed
+
+
+def test_statistics_that_move_do_so_within_some_tens_of_steps():
+    model = build()
+    unfreeze(model, 1)
+    normalisation = model.get_layer("backbone").get_layer("conv1_bn")
+    assert normalisation.momentum == 0.9
 
 
 @pytest.mark.parametrize(
     ("backbone", "alpha"),
-    [("MobileNet", 0.25), ("EfficientNetB0", None)],  # the second drops whole branches
+    [("MobileNet", 0.25), ("EfficientNetB0", None)],  # the second would drop whole branches
 )
-def test_a_picture_has_the_same_features_while_the_backbone_learns(backbone, alpha):
+def test_nothing_of_a_learning_backbone_is_dropped_at_random(backbone, alpha):
     model = build(backbone=backbone, alpha=alpha)
     unfreeze(model, 1)
-    seen = np.asarray(features_model(model)(pictures(4), training=True))
-    np.testing.assert_array_equal(seen, features_model(model)(pictures(4), training=False))
+    extractor = features_model(model)
+    seen = [np.asarray(extractor(pictures(4), training=True)) for _ in range(2)]
+    np.testing.assert_array_equal(*seen)
+
+
+def test_a_frozen_backbone_sees_the_same_while_the_head_learns(model):
+    extractor = features_model(model)
+    seen = [np.asarray(extractor(pictures(4), training=training)) for training in (True, False)]
+    np.testing.assert_array_equal(*seen)
 
 
 def test_it_is_saved_and_loaded_in_safe_mode(model, tmp_path):

@@ -7,8 +7,7 @@ from onnx import TensorProto, helper
 
 from pawprint.errors import UserError
 from pawprint.images.decode import PictureError, read_picture
-from pawprint.serving import predictor
-from pawprint.serving.predictor import Prediction, Predictor
+from pawprint.serving.predictor import Prediction, Predictor, pictures_at_a_time
 
 NAMES = ["cats", "dogs", "newts"]
 
@@ -136,7 +135,7 @@ def test_answers_do_not_depend_on_how_many_pictures_go_in_at_once(
 ):
     files[4].write_text("hello")
     expected = list(network.classify(files))
-    monkeypatch.setattr(predictor, "BATCH_SIZE", batch_size)
+    monkeypatch.setattr(network, "batch_size", batch_size)
     for one, two in zip(network.classify(files), expected, strict=True):
         assert (one.path, one.problem, one.label) == (two.path, two.problem, two.label)
         np.testing.assert_allclose(
@@ -145,7 +144,7 @@ def test_answers_do_not_depend_on_how_many_pictures_go_in_at_once(
 
 
 def test_answers_come_as_soon_as_a_batch_is_full(network, files, monkeypatch):
-    monkeypatch.setattr(predictor, "BATCH_SIZE", 3)
+    monkeypatch.setattr(network, "batch_size", 3)
     asked = []
 
     def paths():
@@ -163,11 +162,16 @@ def test_no_pictures_are_no_answers(network):
 
 
 def test_more_pictures_than_a_batch_are_answered_in_order(network):
-    count = predictor.BATCH_SIZE + 5
+    count = network.batch_size + 5
     pictures = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
     answers = network.probabilities(pictures)
     assert (answers.shape, answers.dtype) == ((count, 3), np.float32)
     np.testing.assert_allclose(answers[-1:], network.probabilities(pictures[-1:]), atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "count"), [(16, 256), (224, 32), (8192, 1)])
+def test_fewer_pictures_go_in_at_once_where_they_are_large(size, count):
+    assert pictures_at_a_time(size) == count
 
 
 def test_pictures_in_any_memory_order_are_answered(network):

@@ -86,3 +86,18 @@ def test_a_network_with_fused_normalisation_is_the_same_network(name):
     assert [w.path for w in fused.weights] == [w.path for w in model.weights]
     shown = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     np.testing.assert_array_equal(fused(shown, training=False), model(shown, training=False))
+
+
+def test_networks_inside_a_network_have_it_too():
+    arguments = {"backbone": "MobileNet", "alpha": 0.25, "weights": "none"}
+    sizes = {"depth": 1, "width": 4, "dense_units": 8, "dropout": 0.2}
+    model = build_model("transfer", 32, 2, **sizes, **arguments)
+    fused = with_fused_normalisation(model)
+    kinds = {type(layer) for layer in fused.get_layer("backbone").layers}
+    assert FusedBatchNormalization in kinds
+    assert layers.BatchNormalization not in kinds
+    shown = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(fused(shown, training=False), model(shown, training=False))
+    assert fused.trainable_variables == [
+        v for layer in fused.layers[3:] for v in layer.trainable_variables
+    ]

@@ -21,6 +21,8 @@ from pawprint.models.head import probabilities_layer
 
 # Backbones halve pictures five times; some pad otherwise where that leaves a rest.
 HALVED = 32
+# Of the moving statistics of layers that learn: the backbones' own is for millions of pictures.
+MOMENTUM = 0.9
 # Of ImageNet's red, green and blue, of 0 to 1.
 _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -62,11 +64,7 @@ def transfer(
     """
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pictures")
     body = _backbone(image_size, backbone, alpha, weights)
-    # The backbone stays in inference mode, also while it is fine-tuned: the statistics of small
-    # batches would undo what its weights have learned (https://keras.io/guides/transfer_learning/).
-    # fit overrides this training=False (https://github.com/keras-team/keras/issues/20285): that is
-    # why _backbone stills its Dropout and unfreeze its BatchNormalization.
-    x = body(preprocessing(pictures, backbone), training=False)
+    x = body(preprocessing(pictures, backbone))
     x = layers.GlobalAveragePooling2D(dtype="float32", name="average")(x)
     x = layers.BatchNormalization(
         momentum=0.9, synchronized=True, dtype="float32", name="normalisation"
@@ -106,8 +104,8 @@ def head_model(model: keras.Model) -> keras.Model:
 def unfreeze(model: keras.Model, share: float) -> int:
     """Let the last layers of the backbone learn and freeze the others; compile afterwards.
 
-    BatchNormalization's scale and offset learn like other weights, its statistics never do. Which
-    layers learn is not saved with the model: say it again after loading.
+    BatchNormalization that learns normalises by the batch and moves its statistics; a frozen one
+    does neither. Which layers learn is not saved with the model: say it again after loading.
 
     Args:
         model: as built by ``transfer``.
@@ -126,10 +124,7 @@ def unfreeze(model: keras.Model, share: float) -> int:
         layer.trainable = False
     for layer in able[len(able) - learning :]:
         if isinstance(layer, layers.BatchNormalization):
-            learnt = layer.trainable_variables
-            layer.trainable = False  # it normalises by its own statistics and leaves them alone
-            for variable in learnt:
-                variable.trainable = True
+            layer.momentum = min(layer.momentum, MOMENTUM)
     return learning
 
 

@@ -13,7 +13,8 @@ from pawprint.errors import UserError
 from pawprint.images.decode import PictureError, read_picture
 from pawprint.images.square import SQUASH
 
-BATCH_SIZE = 256
+MOST_PICTURES = 256  # at a time, but fewer of large ones:
+MOST_PIXELS = 32 * 224**2  # what is in work then stays near the processor
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ def class_columns(class_names: list[str], fixed: Iterable[str]) -> list[str]:
     return [f"{name} (class)" if name in fixed else name for name in class_names]
 
 
+def pictures_at_a_time(image_size: int) -> int:
+    """How many pictures of that side, in pixels, are best shown to a network together."""
+    return max(1, min(MOST_PICTURES, MOST_PIXELS // image_size**2))
+
+
 class Predictor:
     """An exported network, ready to answer.
 
@@ -61,6 +67,7 @@ class Predictor:
             self._input: str = pictures.name
             _, self.image_size, _, _ = pictures.shape
             self.resize: str = properties.get("resize", SQUASH)
+            self.batch_size = pictures_at_a_time(self.image_size)
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
@@ -71,8 +78,8 @@ class Predictor:
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
         parts = [np.zeros((0, len(self.class_names)), np.float32)]
-        for start in range(0, len(pictures), BATCH_SIZE):
-            batch = np.ascontiguousarray(pictures[start : start + BATCH_SIZE])
+        for start in range(0, len(pictures), self.batch_size):
+            batch = np.ascontiguousarray(pictures[start : start + self.batch_size])
             parts.append(self._session.run(None, {self._input: batch})[0])
         return np.concatenate(parts)
 
@@ -92,7 +99,7 @@ class Predictor:
                 batch.append((path, self.read(path)))
             except PictureError as error:
                 batch.append((path, str(error)))
-            if len(batch) == BATCH_SIZE:
+            if len(batch) == self.batch_size:
                 yield from self._answers(batch)
                 batch = []
         yield from self._answers(batch)

@@ -25,7 +25,7 @@ def features(
     extractor: keras.Model,
     pictures: Pictures | np.ndarray,
     *,
-    batch_size: int = 64,
+    batch_size: int = 32,
     show: bool,
 ) -> np.ndarray:
     """Compute the features of every picture and of its mirror image.
@@ -35,7 +35,7 @@ def features(
     Args:
         extractor: from uint8 pictures (n, size, size, 3) to float32 features (n, d).
         pictures: uint8 (n, size, size, 3), read in slices.
-        batch_size: pictures per call, at least 1. Defaults to 64.
+        batch_size: pictures per call, at least 1. Defaults to 32.
         show: whether to show a progress bar on stderr.
 
     Returns:

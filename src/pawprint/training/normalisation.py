@@ -9,6 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 
+# So that a network inside a network can be cloned.
+@keras.saving.register_keras_serializable(package="pawprint")
 class FusedBatchNormalization(layers.BatchNormalization):
     """Keras's BatchNormalization, whose training step is one kernel of TensorFlow, not a dozen.
 
@@ -39,13 +41,17 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 
 def with_fused_normalisation(model: keras.Model) -> keras.Model:
-    """A copy of a functional model, with the same weights, that learns with fused normalisation."""
+    """A copy of a functional model, with the same weights, that learns with fused normalisation.
+
+    Also in models inside it. On several devices the statistics are those of the whole batch.
+    """
 
     def clone(layer: layers.Layer) -> layers.Layer:
-        plain = type(layer) is layers.BatchNormalization
-        kind = FusedBatchNormalization if plain else type(layer)
-        return kind.from_config(layer.get_config())
+        config = layer.get_config()
+        if type(layer) is not layers.BatchNormalization:
+            return type(layer).from_config(config)
+        return FusedBatchNormalization.from_config(config | {"synchronized": True})
 
-    copy = keras.models.clone_model(model, clone_function=clone)
+    copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
     copy.set_weights(model.get_weights())
     return copy
