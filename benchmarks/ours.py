@@ -24,6 +24,7 @@ from pawprint.training.batches import (  # noqa: E402
 )
 from pawprint.training.devices import set_policy  # noqa: E402
 from pawprint.training.fit import Plan, fit, seed_everything  # noqa: E402
+from pawprint.training.normalisation import with_fused_normalisation  # noqa: E402
 from pawprint.training.optimization import build_optimizer  # noqa: E402
 
 
@@ -60,7 +61,7 @@ def timed_fit(
     else:
         keras.utils.set_random_seed(0)
     policy = set_policy("auto")
-    model = build()
+    model = with_fused_normalisation(build())
     pictures, labels, batch_size = batches.pictures, batches.labels, batches.batch_size
     side, few = pictures.shape[1], slice(0, batch_size)
     reports: list[dict[str, float]] = []

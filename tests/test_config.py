@@ -313,7 +313,7 @@ def test_the_nearest_share_may_not_be_the_farther_one():
 
 @pytest.mark.parametrize(
     ("sizes", "until"),
-    [("[1.0]", "[]"), ("[0.5,1]", "[0.5]"), ("[1.0,0.25,0.9]", "[0.001,0.999]")],
+    [("[1.0]", "[]"), ("[0.5,1]", "[0.5]"), ("[0.25,0.9,1.0]", "[0.001,0.999]")],
 )
 def test_sizes_grow_by_shares_of_the_epochs(sizes, until):
     config = compose([f"growth.sizes={sizes}", f"growth.until={until}"])
@@ -326,6 +326,17 @@ def test_sizes_that_are_no_shares_are_refused(sizes):
     message = refused([f"growth.sizes={sizes}", "growth.until=[0.5]"])
     assert message.startswith("growth.sizes is [")
     assert "must be shares of image_size above 0 and at most 1; give one or more" in message
+
+
+def test_pictures_that_would_shrink_are_refused():
+    message = refused(["growth.sizes=[1.0,0.5]", "growth.until=[0.5]"])
+    assert message.startswith("growth.sizes is [1.0, 0.5], but pictures only grow")
+
+
+@pytest.mark.parametrize("key", ["backbone", "weights", "unfreeze", "head_epochs", "head_rate"])
+def test_what_a_pretrained_network_needs_may_not_be_taken_away(key):
+    message = refused(["model=transfer", f"model.{key}=null"])
+    assert message.startswith(f"model.{key} has no value, which model=transfer needs")
 
 
 @pytest.mark.parametrize(

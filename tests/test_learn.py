@@ -107,6 +107,19 @@ def test_a_second_head_takes_the_features_of_the_first(tmp_path, caplog):
     assert "computed in" not in caplog.text
 
 
+def test_a_frozen_backbone_needs_no_pictures_that_grow(tmp_path):
+    learned, told, _ = run(tmp_path, *small("transfer"), "growth=steps", "image_size=40")
+    assert [figures["picture_size"] for _, figures in told] == [40]
+    assert learned.costs["seconds_of_features"] > 0
+
+
+def test_a_last_picture_does_not_make_a_batch_of_its_own_for_a_head(tmp_path):
+    learned, _, _ = run(tmp_path, *small("transfer"), "batch_size=8", count=17)
+    variance = learned.model.get_layer("normalisation").get_weights()[3]
+    assert (variance > 0).any()
+    assert np.isfinite(learned.history[0]["val_loss"])
+
+
 def test_a_frozen_backbone_stays_and_a_fine_tuned_one_moves(tmp_path):
     def first_kernel(*settings):
         learned, _, _ = run(tmp_path, *settings)
@@ -158,11 +171,16 @@ def test_a_head_that_diverges_asks_for_a_lower_rate_of_its_own(tmp_path):
     [
         (["model=article", "growth=steps"], "growth=steps needs a network for pictures of any"),
         (
-            ["model=transfer", "growth=steps", "image_size=40"],
+            ["model=transfer", "model.unfreeze=1", "growth=steps", "image_size=40"],
             "image_size is 40, but growth=steps with model=transfer needs a multiple of 32; set "
             "growth=none or image_size to 64",
         ),
         (["model=resnet", "depth=5"], "depth=5 is too deep for pictures of 16 pixels"),
+        (["model=resnet", "depth=4"], "growth=steps begins with 16 of the 32 pixels of image_size"),
+        (
+            ["model=transfer", "model.unfreeze=1", "growth=steps", "model.backbone=NASNetMobile"],
+            "model.backbone=NASNetMobile is not; set growth=none",
+        ),
         (["model=transfer", "growth=none", "model.backbone=MobilNet"], "did you mean MobileNet"),
         (["model=transfer", "growth=none", "model.weights=gone.h5"], "model.weights is gone.h5"),
     ],

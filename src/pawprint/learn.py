@@ -28,7 +28,7 @@ from pawprint.training.batches import (
     targets_for,
 )
 from pawprint.training.checkpoint import Checkpoint, State
-from pawprint.training.devices import set_policy, strategy_for
+from pawprint.training.devices import check_policy, set_policy, strategy_for
 from pawprint.training.features import cached_features, features, weights_digest
 from pawprint.training.fit import DivergedError, Fitted, Plan, Report, fit, seed_everything
 from pawprint.training.growth import sizes_by_epoch
@@ -79,16 +79,16 @@ def learn(
     """
     cost.forget_peak_memory()  # an earlier training of this process had its own
     sizes, classes = _picture_sizes(config), len(data["train"].class_names)
-    # Tells where the pictures are too small.
-    depthwise = has_depthwise(_build(config, min(sizes), classes, empty=True))
+    depthwise = has_depthwise(_smallest(config, min(sizes), classes))
     seed_everything(config.seed)
     policy = set_policy(config.precision, depthwise=depthwise)  # after the seeds, which forget it
     strategy = strategy_for()
+    check_policy(policy, strategy)
     with strategy.scope():
         # Validation shows pictures of the whole size, whatever training does.
         same = {*sizes, config.image_size} == {config.image_size}
         model = _build(config, config.image_size if same else None, classes)
-        if config.model.name != "transfer" or config.model.unfreeze:  # else there is none to learn
+        if not config.frozen:
             model = with_fused_normalisation(model)
     log.info(
         "training %s: %d weights, %d pictures, %s on %d device%s",
@@ -105,7 +105,7 @@ def learn(
     except DivergedError as error:
         error.model = _whole(config, classes, error.fitted.weights)
         raise
-    costs = _costs(model, config.image_size, fitted, started)
+    costs = _costs(config, model, fitted, started)
     final = _whole(config, classes, fitted.weights)
     best = fitted.best
     figures = {
@@ -121,6 +121,8 @@ def learn(
 
 def _picture_sizes(config: Config) -> list[int]:
     """Side of the training pictures of each epoch."""
+    if config.frozen:  # whose features are of whole pictures
+        return [config.image_size] * config.epochs
     shares, until = config.growth.sizes, config.growth.until
     pretrained = config.model.name == "transfer"
     step = HALVED if pretrained else 4
@@ -131,13 +133,32 @@ def _picture_sizes(config: Config) -> list[int]:
             f"model=transfer needs a multiple of {step}; set growth=none or image_size to "
             f"{config.image_size // step * step + step}"
         )
-    if set(sizes) != {config.image_size} and config.model.name not in ANY_SIZE:
+    grows = set(sizes) != {config.image_size}
+    if grows and pretrained and config.model.backbone.startswith("NASNet"):
+        raise UserError(
+            f"growth={config.growth.name} needs a network for pictures of any size, which "
+            f"model.backbone={config.model.backbone} is not; set growth=none"
+        )
+    if grows and config.model.name not in ANY_SIZE:
         raise UserError(
             f"growth={config.growth.name} needs a network for pictures of any size, which "
             f"model={config.model.name} is not; set growth=none or model to one of "
             f"{', '.join(ANY_SIZE)}"
         )
     return sizes
+
+
+def _smallest(config: Config, size: int, classes: int) -> keras.Model:
+    """The network for the smallest pictures of the training: tells where they are too small."""
+    try:
+        return _build(config, size, classes, empty=True)
+    except UserError as error:
+        if size == config.image_size:
+            raise
+        raise UserError(
+            f"{error} (growth={config.growth.name} begins with {size} of the {config.image_size} "
+            "pixels of image_size; growth=none does not)"
+        ) from None
 
 
 def _build(
@@ -199,6 +220,7 @@ def _train(
             config.optimizer.name, schedule, given, averaging_steps=averaging
         )
     balanced = config.class_weights == "balanced"
+    multiple = model.distribute_strategy.num_replicas_in_sync
     return fit(
         model,
         optimizer,
@@ -210,7 +232,8 @@ def _train(
             config.seed,
             vary,
             balanced_weights(labels["train"], classes) if balanced else None,
-            model.distribute_strategy.num_replicas_in_sync,
+            # A backbone's head normalises over the batch alone: one picture would be all there is.
+            multiple * (2 if config.model.name == "transfer" and multiple == 1 else 1),
         ),
         ValidationBatches(
             pictures["validation"],
@@ -237,9 +260,12 @@ def _fit_transfer(
     """Train the head on the backbone's features; then, where configured, its last layers too."""
     with model.distribute_strategy.scope():
         head = head_model(model)
-    fine_tuned = bool(config.model.unfreeze)
+    fine_tuned = not config.frozen
+    seconds = 0.0
     if not (fine_tuned and recorded["state"].arrays):  # else the head has learned before
+        begin = time.perf_counter()
         seen = _features(config, model, data, folder)
+        seconds = time.perf_counter() - begin
         epochs = config.model.head_epochs if fine_tuned else config.epochs
         more = {"rate": config.model.head_rate} if fine_tuned else recorded
         same = [config.image_size] * epochs
@@ -255,12 +281,15 @@ def _fit_transfer(
         head.set_weights(fitted.weights)
         fitted.weights = model.get_weights()
         if not fine_tuned:
+            fitted.seconds_of_features = seconds
             return fitted
         log.info("the head alone: val_accuracy %.4f", fitted.best["val_accuracy"])
     learning = unfreeze(model, config.model.unfreeze)
     log.info("%d layers of %s learn now", learning, config.model.backbone)
     try:
-        return _train(config, model, data, _pictures(data), vary, sizes, **recorded)
+        fitted = _train(config, model, data, _pictures(data), vary, sizes, **recorded)
+        fitted.seconds_of_features = seconds
+        return fitted
     except DivergedError as error:
         if not error.fitted.best and not recorded["state"].arrays:  # then the head alone is best
             error.fitted.best, error.fitted.weights = fitted.best, fitted.weights
@@ -275,10 +304,8 @@ def _features(config: Config, model: keras.Model, data: Data, folder: Path) -> d
     """The backbone's features of each split, from the disk where they have been computed before."""
 
     def compute(pictures: Any) -> Any:
-        # In float32, whose depthwise convolutions are the faster ones on a CPU.
-        policy = keras.config.dtype_policy()
-        whole = _whole(config, len(data["train"].class_names), model.get_weights())
-        keras.config.set_dtype_policy(policy)
+        whole = _build(config, config.image_size, len(data["train"].class_names), empty=True)
+        whole.set_weights(model.get_weights())
         return features(features_model(whole), pictures, show=sys.stderr.isatty())
 
     key = {
@@ -287,6 +314,7 @@ def _features(config: Config, model: keras.Model, data: Data, folder: Path) -> d
         "weights": weights_digest(config.model.weights),
         "image_size": config.image_size,
         "resize": config.resize,
+        "precision": keras.config.dtype_policy().compute_dtype,
         "seed": config.seed if config.model.weights == "none" else None,
     }
     return {
@@ -301,13 +329,13 @@ def _features(config: Config, model: keras.Model, data: Data, folder: Path) -> d
 
 
 def _costs(
-    model: keras.Model, image_size: int, fitted: Fitted, started: float | None
+    config: Config, model: keras.Model, fitted: Fitted, started: float | None
 ) -> dict[str, float]:
     """Where the time went: speed, waiting, memory, operations and their share of the peak.
 
     To be asked under the policy of the training.
     """
-    operations = cost.operations_per_picture(model, image_size)
+    operations = cost.operations_per_picture(model, config.image_size)
     figures = {
         "peak_memory_mb": cost.peak_memory() / 1e6,
         "gflop_per_picture": operations / 1e9,
@@ -321,7 +349,10 @@ def _costs(
         "mean_pictures_per_second": sum(fitted.pictures.values()) / fitted.seconds,
         "mean_input_wait_share": fitted.seconds_waited / fitted.seconds,
     }
-    if model.name != "transfer":  # whose frozen layers are not gone through backwards
+    if fitted.seconds_of_features:
+        figures["seconds_of_features"] = fitted.seconds_of_features
+    # Frozen layers are not gone through backwards.
+    if config.model.name != "transfer" or config.model.unfreeze == 1:
         # Backwards, each product is done twice: for the weights and for what comes in.
         done = 3 * sum(
             cost.operations_per_picture(model, size) * count

@@ -179,6 +179,11 @@ class Config:
         return self.depth if self.model.depth is None else self.model.depth
 
     @property
+    def frozen(self) -> bool:
+        """Whether of a pretrained network the head alone learns."""
+        return self.model.name == "transfer" and not self.model.unfreeze
+
+    @property
     def filters(self) -> int | None:
         """The width in force: ``width``, or where it is null the chosen network's."""
         return self.model.width if self.width is None else self.width
@@ -206,6 +211,13 @@ def check(config: Config) -> None:
             f"({config.augment.scale_to:g}); make it the smaller one"
         )
     _check_growth(config.growth)
+    if config.model.name == "transfer":
+        for key in ("backbone", "weights", "unfreeze", "head_epochs", "head_rate"):
+            if getattr(config.model, key) is None:
+                raise UserError(
+                    f"model.{key} has no value, which model=transfer needs; give one, as "
+                    "conf/model/transfer.yaml does"
+                )
     if config.model.name in ("article", "cnn", "resnet") and config.filters is None:
         raise UserError("model.width has no value; give one, or set width")
 
@@ -216,6 +228,10 @@ def _check_growth(growth: Growth) -> None:
         raise UserError(
             f"growth.sizes is {sizes}, but must be shares of image_size above 0 and at most 1; "
             "give one or more"
+        )
+    if list(sizes) != sorted(sizes):
+        raise UserError(
+            f"growth.sizes is {sizes}, but pictures only grow; put the smaller shares first"
         )
     rising = all(a < b for a, b in zip([0.0, *until], [*until, 1.0], strict=True))
     if len(until) != len(sizes) - 1 or not rising:

@@ -76,13 +76,15 @@ def train(config: Config) -> float:
         state = checkpoint.load() or State()
         adopt = None if parent else os.environ.get("MLFLOW_RUN_ID")
         earlier = None if parent or adopt or not state.run_id else store.find(state.run_id)
-        run = earlier or store.start_run(name, parameters, tags, parent=parent, adopt=adopt)
+        run = earlier or store.open_run(name, parent=parent, adopt=adopt)
         status = "FAILED"
         try:
             state.run_id = run.id
             checkpoint.save(state)  # whatever happens from here on, there is one run of this
             if earlier:
                 run.reopen()
+            run.log_parameters(parameters)
+            run.set_tags(tags)
             _record_data(config, run, summary, paths)
             for epoch, figures in enumerate(state.reports, start=1):
                 run.log_metrics(figures, step=epoch)
@@ -127,12 +129,16 @@ def preview(config: Config) -> None:
 
 
 def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-    """All that decides what a training ends with: settings, data, libraries and our own code."""
+    """All that decides what a training ends with: settings, data, code, and what computes it."""
     from importlib.metadata import version
+
+    from pawprint.training.start import arithmetic
 
     here = Path(__file__).parent
     code = hashlib.sha256()
-    for path in sorted([here / "learn.py", *here.glob("models/*.py"), *here.glob("training/*.py")]):
+    files = ("train.py", "learn.py", "images/pictures.py", "images/encoding.py")
+    folders = [*here.glob("models/*.py"), *here.glob("training/*.py")]
+    for path in sorted([*map(here.joinpath, files), *folders]):
         code.update(path.read_bytes())
     if config.model.weights not in (None, *WORDS) and Path(config.model.weights).is_file():
         code.update(Path(config.model.weights).read_bytes())
@@ -142,6 +148,7 @@ def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) 
         "data": {split: part.digest for split, part in data.items()},
         "versions": [version(name) for name in COMPUTING],
         "code": code.hexdigest(),
+        "arithmetic": arithmetic(),
     }
 
 
@@ -195,6 +202,9 @@ def _train_network(
         run.log_metrics(figures, step=epoch)
 
     vary = augmentation_of(config)
+    if config.frozen:  # features are of pictures and of their mirror images, nothing else
+        log.info("augment=%s changes nothing while the backbone is frozen", config.augment.name)
+        vary = Augmentation(horizontal_flip=True)
     run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
     try:
         learned = learn(config, data, vary, paths.features, report, checkpoint, state, began)
@@ -227,11 +237,8 @@ def augmentation_of(config: Config) -> Augmentation:
 
 def _accuracy(predictor: Any, split: Any) -> float:
     """Share of right answers of the exported network."""
-    right = 0
-    for start in range(0, len(split.labels), 1024):  # as much as is in memory at a time
-        answers = predictor.probabilities(split.pictures[start : start + 1024]).argmax(axis=1)
-        right += int((answers == split.labels[start : start + 1024]).sum())
-    return right / len(split.labels)
+    answers = predictor.probabilities(split.pictures).argmax(axis=1)
+    return float((answers == split.labels).mean())
 
 
 def _check_prepared(config: Config, summary: Any) -> None:

@@ -130,7 +130,7 @@ CASES = [
     f"{name}-{optimizer}"
     for name in ("article", "resnet")
     for optimizer in ("sgd", "adamw", "muon")
-] + ["transfer-adamw"]
+] + ["article-adadelta", "transfer-adamw"]
 _processes: list[subprocess.Popen] = []
 
 

@@ -44,9 +44,9 @@ def numbers_of(pictures):
     return (low + 256 * high).tolist()
 
 
-def batches_of(count, *, batch_size=4, seed=0, vary=as_they_are, class_weights=None, devices=1):
+def batches_of(count, *, batch_size=4, seed=0, vary=as_they_are, class_weights=None, multiple=1):
     pictures, labels = numbered(count)
-    return TrainingBatches(pictures, labels, 2, batch_size, seed, vary, class_weights, devices)
+    return TrainingBatches(pictures, labels, 2, batch_size, seed, vary, class_weights, multiple)
 
 
 def drawn(count, epoch=0, *, steps=None, **arguments):
@@ -353,7 +353,7 @@ def test_prepared_pictures_give_the_same_batches_as_an_array_of_them(
 
 @pytest.mark.parametrize(("count", "filled"), [(9, 3), (10, 2), (11, 1), (12, 0), (2, 2)])
 def test_several_devices_get_as_many_pictures_each_of_the_last_batch(count, filled):
-    alone, shared = drawn(count), drawn(count, devices=4)
+    alone, shared = drawn(count), drawn(count, multiple=4)
     first = [*alone[0], *alone[0]]
     assert shared == [*alone[:-1], alone[-1] + first[:filled]]
     assert {len(batch) % 4 for batch in shared} == {0}

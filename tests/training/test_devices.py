@@ -1,10 +1,12 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import pytest
 import tensorflow as tf
 
-from pawprint.training.devices import policy_for, set_policy, strategy_for
+from pawprint.errors import UserError
+from pawprint.training.devices import check_policy, policy_for, set_policy, strategy_for
 
 CPU_ALONE = not tf.config.list_physical_devices("GPU")
 CPUINFO = Path("/proc/cpuinfo")
@@ -32,6 +34,14 @@ def test_auto_is_bfloat16_only_where_the_cpu_multiplies_it():
 def test_auto_is_float32_for_depthwise_convolutions_on_a_cpu_and_only_auto():
     assert policy_for("auto", depthwise=True) == "float32"
     assert policy_for("bfloat16", depthwise=True) == "mixed_bfloat16"
+
+
+def test_float16_on_several_devices_is_refused_in_a_sentence():
+    several = SimpleNamespace(num_replicas_in_sync=2)
+    with pytest.raises(UserError, match=r"^precision is float16, but 2 devices .*; set precision"):
+        check_policy("mixed_float16", several)
+    check_policy("mixed_bfloat16", several)
+    check_policy("mixed_float16", tf.distribute.get_strategy())
 
 
 def test_networks_are_built_in_the_precision_that_was_set():

@@ -38,6 +38,15 @@ def test_a_step_is_that_of_keras():
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
+def test_scale_and_offset_may_be_missing_as_in_inception():
+    x = pictures()
+    outputs = []
+    for kind in (FusedBatchNormalization, layers.BatchNormalization):
+        layer = kind(scale=False, center=False, **ARGUMENTS)
+        outputs.append(layer(x, training=True))
+    np.testing.assert_allclose(*outputs, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_keeps_statistics_in_float32(precision):
     ours, exact = (

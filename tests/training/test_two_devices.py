@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,13 @@ def assert_two_learn_what_one_does(case):
     assert np.median(moved) > 1e-3  # much more than the two may differ
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
-@pytest.mark.parametrize("name", ["article", "resnet"])
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        *itertools.product(["article", "resnet"], ["sgd", "adamw", "muon"]),
+        ("article", "adadelta"),
+    ],
+)
 def test_two_devices_that_share_a_batch_learn_what_one_does(two_devices, name, optimizer):
     assert_two_learn_what_one_does(two_devices[f"{name}-{optimizer}"])
 

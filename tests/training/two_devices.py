@@ -31,6 +31,7 @@ from pawprint.training.optimization import build_optimizer, build_schedule  # no
 DEVICES = {"one": ["CPU:0"], "two": ["CPU:0", "CPU:1"]}
 SETTINGS = {
     "sgd": (0.1, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    "adadelta": (1.0, {}),
     "adamw": (0.02, {"weight_decay": 0.1}),
     "muon": (0.05, {"weight_decay": 0.1}),
 }
@@ -55,7 +56,8 @@ def trained(name: str, optimizer: str, devices: list[str]) -> dict:
             model = with_fused_normalisation(model)
         built = build_optimizer(optimizer, rate, arguments, averaging_steps=4)
     if name == "transfer":
-        pictures, vary = features(features_model(model), pictures, show=False), mirrored_features
+        seen = features(features_model(model), pictures, show=False)
+        pictures, vary = np.concatenate(list(seen)), mirrored_features
         with model.distribute_strategy.scope():
             model = head_model(model)
     start = flat(model.get_weights())
@@ -65,7 +67,7 @@ def trained(name: str, optimizer: str, devices: list[str]) -> dict:
             model,
             built,
             # For both, so that they see the same.
-            TrainingBatches(pictures, labels, 3, 8, 0, vary, devices=2),
+            TrainingBatches(pictures, labels, 3, 8, 0, vary, multiple=2),
             ValidationBatches(pictures, targets_for(labels, 3), 8, STEPS),
             Plan([side] * EPOCHS, STEPS),
             report=lambda epoch, figures: None,

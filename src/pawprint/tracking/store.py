@@ -28,21 +28,18 @@ class Store:
     uri: str
     experiment_id: str
 
-    def start_run(
-        self,
-        name: str,
-        parameters: Mapping[str, Any],
-        tags: Mapping[str, str],
-        *,
-        parent: str | None = None,
-        adopt: str | None = None,
-    ) -> Run:
-        """Open a run, or go on in the one with the id ``adopt``.
+    def start_run(self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
+        """Open a run with flat parameters (long ones are cut at MLflow's limit) and tags."""
+        run = self.open_run(name)
+        run.log_parameters(parameters)
+        run.set_tags(tags)
+        return run
+
+    def open_run(self, name: str, *, parent: str | None = None, adopt: str | None = None) -> Run:
+        """Open a run of which nothing is recorded yet, or go on in the one with the id ``adopt``.
 
         Args:
             name: what the run is called in `mlflow ui`.
-            parameters: flat parameters; long values are cut at MLflow's limit.
-            tags: tags set on the run.
             parent: run id of the parent under which this run is nested.
             adopt: run id that somebody (`mlflow run`) opened for us.
 
@@ -56,14 +53,10 @@ class Store:
                     "variable or set MLFLOW_TRACKING_URI to the store that has it"
                 )
             self.client.update_run(adopt, status="RUNNING", name=name)
-            run = Run(self.client, self.uri, adopt)
-        else:
-            nested = {"mlflow.parentRunId": parent} if parent else {}
-            created = self.client.create_run(self.experiment_id, run_name=name, tags=nested)
-            run = Run(self.client, self.uri, created.info.run_id)
-        run.log_parameters(parameters)
-        run.set_tags(tags)
-        return run
+            return Run(self.client, self.uri, adopt)
+        nested = {"mlflow.parentRunId": parent} if parent else {}
+        created = self.client.create_run(self.experiment_id, run_name=name, tags=nested)
+        return Run(self.client, self.uri, created.info.run_id)
 
     def find(self, run_id: str) -> Run | None:
         """The run with this id, or None where this store has none (or only a deleted one)."""
@@ -128,6 +121,8 @@ def reach(address: str) -> MlflowClient:
     # MLflow's own patience is minutes; a training must not wait that long for a dead server.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    # Else it tells its makers what is used, and every process waits for that at its end.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
     for name in ("mlflow", "alembic"):

@@ -62,8 +62,8 @@ class TrainingBatches:
         seed: of order and variation.
         vary: from (pictures, targets, generator, size) to pictures and targets.
         class_weights: float32 (classes,), or None where every picture counts the same.
-        devices: that share a batch. A smaller last batch is filled up to a multiple of it with
-            the first pictures of the pass, so that each device's mean counts the same.
+        multiple: of which a batch has pictures. A smaller last batch is filled up with the first
+            pictures of the pass: with the number of devices, each device's mean counts the same.
 
     Attributes:
         seconds_waited: how long the reader of a dataset has waited for batches so far.
@@ -76,7 +76,7 @@ class TrainingBatches:
     seed: int
     vary: Vary
     class_weights: np.ndarray | None = None
-    devices: int = 1
+    multiple: int = 1
     seconds_waited: float = field(default=0.0, init=False)
     _order: tuple[tuple[int, int], np.ndarray] | None = field(default=None, init=False)
 
@@ -86,7 +86,7 @@ class TrainingBatches:
         start = position * self.batch_size
         order = self._ordered(epoch, number)
         rows = order[start : start + self.batch_size]
-        rows = np.append(rows, np.resize(order, -len(rows) % self.devices))
+        rows = np.append(rows, np.resize(order, -len(rows) % self.multiple))
         rng = np.random.default_rng([self.seed, epoch, step])
         targets = targets_for(self.labels[rows], self.classes)
         pictures, targets = self.vary(self.pictures[rows], targets, rng, size)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import tensorflow as tf
+
+from pawprint.errors import UserError
+from pawprint.training.start import cpu_multiplies_bfloat16
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,6 @@ POLICIES = {
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
 }
-_CPU_WITH_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one as ARM calls it
 
 
 def policy_for(precision: str, *, depthwise: bool = False) -> str:
@@ -26,7 +26,7 @@ def policy_for(precision: str, *, depthwise: bool = False) -> str:
     Args:
         precision: float32, bfloat16, float16, or auto: bfloat16 where every GPU (NVIDIA's from
             compute capability 8.0) or, without one, the CPU multiplies it natively, float16 on
-            GPUs from 7.0, else float32.
+            a single GPU from 7.0, else float32.
         depthwise: whether the network has depthwise convolutions, which on a CPU are the slower
             in bfloat16: there auto is float32. Defaults to False.
     """
@@ -36,22 +36,26 @@ def policy_for(precision: str, *, depthwise: bool = False) -> str:
 def _best_precision(depthwise: bool) -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        native = bool(_CPU_WITH_BFLOAT16 & _cpu_flags())
-        return "bfloat16" if native and not depthwise else "float32"
+        return "bfloat16" if cpu_multiplies_bfloat16() and not depthwise else "float32"
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     capability = min(detail.get("compute_capability") or (0, 0) for detail in details)
     if capability >= (8, 0):
         return "bfloat16"
-    return "float16" if capability >= (7, 0) else "float32"
+    return "float16" if capability >= (7, 0) and len(gpus) == 1 else "float32"
 
 
-def _cpu_flags() -> set[str]:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in ("flags", "Features"):
-                return set(value.split())
-    return set()  # not Linux: not known
+def check_policy(policy: str, strategy: tf.distribute.Strategy) -> None:
+    """Refuse float16 on several devices, where Keras scales the loss by what the first one finds.
+
+    Raises:
+        UserError: says what to set instead.
+    """
+    if policy == "mixed_float16" and strategy.num_replicas_in_sync > 1:
+        raise UserError(
+            f"precision is float16, but {strategy.num_replicas_in_sync} devices share the training "
+            "and an overflow on one of them would go unseen; set precision to auto, bfloat16 or "
+            "float32"
+        )
 
 
 def strategy_for(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:

@@ -7,10 +7,12 @@ import io
 import json
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pawprint.files import replacing_file
 from pawprint.images.square import SQUASH
@@ -46,7 +48,8 @@ def export_onnx(
     import onnx
 
     wrapped = _with_all_probabilities(_mirrored(model) if mirror else model)
-    expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False))
+    with _whole_float32():
+        expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False))
     with replacing_file(path) as temporary:
         _quietly_export(wrapped, temporary)
         network = onnx.load(temporary)
@@ -57,6 +60,17 @@ def export_onnx(
         difference = np.abs(Predictor(temporary).probabilities(pictures) - expected).max()
         if not difference <= LARGEST_DIFFERENCE:
             raise RuntimeError(f"the exported network differs from Keras by {difference:.1e}")
+
+
+@contextlib.contextmanager
+def _whole_float32() -> Iterator[None]:
+    """Without TensorFloat-32, to which a GPU may round what it multiplies."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _mirrored(model: keras.Model) -> keras.Model:

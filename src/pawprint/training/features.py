@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import keras
@@ -20,6 +21,8 @@ from pawprint.models.transfer import weights_file
 
 log = logging.getLogger(__name__)
 
+_HEADER = 128  # bytes of a .npy file before its numbers, for up to some dimensions
+
 
 def features(
     extractor: keras.Model,
@@ -27,10 +30,8 @@ def features(
     *,
     batch_size: int = 32,
     show: bool,
-) -> np.ndarray:
-    """Compute the features of every picture and of its mirror image.
-
-    Besides the result and the network only a batch of pictures is in memory.
+) -> Iterator[np.ndarray]:
+    """Compute the features of every picture and of its mirror image, a batch at a time.
 
     Args:
         extractor: from uint8 pictures (n, size, size, 3) to float32 features (n, d).
@@ -38,28 +39,25 @@ def features(
         batch_size: pictures per call, at least 1. Defaults to 32.
         show: whether to show a progress bar on stderr.
 
-    Returns:
-        float32 (n, 2, d): of the picture, and of the picture flipped left to right.
+    Yields:
+        float32 (up to batch_size, 2, d): of the picture, and of the picture flipped left to right.
     """
     # One signature for batches of any length: the last one is shorter, and is not traced again.
     signature = tf.TensorSpec((None, *pictures.shape[1:]), tf.uint8)
     call = tf.function(lambda batch: extractor(batch, training=False), input_signature=[signature])
     count = len(pictures)
-    found = np.empty((count, 2, extractor.output_shape[-1]), dtype=np.float32)
     with tqdm(total=count, unit=" pictures", dynamic_ncols=True, disable=not show) as bar:
         for start in range(0, count, batch_size):
             batch = pictures[start : start + batch_size]
-            found[start : start + len(batch), 0] = call(batch)
-            found[start : start + len(batch), 1] = call(batch[:, :, ::-1])
+            yield np.stack([call(batch), call(batch[:, :, ::-1])], axis=1)
             bar.update(len(batch))
-    return found
 
 
 def cached_features(
     folder: Path,
     key: Mapping[str, str | int | float | None],
     split: str,
-    compute: Callable[[], np.ndarray],
+    compute: Callable[[], Iterable[np.ndarray]],
 ) -> np.ndarray:
     """Take features from the disk, or compute them and leave them there.
 
@@ -71,7 +69,8 @@ def cached_features(
         key: everything that they depend on but the split: pictures, backbone, digest of its
             weights, size, precision; the seed too where the weights are random.
         split: train, validation or test.
-        compute: computes them, array (n, ...); called only where they are not there or damaged.
+        compute: computes them, float32 arrays (n, ...) one after the other, at least one; called
+            only where they are not there or damaged.
 
     Returns:
         The features, memory-mapped and read-only.
@@ -84,16 +83,21 @@ def cached_features(
         log.info("features of %s: %d pictures, taken from %s", split, len(found), path)
         return found
     begin = time.perf_counter()
-    computed = compute()
+    try:
+        with replacing_file(path) as temporary:
+            _write(temporary, compute())
+    except BaseException:
+        with contextlib.suppress(OSError):  # another split may be there
+            path.parent.rmdir()
+        raise
     seconds = time.perf_counter() - begin
-    with replacing_file(path) as temporary:
-        np.save(temporary, computed)
     write_json(path.with_name("key.json"), content)
+    found = np.load(path, mmap_mode="r")
     log.info(
         "features of %s: %d pictures, computed in %.1f s, %.0f pictures/s",
-        *(split, len(computed), seconds, len(computed) / max(seconds, 1e-9)),
+        *(split, len(found), seconds, len(found) / max(seconds, 1e-9)),
     )
-    return np.load(path, mmap_mode="r")
+    return found
 
 
 def weights_digest(weights: str) -> str:
@@ -107,6 +111,20 @@ def weights_digest(weights: str) -> str:
         return weights
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, parts: Iterable[np.ndarray]) -> None:
+    """Write arrays as one .npy file, of which only a part is in memory at a time."""
+    count, shape = 0, ()
+    with path.open("wb") as file:
+        file.write(bytes(_HEADER))
+        for part in parts:
+            count, shape = count + len(part), part.shape[1:]
+            file.write(part.astype("<f4").tobytes())
+        file.seek(0)
+        head = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
+        np.lib.format.write_array_header_1_0(file, head)
+        assert file.tell() == _HEADER
 
 
 def _read(path: Path) -> np.ndarray | None:

@@ -62,6 +62,7 @@ class Fitted:
         pictures: training pictures seen in this process, by the side they were shown at.
         seconds: spent in training steps in this process, without validation.
         seconds_waited: those of them spent waiting for batches.
+        seconds_of_features: spent computing what a head learns on, where one does.
     """
 
     weights: list[np.ndarray]
@@ -70,6 +71,7 @@ class Fitted:
     pictures: dict[int, int] = field(default_factory=dict)
     seconds: float = 0.0
     seconds_waited: float = 0.0
+    seconds_of_features: float = 0.0
 
 
 def seed_everything(seed: int) -> None:

@@ -26,4 +26,5 @@ def sizes_by_epoch(
         else image_size
         for share in shares
     ]
-    return [sides[sum(epoch >= share * epochs for share in until)] for epoch in range(epochs)]
+    sizes = [sides[sum(epoch >= share * epochs for share in until)] for epoch in range(epochs)]
+    return [*sizes[:-1], sides[-1]]  # of few epochs too the last one is of the last size

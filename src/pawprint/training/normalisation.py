@@ -21,13 +21,14 @@ class FusedBatchNormalization(layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise pictures (n, height, width, channels) by their own statistics."""
         alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
-        scaled = self.scale and self.center and self.axis in (-1, len(inputs.shape) - 1)
-        if not (training and self.trainable and alone and scaled and len(inputs.shape) == 4):
+        picture = len(inputs.shape) == 4 and self.axis in (-1, 3)
+        if not (training and self.trainable and alone and picture):
             return super().call(inputs, training=training, mask=mask)
+        channels = tf.zeros_like(self.moving_mean)
         normalised, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=tf.cast(inputs, self.compute_dtype),
-            scale=tf.cast(self.gamma, tf.float32),
-            offset=tf.cast(self.beta, tf.float32),
+            scale=tf.cast(self.gamma, tf.float32) if self.scale else channels + 1,
+            offset=tf.cast(self.beta, tf.float32) if self.center else channels,
             mean=[],
             variance=[],
             epsilon=self.epsilon,
@@ -43,14 +44,16 @@ class FusedBatchNormalization(layers.BatchNormalization):
 def with_fused_normalisation(model: keras.Model) -> keras.Model:
     """A copy of a functional model, with the same weights, that learns with fused normalisation.
 
-    Also in models inside it. On several devices the statistics are those of the whole batch.
+    Also in models inside it. Under a strategy of several devices, in whose scope it is to be
+    called, the statistics are those of the whole batch.
     """
+    shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
 
     def clone(layer: layers.Layer) -> layers.Layer:
         config = layer.get_config()
         if type(layer) is not layers.BatchNormalization:
             return type(layer).from_config(config)
-        return FusedBatchNormalization.from_config(config | {"synchronized": True})
+        return FusedBatchNormalization.from_config(config | {"synchronized": shared})
 
     copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
     copy.set_weights(model.get_weights())

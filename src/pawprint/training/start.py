@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 log = logging.getLogger(__name__)
+
+
+_WITH_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one as ARM calls it
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether the processor says that it multiplies bfloat16 natively; only Linux tells."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("flags", "Features"):
+                return not _WITH_BFLOAT16.isdisjoint(value.split())
+    return False
+
+
+def arithmetic() -> dict[str, Any]:
+    """What decides in which precision and on how many devices a training computes here."""
+    return {
+        "bfloat16": cpu_multiplies_bfloat16(),
+        "gpus": sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*")),
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }
 
 
 def start_tensorflow() -> None:
@@ -27,7 +51,7 @@ def start_tensorflow() -> None:
         log.info("running on %d GPU%s", len(gpus), "s" if len(gpus) > 1 else "")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _held_back_stderr() -> Iterator[None]:
     """Drop what C++ writes before its logging is set up; show it where the start fails."""
     sys.stderr.flush()
