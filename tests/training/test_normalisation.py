@@ -97,6 +97,18 @@ def test_a_network_with_fused_normalisation_is_the_same_network(name):
     np.testing.assert_array_equal(fused(shown, training=False), model(shown, training=False))
 
 
+def test_the_copy_drops_what_the_network_would_have_dropped():
+    model = build_model("cnn", 16, 3, depth=1, width=64, dense_units=8, dropout=0.5)
+    features = [
+        keras.Model(network.inputs[0], network.get_layer("dropout").output)
+        for network in (model, with_fused_normalisation(model))
+    ]
+    shown = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    one, other = (np.asarray(network(shown, training=True)) == 0 for network in features)
+    np.testing.assert_array_equal(one, other)
+    assert one.any()
+
+
 def test_networks_inside_a_network_have_it_too():
     arguments = {"backbone": "MobileNet", "alpha": 0.25, "weights": "none"}
     sizes = {"depth": 1, "width": 4, "dense_units": 8, "dropout": 0.2}

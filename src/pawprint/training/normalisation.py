@@ -51,6 +51,9 @@ def with_fused_normalisation(model: keras.Model) -> keras.Model:
 
     def clone(layer: layers.Layer) -> layers.Layer:
         config = layer.get_config()
+        if isinstance(layer, layers.Dropout) and layer.rate:
+            # The copy drops what the model would have dropped.
+            config["seed"] = int(layer.seed_generator.state.numpy()[0])
         if type(layer) is not layers.BatchNormalization:
             return type(layer).from_config(config)
         return FusedBatchNormalization.from_config(config | {"synchronized": shared})
