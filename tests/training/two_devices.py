@@ -31,7 +31,7 @@ from pawprint.training.optimization import build_optimizer, build_schedule  # no
 DEVICES = {"one": ["CPU:0"], "two": ["CPU:0", "CPU:1"]}
 SETTINGS = {
     "sgd": (0.1, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
-    "adadelta": (1.0, {}),
+    "adadelta": (30.0, {}),
     "adamw": (0.02, {"weight_decay": 0.1}),
     "muon": (0.05, {"weight_decay": 0.1}),
 }

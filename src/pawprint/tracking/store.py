@@ -28,9 +28,16 @@ class Store:
     uri: str
     experiment_id: str
 
-    def start_run(self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
-        """Open a run with flat parameters (long ones are cut at MLflow's limit) and tags."""
-        run = self.open_run(name)
+    def start_run(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str],
+        *,
+        adopt: str | None = None,
+    ) -> Run:
+        """As ``open_run``, with flat parameters (long ones are cut at MLflow's limit) and tags."""
+        run = self.open_run(name, adopt=adopt)
         run.log_parameters(parameters)
         run.set_tags(tags)
         return run
