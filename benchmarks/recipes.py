@@ -9,8 +9,9 @@ that only imports the same. Test pictures are read by `evaluate` alone, once a t
 and `fine_tune` take ImageNet's weights of `MobileNet(alpha=0.25)` from FILE; each computes its
 features anew, and after `transfer` another head (dropout 0.5) learns on the same ones.
 
-EXPECTED on the article's photographs and 2 cores: default … (test, mean of three seeds) in … s,
-long … in … s, transfer … in … s and another head in … s beyond imports, fine_tune … in … s.
+EXPECTED on the article's photographs and 2 cores with bfloat16: default 0.945 (test, mean of three
+seeds) in 429 s, long 0.9535 in 793 s, transfer 0.9645 in 74 s and another head in 20 s beyond
+imports, fine_tune 0.972 in 383 s (one seed each).
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ Each figure is of pictures per second in `fit` without validation, the median ov
 round each runs once, in a process of its own, one after the other, and its first epoch (for the
 article's way: its first steps) does not count.
 
-EXPECTED on 2 cores with bfloat16: ours … times as fast as the article's way and … times as fast as
-PyTorch; batches alone … times as fast as they are learned from, … % of the time waiting for them;
-determinism costs … %.
+EXPECTED on 2 cores with bfloat16, one round: ours 3.0 times as fast as the article's way and 2.2
+times as fast as PyTorch; batches alone 10.7 times as fast as they are learned from, 0.5 % of the
+time waiting for them; determinism costs 7 %.
 """
 
 from __future__ import annotations
