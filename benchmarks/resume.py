@@ -9,7 +9,7 @@ start of the process and the first step, the others up to the end of the trainin
 command starts it again each time. What is left of the trainings is compared bit for bit; the exit
 code is 1 where anything differs.
 
-EXPECTED: everything identical, no step recorded twice; … minutes on 2 cores.
+EXPECTED: everything identical, no step recorded twice; 4 minutes on 2 cores.
 """
 
 from __future__ import annotations
