@@ -220,7 +220,7 @@ def _train(
             config.optimizer.name, schedule, given, averaging_steps=averaging
         )
     balanced = config.class_weights == "balanced"
-    multiple = model.distribute_strategy.num_replicas_in_sync
+    devices = model.distribute_strategy.num_replicas_in_sync
     return fit(
         model,
         optimizer,
@@ -233,7 +233,7 @@ def _train(
             vary,
             balanced_weights(labels["train"], classes) if balanced else None,
             # A backbone's head normalises over the batch alone: one picture would be all there is.
-            multiple * (2 if config.model.name == "transfer" and multiple == 1 else 1),
+            max(2, devices) if config.model.name == "transfer" else devices,
         ),
         ValidationBatches(
             pictures["validation"],
