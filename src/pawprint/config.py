@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
+import gc
 import json
 import os
 import re
@@ -73,6 +75,8 @@ def run_stage(stage: str, task: Callable[[Config], Any]) -> None:
     ``--key value`` is read as ``key=value``, which is how ``mlflow run -P key=value`` passes it.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    # At its end Python would look for cycles among all objects of TensorFlow: 2 s.
+    atexit.register(gc.freeze)
     sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8
     try:
         root = project_root()
