@@ -29,7 +29,7 @@ from pawprint.training.batches import (
 )
 from pawprint.training.checkpoint import Checkpoint, State
 from pawprint.training.devices import check_policy, set_policy, strategy_for
-from pawprint.training.features import cached_features, features, weights_digest
+from pawprint.training.features import cached_features, computed_by, features, weights_digest
 from pawprint.training.fit import DivergedError, Fitted, Plan, Report, fit, seed_everything
 from pawprint.training.growth import sizes_by_epoch
 from pawprint.training.normalisation import with_fused_normalisation
@@ -316,6 +316,7 @@ def _features(config: Config, model: keras.Model, data: Data, folder: Path) -> d
         "resize": config.resize,
         "precision": keras.config.dtype_policy().compute_dtype,
         "seed": config.seed if config.model.weights == "none" else None,
+        "computed_by": computed_by(),
     }
     return {
         split: cached_features(

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from pawprint.config import project_root, run_stage
+from pawprint.config import fail, project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import replacing_file, write_json
 from pawprint.paths import Paths, TrainingFiles
@@ -34,6 +34,8 @@ def main() -> None:
     """Train once, or with `-m` once for each combination; or draw what training would see."""
     if PREVIEW in sys.argv:
         sys.argv.remove(PREVIEW)
+        if {"-m", "--multirun"} & set(sys.argv):
+            fail(UserError(f"{PREVIEW} draws one augment at a time; leave out -m"))
         run_stage("train", preview)
     else:
         run_stage("train", train)
@@ -136,7 +138,7 @@ def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) 
 
     here = Path(__file__).parent
     code = hashlib.sha256()
-    files = ("train.py", "learn.py", "images/pictures.py", "images/encoding.py")
+    files = ("train.py", "learn.py", *(f"images/{n}.py" for n in ("encoding", "pictures", "store")))
     folders = [*here.glob("models/*.py"), *here.glob("training/*.py")]
     for path in sorted([*map(here.joinpath, files), *folders]):
         code.update(path.read_bytes())
@@ -211,22 +213,25 @@ def _train_network(
     except DivergedError as error:
         if not error.fitted.best:
             raise
-        _save(error.model, files.last_good)
+        with replacing_file(files.last_good) as temporary:
+            error.model.save(temporary)
         raise UserError(f"{error}; the best weights before are in {files.last_good}") from None
-    _save(learned.model, files.model)
     example = validation.pictures[:8]
-    export_onnx(
-        learned.model, files.onnx, validation.class_names, example, config.resize, config.mirror
-    )
-    write_history(files.history, learned.history)
-    predictor = Predictor(files.onnx)
-    result = learned.figures | {"exported_val_accuracy": _accuracy(predictor, validation)}
-    run.log_metrics(result | learned.costs, step=len(learned.history))
+    # All take their places together, at the end: until then there are those of the last training.
+    with replacing_file(files.model) as keras_file, replacing_file(files.onnx) as onnx_file:
+        learned.model.save(keras_file)
+        export_onnx(
+            learned.model, onnx_file, validation.class_names, example, config.resize, config.mirror
+        )
+        predictor = Predictor(onnx_file)
+        result = learned.figures | {"exported_val_accuracy": _accuracy(predictor, validation)}
+        run.log_metrics(result | learned.costs, step=len(learned.history))
+        example = example[:1]  # MLflow writes it as text, number by number
+        answers = predictor.probabilities(example)
+        model_id = run.log_model(onnx_file, validation.class_names, example, answers)
+        write_history(files.history, learned.history)
     run.log_file(files.history)
     run.log_file(files.model)
-    example = example[:1]  # MLflow writes it as text, number by number
-    answers = predictor.probabilities(example)
-    model_id = run.log_model(files.onnx, validation.class_names, example, answers)
     return {**result, "model_id": model_id}
 
 
@@ -249,11 +254,6 @@ def _check_prepared(config: Config, summary: Any) -> None:
                 f"{key} is {wanted}, but the pictures were prepared with {prepared}{unit}; "
                 f"run `python -m pawprint.prepare {key}={wanted}` first"
             )
-
-
-def _save(model: Any, path: Path) -> None:
-    with replacing_file(path) as temporary:
-        model.save(temporary)
 
 
 if __name__ == "__main__":

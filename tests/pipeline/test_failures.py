@@ -22,6 +22,13 @@ def test_a_train_stage_that_fails_under_dvc_leaves_the_earlier_model(project):
     assert project.repro() == []
 
 
+def test_a_sweep_of_augment_previews_is_refused_and_opens_no_run(fresh, tmp_path):
+    project = fresh.copy(tmp_path / "project")
+    done = project.stage("train", "--augment-preview", "-m", "augment=none,light", code=1)
+    assert done.stderr == "error: --augment-preview draws one augment at a time; leave out -m\n"
+    assert not (project.root / "mlflow.db").exists()
+
+
 def test_pictures_that_are_gone_leave_what_was_prepared(project):
     before = (project.root / "data/prepared/manifest.parquet").read_bytes()
     project.edit("params.yaml", "images: pictures", "images: nowhere")

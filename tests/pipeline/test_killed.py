@@ -2,6 +2,7 @@
 
 import io
 import signal
+import time
 import zipfile
 from pathlib import Path
 
@@ -103,6 +104,27 @@ def test_another_training_does_not_go_on_from_it_and_leaves_it_alone(prepared, t
     train_anew()
     project.edit("src/pawprint/models/resnet.py", "\ndef resnet(", "\n# Other code.\ndef resnet(")
     train_anew()
+
+
+def test_killed_while_it_exports_it_leaves_all_files_of_the_last_training(prepared, tmp_path):
+    project = prepared.copy(tmp_path / "project")
+    models = project.root / "models"
+
+    def files():
+        return {path.name: path.read_bytes() for path in models.iterdir() if path.is_file()}
+
+    project.stage("train", "epochs=1")
+    before = files()
+    assert set(before) == {"history.csv", "model.keras", "model.onnx", "run.json"}
+    training = project.start("python", "-m", "pawprint.train", "epochs=1", "seed=1")
+    while not list(models.glob("*.tmp.onnx")):
+        assert training.poll() is None
+        time.sleep(0.01)
+    training.kill()
+    training.communicate()
+    assert {name: content for name, content in files().items() if ".tmp" not in name} == before
+    project.stage("train", "epochs=1", "seed=1")
+    assert not before.items() & files().items()
 
 
 def test_two_processes_never_have_the_same_training(prepared, tmp_path):

@@ -91,6 +91,11 @@ def test_an_argument_that_the_optimizer_does_not_take_is_refused(name, argument)
     assert "\n" not in str(caught.value)
 
 
+def test_only_the_argument_that_is_not_taken_is_blamed():
+    with pytest.raises(UserError, match="optimizer=adam does not take momentum as given"):
+        build_optimizer("adam", 0.1, {"beta_1": 0.9, "momentum": 0.5})
+
+
 def test_an_unknown_optimizer_is_refused_with_those_there_are():
     with pytest.raises(UserError, match="'lion', but the optimizers are adadelta, adam, adamw"):
         build_optimizer("lion", 0.1, {})

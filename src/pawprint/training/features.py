@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from pawprint.files import replacing_file, write_json
 from pawprint.images.pictures import Pictures
+from pawprint.models import transfer
 from pawprint.models.transfer import weights_file
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def cached_features(
     Args:
         folder: where all features are kept.
         key: everything that they depend on but the split: pictures, backbone, digest of its
-            weights, size, precision; the seed too where the weights are random.
+            weights, size, precision, code; the seed too where the weights are random.
         split: train, validation or test.
         compute: computes them, float32 arrays (n, ...) one after the other, at least one; called
             only where they are not there or damaged.
@@ -111,6 +112,14 @@ def weights_digest(weights: str) -> str:
         return weights
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def computed_by() -> str:
+    """The libraries and the code that features come from: others may compute other ones."""
+    code = hashlib.sha256()
+    for file in (__file__, transfer.__file__):
+        code.update(Path(file).read_bytes())
+    return f"keras {keras.__version__}, tensorflow {tf.__version__}, {code.hexdigest()[:16]}"
 
 
 def _write(path: Path, parts: Iterable[np.ndarray]) -> None:

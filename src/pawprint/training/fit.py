@@ -290,10 +290,11 @@ class _Fit:
     def _check_finite(self, name: str, value: float, epoch: int) -> None:
         if not math.isfinite(value):
             rate = self._rate()
+            reduced = keras.config.dtype_policy().compute_dtype != "float32"
             raise DivergedError(
                 f"the {name} is {value} in epoch {epoch + 1} at learning rate {rate:.3g}; try a "
-                "lower learning_rate, a longer warm-up (schedule.warmup_fraction) or "
-                "precision=float32",
+                "lower learning_rate or a longer warm-up (schedule.warmup_fraction)"
+                + (", or precision=float32" if reduced else ""),
                 self.fitted,
             )
 

@@ -52,8 +52,9 @@ def build_optimizer(
     try:
         optimizer = OPTIMIZERS[name](learning_rate=learning_rate, **given)
     except (TypeError, ValueError) as error:
+        blamed = [key for key in arguments if f"'{key}'" in str(error)] or arguments
         raise UserError(
-            f"optimizer={name} does not take {', '.join(arguments)} as given ({error}); "
+            f"optimizer={name} does not take {', '.join(blamed)} as given ({error}); "
             f"see conf/optimizer/{name}.yaml"
         ) from None
     if optimizer.weight_decay:  # given, or Keras's own of AdamW
