@@ -14,7 +14,7 @@ from pawprint.images.encoding import decode, is_raw
 from pawprint.images.reading.memory import HEADER
 
 _RAW, _JPEGS, _OFFSETS = "pictures.npy", "pictures.jpegs", "offsets.npy"
-_MOST_MAPPED = 64 * 2**20  # bytes that are read before their pages are given back
+_MOST_READ = 16  # pictures, before what was mapped for them is given back: up to 2 MB each
 _FEW = 8  # pictures that are decoded sooner than threads are started
 
 
@@ -79,7 +79,6 @@ class Pictures:
         if size != image_size or self._rows.max(initial=-1) >= held:
             raise ValueError(f"{path.name} does not fit the manifest")
         self._pool: ThreadPoolExecutor | None = None
-        self._bytes_each = self._data.nbytes // max(1, held)
         self._read = 0
 
     def __len__(self) -> int:
@@ -87,20 +86,31 @@ class Pictures:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         rows = self._rows[index]
-        self._give_back(rows.size)
-        if self._offsets is None:
-            return self._data[rows]
         if rows.ndim == 0:
-            return self._decoded(np.array([rows]))[0]
-        return self._decoded(rows)
+            picture = self._pictures(rows[np.newaxis])[0]
+            picture.flags.writeable = False  # it is a copy: what is written would be lost
+            return picture
+        return self._pictures(rows)
+
+    def _pictures(self, rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
+        if self._offsets is not None:
+            self._decode(rows, out)
+            return out
+        for start in range(0, len(rows), _MOST_READ):
+            part = rows[start : start + _MOST_READ]
+            out[start : start + _MOST_READ] = self._data[part]
+            self._give_back(len(part))
+        return out
 
     def _give_back(self, count: int) -> None:
         """Now and then let go of the pages that were read: they are the system's cache, not ours.
 
-        Mapped pages count as this process's memory, which would grow with the data.
+        Mapped pages count as this process's memory, which would grow with the data; where the
+        system caches a file in large pages, those of one picture are 2 MB.
         """
-        self._read += count * self._bytes_each
-        if self._read > _MOST_MAPPED and hasattr(mmap, "MADV_DONTNEED"):
+        self._read += count
+        if self._read >= _MOST_READ and hasattr(mmap, "MADV_DONTNEED"):
             self._read = 0
             base = self._data
             while isinstance(base, np.ndarray):
@@ -110,18 +120,17 @@ class Pictures:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
 
-    def _decoded(self, rows: np.ndarray) -> np.ndarray:
-        out = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
-
+    def _decode(self, rows: np.ndarray, out: np.ndarray) -> None:
         def fill(place: int) -> None:
             start, end = self._offsets[rows[place] : rows[place] + 2]
-            decode(self._data[start:end].tobytes(), out[place])
+            content = self._data[start:end].tobytes()
+            self._give_back(1)
+            decode(content, out[place])
 
         if len(rows) <= _FEW:
             for place in range(len(rows)):
                 fill(place)
-            return out
+            return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(os.cpu_count())
         list(self._pool.map(fill, range(len(rows))))
-        return out
