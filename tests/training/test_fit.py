@@ -279,15 +279,15 @@ def test_two_trainings_with_one_seed_are_identical(train):
 # Where the loss is lost
 
 
-@pytest.mark.parametrize(("policy", "offered"), [("float32", False), ("mixed_bfloat16", True)])
-def test_a_lost_loss_offers_float32_only_where_the_precision_is_another(train, policy, offered):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        with pytest.raises(DivergedError) as told:
-            train(name="article", optimizer=lambda: keras.optimizers.SGD(1e30), epochs=2)
-    finally:
-        keras.config.set_dtype_policy(before)
+@pytest.mark.parametrize(("precision", "offered"), [("float32", False), ("bfloat16", True)])
+def test_a_lost_loss_offers_float32_only_where_the_precision_is_another(train, precision, offered):
+    with pytest.raises(DivergedError) as told:
+        train(
+            name="article",
+            optimizer=lambda: keras.optimizers.SGD(1e30),
+            epochs=2,
+            precision=precision,
+        )
     assert ("precision=float32" in str(told.value)) == offered
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+import signal
+import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,7 +220,8 @@ class Run:
         try:
             if not self._answered and is_server(self._uri):
                 check_answers(self._uri)  # quicker than MLflow's retries
-            result = action()
+            with _undisturbed():
+                result = action()
         except (UserError, MlflowException, requests.RequestException, OSError) as error:
             if self._answered:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -230,6 +234,32 @@ class Run:
             log.info("%s records again", self._uri)
         self._answered = True
         return result
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end; a second one does not wait.
+
+    In the midst of a transaction MLflow would show them as a failure of the store.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, signal.SIG_DFL if handler is None else handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _requirements() -> list[str]:
