@@ -138,9 +138,10 @@ def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) 
 
     here = Path(__file__).parent
     code = hashlib.sha256()
-    files = ("train.py", "learn.py", *(f"images/{n}.py" for n in ("encoding", "pictures", "store")))
-    folders = [*here.glob("models/*.py"), *here.glob("training/*.py")]
-    for path in sorted([*map(here.joinpath, files), *folders]):
+    files = [here / "train.py", here / "learn.py"]
+    files += [here / "images" / f"{name}.py" for name in ("encoding", "pictures", "store")]
+    files += [*here.glob("models/*.py"), *here.glob("training/*.py")]
+    for path in sorted(files):
         code.update(path.read_bytes())
     if config.model.weights not in (None, *WORDS) and Path(config.model.weights).is_file():
         code.update(Path(config.model.weights).read_bytes())
