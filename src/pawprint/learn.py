@@ -323,6 +323,7 @@ def _features(config: Config, model: keras.Model, data: Data, folder: Path) -> d
             folder,
             key | {"pictures": part.digest},
             split,
+            len(part.labels),
             lambda part=part: compute(part.pictures),
         )
         for split, part in data.items()
@@ -343,7 +344,7 @@ def _costs(
     }
     if started is not None:
         figures["start_up_seconds"] = started
-    if not fitted.pictures:  # all epochs were done by an earlier process
+    if not fitted.pictures:
         return figures
     figures |= {
         "seconds_of_training": fitted.seconds,

@@ -6,6 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pawprint.errors import UserError
+
+WEIGHTS = ("imagenet", "none")  # words that may stand in place of a file of them
+
 
 @dataclass(frozen=True)
 class TrainingFiles:
@@ -125,3 +129,20 @@ class Paths:
     def predictions(self) -> Path:
         """Answers for ``predict_images``."""
         return self.root / "reports" / "predict" / "predictions.csv"
+
+
+def weights_file(weights: str) -> Path | None:
+    """The file that ``weights`` names, None for the words of ``WEIGHTS``.
+
+    Raises:
+        UserError: it is neither a word nor a file that is there.
+    """
+    if weights in WEIGHTS:
+        return None
+    path = Path(weights)
+    if path.is_file():
+        return path
+    raise UserError(
+        f"model.weights is {weights}, which is not a file; set it to imagenet, none or a .h5 file "
+        "that is there"
+    )

@@ -16,14 +16,13 @@ import yaml
 from pawprint.config import fail, project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import replacing_file, write_json
-from pawprint.paths import Paths, TrainingFiles
+from pawprint.paths import WEIGHTS, Paths, TrainingFiles, weights_file
 from pawprint.schema import Config
 from pawprint.serving.predictor import Predictor
 from pawprint.training.augmentation import Augmentation
 
 log = logging.getLogger(__name__)
 
-WORDS = ("imagenet", "none")  # that model.weights may be instead of a file
 # Libraries of which another version may compute other numbers.
 COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
 PREVIEW = "--augment-preview"
@@ -62,8 +61,10 @@ def train(config: Config) -> float:
     summary = load_summary(paths.prepared)
     _check_prepared(config, summary)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
-    store = connect(config.tracking.uri, config.tracking.experiment)
     parameters = config.flat() | {"images": summary.images}  # what was really prepared
+    if config.model.weights not in (None, *WEIGHTS):
+        config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
+    store = connect(config.tracking.uri, config.tracking.experiment)
     tags = {
         **provenance(paths.root),
         **trial,
@@ -71,8 +72,6 @@ def train(config: Config) -> float:
         "test_digest": summary.splits["test"].digest,
         "class_names": ", ".join(summary.class_names),
     }
-    if config.model.weights not in (None, *WORDS):
-        config.model.weights = str(paths.given(config.model.weights))
     checkpoint = Checkpoint(paths.checkpoints, _identity(config, parameters, data))
     with checkpoint.alone():
         state = checkpoint.load() or State()
@@ -143,7 +142,7 @@ def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) 
     files += [*here.glob("models/*.py"), *here.glob("training/*.py")]
     for path in sorted(files):
         code.update(path.read_bytes())
-    if config.model.weights not in (None, *WORDS) and Path(config.model.weights).is_file():
+    if config.model.weights not in (None, *WEIGHTS):
         code.update(Path(config.model.weights).read_bytes())
     elsewhere = ("images", "predict_images", "tracking")
     return {

@@ -17,7 +17,6 @@ from pawprint.models.transfer import (
     rescaling_for_normalization,
     transfer,
     unfreeze,
-    weights_file,
 )
 from pawprint.serving.predictor import Predictor
 from pawprint.training.export import export_onnx
@@ -362,8 +361,3 @@ def test_a_failed_download_says_so_and_what_to_do(monkeypatch, capsys):
         build(160, alpha=0.5, weights="imagenet")
     assert "weights of MobileNet" in str(caught.value)
     assert "set model.weights to a .h5 file" in str(caught.value)
-
-
-@pytest.mark.parametrize("word", ["imagenet", "none"])
-def test_a_word_is_no_file(word):
-    assert weights_file(word) is None

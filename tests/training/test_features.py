@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import logging
 
@@ -52,6 +53,12 @@ class Computing:
             yield np.full((count, 2, 4), self.value, np.float32)
 
 
+def saved(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 def computed(*arguments, **settings):
     return np.concatenate(list(features(*arguments, **settings)))
 
@@ -85,8 +92,8 @@ def test_progress_is_shown_only_where_it_is_asked_for(extractor, capfd, show):
 def test_features_are_computed_once_and_then_read_from_the_disk(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     compute = Computing(0.5)
-    first = cached_features(tmp_path, KEY, "train", compute)
-    second = cached_features(tmp_path, dict(reversed(KEY.items())), "train", compute)
+    first = cached_features(tmp_path, KEY, "train", 3, compute)
+    second = cached_features(tmp_path, dict(reversed(KEY.items())), "train", 3, compute)
     assert compute.times == 1
     for found in (first, second):
         assert isinstance(found, np.memmap)
@@ -99,19 +106,19 @@ def test_features_are_computed_once_and_then_read_from_the_disk(tmp_path, caplog
 
 
 def test_another_split_and_every_other_key_have_features_of_their_own(tmp_path):
-    kept = cached_features(tmp_path, KEY, "train", Computing(0))
+    kept = cached_features(tmp_path, KEY, "train", 3, Computing(0))
     others = [{**KEY, name: 7} for name in KEY]
     for value, (key, split) in enumerate([(KEY, "test"), *((key, "train") for key in others)], 1):
         compute = Computing(value)
-        found = cached_features(tmp_path, key, split, compute)
+        found = cached_features(tmp_path, key, split, 3, compute)
         assert compute.times == 1
         assert float(found.max()) == value
     assert float(kept.max()) == 0
 
 
 def test_a_person_can_read_what_features_are_of(tmp_path):
-    cached_features(tmp_path, KEY, "train", Computing())
-    cached_features(tmp_path, KEY, "validation", Computing())
+    cached_features(tmp_path, KEY, "train", 3, Computing())
+    cached_features(tmp_path, KEY, "validation", 3, Computing())
     (folder,) = tmp_path.iterdir()
     assert len(bytes.fromhex(folder.name)) == 8
     names = {path.name for path in folder.iterdir()}
@@ -127,18 +134,30 @@ def test_a_person_can_read_what_features_are_of(tmp_path):
         lambda content: content[:100],
         lambda content: content[:-1],
         lambda content: b"x" * len(content),
+        lambda content: saved(np.zeros((2, 2, 4), np.float32)),
+        lambda content: saved(np.zeros((3, 2, 4), np.float64)),
+        lambda content: saved(np.zeros((3, 4), np.float32)),
     ],
-    ids=["empty", "in its magic", "in its header", "one byte short", "something else"],
+    ids=[
+        "empty",
+        "in its magic",
+        "in its header",
+        "one byte short",
+        "something else",
+        "too few",
+        "doubles",
+        "flat",
+    ],
 )
 def test_a_damaged_file_is_computed_anew(tmp_path, caplog, damage):
-    cached_features(tmp_path, KEY, "train", Computing(1))
+    cached_features(tmp_path, KEY, "train", 3, Computing(1))
     (path,) = tmp_path.glob("*/train.npy")
     path.write_bytes(damage(path.read_bytes()))
     compute = Computing(2)
-    assert float(cached_features(tmp_path, KEY, "train", compute).min()) == 2
+    assert float(cached_features(tmp_path, KEY, "train", 3, compute).min()) == 2
     assert compute.times == 1
     assert f"{path} is damaged" in caplog.text
-    assert float(cached_features(tmp_path, KEY, "train", compute).min()) == 2
+    assert float(cached_features(tmp_path, KEY, "train", 3, compute).min()) == 2
     assert compute.times == 1
 
 
@@ -147,7 +166,7 @@ def test_a_failed_computation_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cached_features(tmp_path, KEY, "train", fail)
+        cached_features(tmp_path, KEY, "train", 3, fail)
     assert list(tmp_path.rglob("*")) == []
 
 

@@ -18,6 +18,7 @@ from keras import layers
 
 from pawprint.errors import UserError
 from pawprint.models.head import probabilities_layer
+from pawprint.paths import weights_file
 
 # Backbones halve pictures five times; some pad otherwise where that leaves a rest.
 HALVED = 32
@@ -200,23 +201,6 @@ def rescaling_for_normalization(backbone: keras.Model, *, downloaded: bool) -> k
         if own.weights:
             own.set_weights(layer.get_weights())
     return copy
-
-
-def weights_file(weights: str) -> Path | None:
-    """The file that ``weights`` names, None for the words "imagenet" and "none".
-
-    Raises:
-        UserError: it is neither a word nor a file that is there.
-    """
-    if weights in ("imagenet", "none"):
-        return None
-    path = Path(weights)
-    if path.is_file():
-        return path
-    raise UserError(
-        f"model.weights is {weights}, which is not a file; set it to imagenet, none or a .h5 file "
-        "that is there"
-    )
 
 
 def _constructors() -> dict[str, Callable[..., keras.Model]]:

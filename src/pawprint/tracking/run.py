@@ -45,10 +45,18 @@ class Run:
         self._known: set[tuple[str, int]] = set()
 
     def reopen(self) -> None:
-        """Go on in a run that ended early: what is recorded of a step is not recorded again."""
+        """Go on in a run that ended early: what is recorded of a step is not recorded again.
+
+        A model of it is removed; it will be recorded at the end.
+        """
         self._client.update_run(self.id, status="RUNNING")
-        for key in self._client.get_run(self.id).data.metrics:
+        here = self._client.get_run(self.id)
+        for key in here.data.metrics:
             self._known |= {(key, m.step) for m in self._client.get_metric_history(self.id, key)}
+        for model in self._client.search_logged_models(
+            [here.info.experiment_id], f"source_run_id = '{self.id}'"
+        ):
+            self._client.delete_logged_model(model.model_id)
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Record flat parameters; one that the run has with another value gets a prefix."""

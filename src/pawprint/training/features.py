@@ -18,7 +18,7 @@ from tqdm import tqdm
 from pawprint.files import replacing_file, write_json
 from pawprint.images.pictures import Pictures
 from pawprint.models import transfer
-from pawprint.models.transfer import weights_file
+from pawprint.paths import weights_file
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ def cached_features(
     folder: Path,
     key: Mapping[str, str | int | float | None],
     split: str,
+    count: int,
     compute: Callable[[], Iterable[np.ndarray]],
 ) -> np.ndarray:
     """Take features from the disk, or compute them and leave them there.
@@ -70,6 +71,7 @@ def cached_features(
         key: everything that they depend on but the split: pictures, backbone, digest of its
             weights, size, precision, code; the seed too where the weights are random.
         split: train, validation or test.
+        count: pictures in that split.
         compute: computes them, float32 arrays (n, ...) one after the other, at least one; called
             only where they are not there or damaged.
 
@@ -79,7 +81,7 @@ def cached_features(
     content = dict(sorted(key.items()))
     name = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     path = folder / name / f"{split}.npy"
-    found = _read(path)
+    found = _read(path, count)
     if found is not None:
         log.info("features of %s: %d pictures, taken from %s", split, len(found), path)
         return found
@@ -136,9 +138,12 @@ def _write(path: Path, parts: Iterable[np.ndarray]) -> None:
         assert file.tell() == _HEADER
 
 
-def _read(path: Path) -> np.ndarray | None:
+def _read(path: Path, count: int) -> np.ndarray | None:
     try:
-        return np.lib.format.open_memmap(path, mode="r")  # np.load would take other formats too
+        found = np.lib.format.open_memmap(path, mode="r")  # np.load would take other formats too
+        if found.dtype != np.float32 or found.ndim != 3 or len(found) != count:
+            raise ValueError(f"{found.dtype} of shape {found.shape}")
+        return found
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError) as error:

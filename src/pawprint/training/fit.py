@@ -59,8 +59,8 @@ class Fitted:
         history: a row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate.
         best: the row of the best epoch: of the largest pictures so far, by val_accuracy, then by
             val_loss.
-        pictures: training pictures seen in this process, by the side they were shown at.
-        seconds: spent in training steps in this process, without validation.
+        pictures: training pictures seen, by the side they were shown at.
+        seconds: spent in training steps, without validation.
         seconds_waited: those of them spent waiting for batches.
         seconds_of_features: spent computing what a head learns on, where one does.
     """
@@ -173,8 +173,17 @@ class _Fit:
                 termination.stop_if_asked()
                 report(epoch + 1, figures)
             termination.stop_if_asked()
-        self.fitted.seconds_waited = self.batches.seconds_waited
+        self._add_up(per_epoch)
         return self.fitted
+
+    def _add_up(self, per_epoch: int) -> None:
+        """What the epochs took, also those of earlier processes."""
+        for figures in self.state.reports:
+            speed, size = figures["pictures_per_second"], int(figures["picture_size"])
+            if speed:  # else stopped between training and validation: it is not known any more
+                self.fitted.pictures[size] = self.fitted.pictures.get(size, 0) + per_epoch
+                self.fitted.seconds += per_epoch / speed
+                self.fitted.seconds_waited += per_epoch / speed * figures["input_wait_share"]
 
     def _epoch(self, epoch: int, termination: Termination, progress: Progress) -> dict[str, float]:
         """Train and validate; the state is then that of the next epoch's begin."""
@@ -196,8 +205,6 @@ class _Fit:
             "input_wait_share": (self.batches.seconds_waited - waited) / trained,
             "picture_size": size,
         }
-        self.fitted.seconds += trained
-        self.fitted.pictures[size] = self.fitted.pictures.get(size, 0) + pictures
         self.state.history.append(row)
         self.state.reports.append(figures)
         self.state.epoch, self.state.step = epoch + 1, 0
