@@ -291,6 +291,11 @@ def _check_overrides(root: Path, params: dict[str, Any], arguments: list[str]) -
         name = key.split(".")[0].split("@")[0].split("/")[0]
         if name not in (*known, "hydra"):
             raise UserError(f"command line: there is no key {key!r}; {_suggest(name, known)}")
+        if name in CHOICES and key.startswith(f"{name}."):
+            within = [f.name for f in fields(getattr(Config(), name))]
+            if (inner := key.split(".")[1]) not in within:
+                hint = _suggest(inner, within)
+                raise UserError(f"command line: {name} has no key {inner!r}; {hint}")
         if key in CHOICES:
             several = [value] if "(" in value else value.split(",")  # choice(a,b) is Hydra's
             chosen[key] = [(choice.strip(), "command line") for choice in several]

@@ -199,6 +199,9 @@ def check(config: Config) -> None:
     for key in ("images", "predict_images"):
         if not getattr(config, key).strip():
             raise UserError(f"{key} is empty; give the path of a folder with pictures")
+    for key in ("experiment", "registered_model"):
+        if not getattr(config.tracking, key).strip():
+            raise UserError(f"tracking.{key} is empty; give it a name")
     held_out = config.validation_fraction + config.test_fraction
     if held_out >= 1:
         raise UserError(
