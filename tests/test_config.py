@@ -290,6 +290,12 @@ def test_the_ends_of_a_range_that_belong_to_it_are_taken(override):
     assert getattr(compose([override]), key) == float(value)
 
 
+@pytest.mark.parametrize("key", ["warmup_fraction", "final_fraction"])
+def test_a_constant_rate_takes_no_setting_of_a_moving_one(key):
+    message = refused(["schedule=constant", f"schedule.{key}=0.1"])
+    assert message.startswith(f"schedule.{key} is 0.1, but schedule=constant keeps one rate")
+
+
 @pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (0.7, 0.6)])
 def test_fractions_that_leave_nothing_to_train_on_are_refused(validation, test):
     message = refused([f"validation_fraction={validation}", f"test_fraction={test}"])

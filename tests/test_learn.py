@@ -55,6 +55,10 @@ def run(folder: Path, *settings: str, classes=2, count=16, stop_after=None, stat
     return learned, told, data
 
 
+def quality(row):
+    return row["val_accuracy"], -row["val_loss"]
+
+
 def small(recipe):
     widths = recipe in ("transfer", "fine_tune")
     return [f"recipe={recipe}", *SMALL, *(BACKBONE if widths else ())]
@@ -127,7 +131,11 @@ def test_a_frozen_backbone_stays_and_a_fine_tuned_one_moves(tmp_path):
 
     frozen = first_kernel(*small("transfer"))
     assert np.array_equal(frozen, first_kernel(*small("transfer"), "learning_rate=0.1"))
-    assert not np.array_equal(frozen, first_kernel(*small("fine_tune")))
+    with pytest.raises(StoppedError):
+        run(tmp_path, *small("fine_tune"), stop_after=1)
+    tuned = Checkpoint(tmp_path, {}).load().arrays["weights"]
+    (first,) = [weight for weight in tuned if weight.shape == frozen.shape]
+    assert not np.array_equal(frozen, first)
 
 
 @pytest.mark.parametrize(("recipe", "epochs", "more"), [("transfer", 3, []), ("fine_tune", 2, FEW)])
@@ -137,11 +145,11 @@ def test_a_stopped_training_goes_on_as_if_undisturbed(recipe, epochs, more, tmp_
     undisturbed, _, _ = run(tmp_path, *settings)
     with pytest.raises(StoppedError):
         run(tmp_path, *settings, stop_after=1)
-    assert caplog.text.count("the head alone") == (2 if recipe == "fine_tune" else 0)
+    assert caplog.text.count("the head alone:") == (2 if recipe == "fine_tune" else 0)
     caplog.clear()
     went_on, told, _ = run(tmp_path, *settings, state=Checkpoint(tmp_path, {}).load())
     assert [epoch for epoch, _ in told] == list(range(2, epochs + 1))
-    assert "the head alone" not in caplog.text
+    assert "the head alone:" not in caplog.text
     assert went_on.history == undisturbed.history
     assert went_on.figures == undisturbed.figures
     assert_same_weights(went_on.model, undisturbed.model)
@@ -152,10 +160,37 @@ def test_a_fine_tuning_that_diverges_at_once_leaves_the_head_alone(tmp_path):
     with pytest.raises(DivergedError, match="lower learning_rate") as error:
         run(tmp_path, *settings, "model.head_rate=0.25", "learning_rate=1e38")
     head, _, data = run(tmp_path, *settings, "model.unfreeze=0", "learning_rate=0.25")
-    assert error.value.fitted.best == head.history[0]
+    assert error.value.fitted.best == head.history[0] | {"epoch": 0}
     assert_same_weights(error.value.model, head.model)
     answers = error.value.model.predict_on_batch(data["validation"].pictures)
     np.testing.assert_array_equal(answers, head.model.predict_on_batch(data["validation"].pictures))
+
+
+def test_a_fine_tuning_that_makes_nothing_better_leaves_the_head_alone(tmp_path, caplog):
+    settings = [*small("fine_tune"), *FEW]
+    tuned, _, _ = run(tmp_path, *settings, "model.head_rate=0.01")
+    head, _, _ = run(tmp_path, *settings, "model.unfreeze=0", "learning_rate=0.01")
+    assert quality(tuned.history[0]) < quality(head.history[0])
+    assert tuned.figures["best_epoch"] == 0
+    assert tuned.figures["best_val_accuracy"] == head.history[0]["val_accuracy"]
+    assert tuned.figures["head_val_accuracy"] == head.history[0]["val_accuracy"]
+    assert_same_weights(tuned.model, head.model)
+    assert "no epoch of fine-tuning was better than the head alone" in caplog.text
+
+
+def test_what_an_optimizer_does_not_take_is_told_before_features_are_computed(tmp_path):
+    with pytest.raises(UserError, match="optimizer=adamw does not take rho"):
+        run(tmp_path, *small("transfer"), "optimizer.rho=0.9")
+    assert not (tmp_path / "features").exists()
+
+
+def test_a_head_learns_mirror_images_only_where_augment_mirrors(tmp_path):
+    plain, same, mirrored = (
+        run(tmp_path, *small("transfer"), f"augment={augment}")[0]
+        for augment in ("none", "none", "light")
+    )
+    assert plain.history == same.history
+    assert plain.history != mirrored.history
 
 
 def test_a_head_that_diverges_asks_for_a_lower_rate_of_its_own(tmp_path):

@@ -248,6 +248,14 @@ def test_digests_depend_neither_on_image_size_nor_on_names(tmp_path, pictures, o
     assert digests(run(tmp_path / "moved", out)) == first
 
 
+def test_what_a_training_goes_by_follows_how_pixels_are_made(tmp_path, pictures):
+    def digest(name, **settings):
+        run(pictures, tmp_path / name, **settings)
+        return load_split(tmp_path / name, "train").digest
+
+    assert digest("one", resize="crop") == digest("same", resize="crop") != digest("other")
+
+
 def test_digests_follow_the_class_of_a_picture(pictures, out):
     first = run(pictures, out)
     (pictures / "cats").rename(pictures / "lynxes")

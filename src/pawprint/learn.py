@@ -18,7 +18,7 @@ from pawprint.models.build import ANY_SIZE, build_model
 from pawprint.models.transfer import HALVED, features_model, has_depthwise, head_model, unfreeze
 from pawprint.schema import Config
 from pawprint.training import cost
-from pawprint.training.augmentation import Augmentation, mirrored_features
+from pawprint.training.augmentation import Augmentation, mirrored_features, plain_features
 from pawprint.training.batches import (
     TrainingBatches,
     ValidationBatches,
@@ -65,7 +65,7 @@ def learn(
     Args:
         config: what to train and how.
         data: the splits `train` and `validation`.
-        vary: varies training pictures.
+        vary: varies training pictures. While a backbone is frozen, its mirroring alone counts.
         features_folder: where a backbone's features are kept.
         report: told the figures of each epoch.
         checkpoint: where the state is saved.
@@ -78,6 +78,7 @@ def learn(
         DivergedError: the loss is not a number any more.
     """
     cost.forget_peak_memory()  # an earlier training of this process had its own
+    _build_optimizer(config, config.rate)  # tells what it does not take before anything is computed
     sizes, classes = _picture_sizes(config), len(data["train"].class_names)
     depthwise = has_depthwise(_smallest(config, min(sizes), classes))
     seed_everything(config.seed)
@@ -115,6 +116,10 @@ def learn(
         "best_accuracy": best["accuracy"],
         "weights": final.count_params(),
     }
+    if state.before:
+        figures["head_val_accuracy"] = state.before["val_accuracy"]
+        if not best["epoch"]:
+            log.warning("no epoch of fine-tuning was better than the head alone, which is kept")
     log.info("best epoch %d: val_accuracy %.4f", best["epoch"], best["val_accuracy"])
     return Learned(final, fitted.history, figures, costs)
 
@@ -212,14 +217,12 @@ def _train(
         warmup_fraction=config.schedule.warmup_fraction,
         final_fraction=config.schedule.final_fraction,
     )
-    skip = ("name", "learning_rate")
-    given = {k: v for k, v in vars(config.optimizer).items() if k not in skip and v is not None}
-    averaging = config.ema * total if config.ema else None
     with model.distribute_strategy.scope():
-        optimizer = build_optimizer(
-            config.optimizer.name, schedule, given, averaging_steps=averaging
-        )
-    balanced = config.class_weights == "balanced"
+        optimizer = _build_optimizer(config, schedule, config.ema * total or None)
+    class_weights = {
+        split: balanced_weights(part, classes) if config.class_weights == "balanced" else None
+        for split, part in labels.items()
+    }
     devices = model.distribute_strategy.num_replicas_in_sync
     return fit(
         model,
@@ -231,7 +234,7 @@ def _train(
             batch_size,
             config.seed,
             vary,
-            balanced_weights(labels["train"], classes) if balanced else None,
+            class_weights["train"],
             # A backbone's head normalises over the batch alone: one picture would be all there is.
             max(2, devices) if config.model.name == "transfer" else devices,
         ),
@@ -240,12 +243,19 @@ def _train(
             targets_for(labels["validation"], classes),
             batch_size,
             steps_in(len(labels["validation"]), batch_size, config.validation_steps),
+            class_weights["validation"],
         ),
         Plan(sizes, steps, config.patience, config.label_smoothing),
         report=report,
         checkpoint=checkpoint,
         state=state,
     )
+
+
+def _build_optimizer(config: Config, rate: Any, averaging_steps: float | None = None) -> Any:
+    skip = ("name", "learning_rate")
+    given = {k: v for k, v in vars(config.optimizer).items() if k not in skip and v is not None}
+    return build_optimizer(config.optimizer.name, rate, given, averaging_steps=averaging_steps)
 
 
 def _fit_transfer(
@@ -270,7 +280,8 @@ def _fit_transfer(
         more = {"rate": config.model.head_rate} if fine_tuned else recorded
         same = [config.image_size] * epochs
         try:
-            fitted = _train(config, head, data, seen, mirrored_features, same, **more)
+            shown = mirrored_features if vary.horizontal_flip else plain_features
+            fitted = _train(config, head, data, seen, shown, same, **more)
         except DivergedError as error:
             head.set_weights(error.fitted.weights)
             error.fitted.weights = model.get_weights()
@@ -284,16 +295,13 @@ def _fit_transfer(
             fitted.seconds_of_features = seconds
             return fitted
         log.info("the head alone: val_accuracy %.4f", fitted.best["val_accuracy"])
+        # It stays where fine-tuning makes nothing better.
+        recorded["state"].before = fitted.best | {"epoch": 0}
     learning = unfreeze(model, config.model.unfreeze)
     log.info("%d layers of %s learn now", learning, config.model.backbone)
-    try:
-        fitted = _train(config, model, data, _pictures(data), vary, sizes, **recorded)
-        fitted.seconds_of_features = seconds
-        return fitted
-    except DivergedError as error:
-        if not error.fitted.best and not recorded["state"].arrays:  # then the head alone is best
-            error.fitted.best, error.fitted.weights = fitted.best, fitted.weights
-        raise
+    fitted = _train(config, model, data, _pictures(data), vary, sizes, **recorded)
+    fitted.seconds_of_features = seconds
+    return fitted
 
 
 def _pictures(data: Data) -> dict[str, Any]:

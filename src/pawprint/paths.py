@@ -60,20 +60,20 @@ class Paths:
     @property
     def downloads(self) -> Path:
         """Archives from the web."""
-        return self._lasting / "data" / "downloads"
+        return self.lasting / "data" / "downloads"
 
     @property
     def features(self) -> Path:
         """What backbones see in the pictures."""
-        return self._lasting / "data" / "features"
+        return self.lasting / "data" / "features"
 
     @property
     def checkpoints(self) -> Path:
         """The states of unfinished trainings."""
-        return self._lasting / "models" / ".checkpoints"
+        return self.lasting / "models" / ".checkpoints"
 
     @property
-    def _lasting(self) -> Path:
+    def lasting(self) -> Path:
         """The root; a temporary workspace of ``dvc exp run`` is removed: for it, its origin's."""
         origin = os.environ.get("DVC_ROOT")
         if origin and self.root.is_relative_to(Path(origin).resolve() / ".dvc" / "tmp"):

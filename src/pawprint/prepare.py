@@ -96,7 +96,8 @@ def prepare(
             name,
         )
         pictures = pictures_file(out, image_size)
-        memory = Memory(_memory(out), settings_key(image_size, resize), pictures)
+        pixels = settings_key(image_size, resize)
+        memory = Memory(_memory(out), pixels, pictures)
         try:
             _check_disk(out, memory, len(layout.files), image_size)
             reading = read_files(layout.files, memory, image_size=image_size, resize=resize)
@@ -118,6 +119,7 @@ def prepare(
                 images=source or str(images),
                 image_size=image_size,
                 resize=resize,
+                pixels=pixels,
                 seed=seed,
             )
             with replacing_folder(out) as folder:

@@ -214,6 +214,13 @@ def check(config: Config) -> None:
             f"({config.augment.scale_to:g}); make it the smaller one"
         )
     _check_growth(config.growth)
+    if config.schedule.name == "constant":
+        for key in ("warmup_fraction", "final_fraction"):
+            if getattr(config.schedule, key):
+                raise UserError(
+                    f"schedule.{key} is {getattr(config.schedule, key):g}, but schedule=constant "
+                    "keeps one rate; leave it out or choose schedule=cosine or one_cycle"
+                )
     if config.model.name == "transfer":
         for key in ("backbone", "weights", "unfreeze", "head_epochs", "head_rate"):
             if getattr(config.model, key) is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ log = logging.getLogger(__name__)
 
 # Libraries of which another version may compute other numbers.
 COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 PREVIEW = "--augment-preview"
 PREVIEW_FILE = "augmentation.png"
 
@@ -47,13 +51,14 @@ def train(config: Config) -> float:
     A training that was killed goes on where it was when the same one is started again.
 
     Raises:
-        UserError: nothing is prepared, the tracking store does not answer, values do not fit, or
-            the loss is not a number any more.
+        UserError: nothing is prepared, the tracking store does not answer, values do not fit, the
+            loss is not a number any more, or there is no room on the disk or in memory.
     """
     from pawprint.images.store import load_split, load_summary
     from pawprint.tracking.provenance import provenance
     from pawprint.tracking.store import connect
     from pawprint.training.checkpoint import Checkpoint, State
+    from pawprint.training.start import start_tensorflow
 
     began = time.monotonic()
     paths = Paths(project_root())
@@ -72,12 +77,18 @@ def train(config: Config) -> float:
         "test_digest": summary.splits["test"].digest,
         "class_names": ", ".join(summary.class_names),
     }
+    start_tensorflow()
     checkpoint = Checkpoint(paths.checkpoints, _identity(config, parameters, data))
-    with checkpoint.alone():
+    with _writing_explained(), checkpoint.alone():
         state = checkpoint.load() or State()
         adopt = None if parent else os.environ.get("MLFLOW_RUN_ID")
-        earlier = None if parent or adopt or not state.run_id else store.find(state.run_id)
-        run = earlier or store.open_run(name, parent=parent, adopt=adopt)
+        earlier = None
+        if not (parent or adopt):
+            known = state.run_id
+            earlier = store.find(known) if known else store.find_unfinished(checkpoint.id)
+        run = earlier or store.open_run(
+            name, parent=parent, adopt=adopt, training=None if parent else checkpoint.id
+        )
         status = "FAILED"
         try:
             state.run_id = run.id
@@ -112,7 +123,22 @@ def train(config: Config) -> float:
         finally:
             run.finish(status)
         checkpoint.remove()
+        files.last_good.unlink(missing_ok=True)  # of an earlier training
     return result["best_val_accuracy"]
+
+
+@contextlib.contextmanager
+def _writing_explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        where = f"{error.filename} cannot be written" if error.filename else "writing failed"
+        raise UserError(
+            f"{where}: {error.strerror}; free room on the disk or mend permissions, then the same "
+            "command goes on"
+        ) from error
 
 
 def preview(config: Config) -> None:
@@ -190,32 +216,39 @@ def _train_network(
     began: float | None,
 ) -> dict[str, Any]:
     """Learn, export and record; returns the figures of the best epoch."""
-    from pawprint.training.preview import draw
-    from pawprint.training.start import start_tensorflow
-
-    validation = data["validation"]
-    start_tensorflow()
     from pawprint.learn import learn
     from pawprint.training.callbacks import write_history
+    from pawprint.training.devices import memory_explained
     from pawprint.training.export import export_onnx
     from pawprint.training.fit import DivergedError
+    from pawprint.training.preview import draw
+
+    validation = data["validation"]
 
     def report(epoch: int, figures: dict[str, float]) -> None:
         run.log_metrics(figures, step=epoch)
 
     vary = augmentation_of(config)
     if config.frozen:  # features are of pictures and of their mirror images, nothing else
-        log.info("augment=%s changes nothing while the backbone is frozen", config.augment.name)
-        vary = Augmentation(horizontal_flip=True)
+        flips = config.augment.horizontal_flip
+        log.info(
+            "while the backbone is frozen, augment=%s %s",
+            *(config.augment.name, "mirrors pictures, no more" if flips else "changes nothing"),
+        )
+        vary = Augmentation(horizontal_flip=flips)
     run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
     try:
-        learned = learn(config, data, vary, paths.features, report, checkpoint, state, began)
+        with memory_explained(config.batch_size):
+            learned = learn(config, data, vary, paths.features, report, checkpoint, state, began)
     except DivergedError as error:
         if not error.fitted.best:
             raise
         with replacing_file(files.last_good) as temporary:
             error.model.save(temporary)
-        raise UserError(f"{error}; the best weights before are in {files.last_good}") from None
+        run.log_file(files.last_good)
+        raise UserError(
+            f"{error}; the best weights before are in {files.last_good} and in the run {run.id}"
+        ) from None
     example = validation.pictures[:8]
     # All take their places together, at the end: until then there are those of the last training.
     with replacing_file(files.model) as keras_file, replacing_file(files.onnx) as onnx_file:

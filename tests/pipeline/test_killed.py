@@ -154,4 +154,9 @@ def test_a_loss_that_is_not_a_number_leaves_the_best_weights_before(prepared, tm
     assert "last_good.keras" in done.stderr
     assert done.stderr.count("\n") == 1
     assert (project.root / "models" / "last_good.keras").is_file()
-    assert [run.info.status for run in project.runs()] == ["FAILED"]
+    (run,) = project.runs()
+    assert run.info.status == "FAILED"
+    recorded = [file.path for file in project.client().list_artifacts(run.info.run_id)]
+    assert "last_good.keras" in recorded
+    project.stage("train", "epochs=1")
+    assert not (project.root / "models" / "last_good.keras").exists()

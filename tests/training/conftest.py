@@ -53,10 +53,10 @@ class Trained:
         network.set_weights(self.fitted.weights)
         return network
 
-    def judged(self, network, count=None):
-        """Accuracy and loss of a network on the first validation pictures, without Keras."""
-        answers = network.predict_on_batch(self.pictures[:count])
-        targets = self.targets[:count]
+    def judged(self, network, rows=slice(None)):
+        """Accuracy and loss of a network on validation pictures, without Keras."""
+        answers = network.predict_on_batch(self.pictures[rows])
+        targets = self.targets[rows]
         if answers.shape[1] == 1:
             answers = np.concatenate([1 - answers, answers], axis=1)
             targets = np.concatenate([1 - targets, targets], axis=1)
@@ -80,6 +80,7 @@ def _train(
     vary=None,
     balanced=False,
     labels=None,
+    validation_labels=None,
     seed=0,
     precision="float32",
     epochs=2,
@@ -98,8 +99,11 @@ def _train(
     pictures, given = coloured(counts[0], classes)
     labels = given if labels is None else labels
     shown, answers = coloured(counts[1], classes, seed=1)
+    answers = answers if validation_labels is None else validation_labels
     targets = targets_for(answers, classes)
-    weights = balanced_weights(labels, classes) if balanced else None
+    weights, answer_weights = (
+        balanced_weights(own, classes) if balanced else None for own in (labels, answers)
+    )
     vary = vary or Augmentation()
     batches = TrainingBatches(pictures, labels, classes, 8, seed, vary, weights)
     trained = Trained(model, optimizer(), shown, targets)
@@ -116,7 +120,9 @@ def _train(
         model,
         trained.optimizer,
         batches,
-        ValidationBatches(shown, targets, 8, steps_in(len(shown), 8, validation_steps)),
+        ValidationBatches(
+            shown, targets, 8, steps_in(len(shown), 8, validation_steps), answer_weights
+        ),
         Plan(sizes, steps_in(len(labels), 8, steps), **plan),
         report=tell,
         **arguments,
@@ -130,7 +136,7 @@ CASES = [
     f"{name}-{optimizer}"
     for name in ("article", "resnet")
     for optimizer in ("sgd", "adamw", "muon")
-] + ["article-adadelta", "transfer-adamw"]
+] + ["article-adadelta", "transfer-adamw", "fine_tune-sgd"]
 _processes: list[subprocess.Popen] = []
 
 

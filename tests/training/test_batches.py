@@ -351,6 +351,13 @@ def test_prepared_pictures_give_the_same_batches_as_an_array_of_them(
         np.testing.assert_array_equal(y, labels)
 
 
+def test_a_batch_that_devices_cannot_share_is_filled_with_the_next_pictures_of_the_pass():
+    (alone,) = drawn(12, batch_size=12)
+    shared = drawn(12, batch_size=5, multiple=4)
+    around = [*alone, *alone]
+    assert shared == [around[0:8], around[5:13], around[10:14]]
+
+
 @pytest.mark.parametrize(("count", "filled"), [(9, 3), (10, 2), (11, 1), (12, 0), (2, 2)])
 def test_several_devices_get_as_many_pictures_each_of_the_last_batch(count, filled):
     alone, shared = drawn(count), drawn(count, multiple=4)
@@ -376,8 +383,29 @@ def test_validation_of_a_full_pass_counts_each_picture_once_in_order():
 
 
 def test_validation_takes_exactly_the_steps_that_were_given():
-    assert in_order(10, 1) == [[0, 1, 2, 3]]
-    assert in_order(10, 5)[2:] == [[8, 9], [0, 1, 2, 3], [4, 5, 6, 7]]
+    assert in_order(10, 6)[3:] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    few, more = in_order(10, 2), in_order(10, 4)
+    assert [len(batch) for batch in more] == [4, 4, 2, 4]
+    assert more[:2] == few  # always the same ones
+    assert more[3] == more[0]
+    assert sorted(flat(more[:3])) == list(range(10))
+
+
+def test_a_validation_that_sees_a_part_sees_every_class():
+    labels = np.repeat([0, 1], 500)  # as pictures are stored: class by class
+    pictures = np.zeros((1000, 2, 2, 3), np.uint8)
+    (_, targets), *_ = parts(ValidationBatches(pictures, targets_for(labels, 2), 100, 1).dataset())
+    assert 30 < targets.sum() < 70
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_validation_weighs_classes_where_asked(classes):
+    pictures, _ = numbered(6)
+    labels = np.array([0, 0, 0, 0, 1, classes - 1])
+    weights = balanced_weights(labels, classes)
+    batches = ValidationBatches(pictures, targets_for(labels, classes), 4, 2, weights)
+    seen = np.concatenate([weight for _, _, weight in parts(batches.dataset())])
+    np.testing.assert_array_equal(seen, weights[labels])
 
 
 def test_validation_shows_pictures_of_another_size_where_asked():

@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 
 from pawprint.errors import UserError
-from pawprint.training.devices import check_policy, policy_for, set_policy, strategy_for
+from pawprint.training.devices import (
+    check_policy,
+    memory_explained,
+    policy_for,
+    set_policy,
+    strategy_for,
+)
 
 CPU_ALONE = not tf.config.list_physical_devices("GPU")
 CPUINFO = Path("/proc/cpuinfo")
@@ -59,3 +65,12 @@ def test_networks_are_built_in_the_precision_that_was_set():
 @pytest.mark.parametrize("devices", [None, [], ["CPU:0"]])
 def test_one_device_needs_no_strategy(devices):
     assert strategy_for(devices) is tf.distribute.get_strategy()
+
+
+def test_too_little_memory_is_one_sentence():
+    with (
+        pytest.raises(UserError, match="batches of 64 pictures do not fit") as told,
+        memory_explained(64),
+    ):
+        tf.zeros((2**50,))
+    assert "lower batch_size" in str(told.value)

@@ -7,6 +7,7 @@ import pytest
 from pawprint.errors import UserError
 from pawprint.training.augmentation import Augmentation
 from pawprint.training.callbacks import write_history
+from pawprint.training.checkpoint import State
 from pawprint.training.fit import DivergedError
 from pawprint.training.optimization import build_optimizer
 
@@ -202,6 +203,45 @@ def test_label_smoothing_and_class_weights_are_in_the_training_loss_alone(train)
     assert_kept_are_the_best(trained)
 
 
+def test_with_class_weights_the_best_epoch_is_the_best_for_all_classes_alike(train):
+    labels = np.array([0, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    trained = train(balanced=True, validation_labels=labels, epochs=4)
+    right = (trained.best().predict_on_batch(trained.pictures)[:, 0] > 0.5) == labels
+    recalls = [right[labels == one].mean() for one in (0, 1)]
+    assert trained.fitted.best["val_accuracy"] == pytest.approx(np.mean(recalls))
+    assert trained.fitted.best["val_accuracy"] != pytest.approx(right.mean())
+
+
+# What was there before
+
+
+BEFORE = {"epoch": 0, "val_accuracy": 2.0, "val_loss": 0.0}
+
+
+def test_weights_from_before_are_kept_where_no_epoch_is_better(train):
+    one, other = (
+        train(optimizer=lambda rate=rate: keras.optimizers.SGD(rate), state=State(before=BEFORE))
+        for rate in (0.1, 0.2)
+    )
+    for trained in (one, other):
+        assert trained.fitted.best == BEFORE
+        assert len(trained.fitted.history) == 2
+    for first, second in zip(one.fitted.weights, other.fitted.weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_a_better_epoch_goes_before_the_weights_from_before(train):
+    trained = train(state=State(before=BEFORE | {"val_accuracy": 0.0}))
+    assert trained.fitted.best in trained.fitted.history
+    assert_kept_are_the_best(trained)
+
+
+def test_patience_with_weights_from_before_counts_epochs_of_the_last_size(train):
+    trained = train(sizes=[4, 4, 8, 8, 8, 8], patience=2, state=State(before=BEFORE))
+    assert len(trained.fitted.history) == 4
+    assert trained.fitted.best == BEFORE
+
+
 # Sizes and steps
 
 
@@ -246,7 +286,8 @@ def test_an_epoch_and_a_validation_take_as_many_steps_as_given(train):
     trained = train(steps=20, validation_steps=1)  # 20 are more than TensorFlow does in one call
     assert int(trained.optimizer.iterations) == 2 * 20
     assert trained.fitted.pictures == {8: 2 * 8 * 20}
-    accuracy, loss = trained.judged(trained.best(), 8)
+    shown = np.random.default_rng(0).permutation(10)[:8]
+    accuracy, loss = trained.judged(trained.best(), shown)
     assert trained.fitted.best["val_loss"] == pytest.approx(loss, rel=1e-4)
     assert trained.fitted.best["val_accuracy"] == pytest.approx(accuracy)
 
@@ -289,6 +330,7 @@ def test_a_lost_loss_offers_float32_only_where_the_precision_is_another(train, p
             precision=precision,
         )
     assert ("precision=float32" in str(told.value)) == offered
+    assert "warm-up" not in str(told.value)  # which a constant rate has not
 
 
 def test_a_lost_loss_is_one_sentence_with_epoch_and_rate_and_has_the_best_weights_before(train):

@@ -27,3 +27,7 @@ def test_two_devices_that_share_a_batch_learn_what_one_does(two_devices, name, o
 
 def test_two_devices_teach_the_head_of_a_backbone_what_one_does(two_devices):
     assert_two_learn_what_one_does(two_devices["transfer-adamw"])
+
+
+def test_two_devices_fine_tune_the_last_layers_of_a_backbone_as_one_does(two_devices):
+    assert_two_learn_what_one_does(two_devices["fine_tune-sgd"])

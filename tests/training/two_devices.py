@@ -14,7 +14,7 @@ tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfigu
 import numpy as np  # noqa: E402
 
 from pawprint.models.build import build_model  # noqa: E402
-from pawprint.models.transfer import features_model, head_model  # noqa: E402
+from pawprint.models.transfer import features_model, head_model, unfreeze  # noqa: E402
 from pawprint.training.augmentation import Augmentation, mirrored_features  # noqa: E402
 from pawprint.training.batches import (  # noqa: E402
     TrainingBatches,
@@ -40,8 +40,12 @@ BACKBONE = {"backbone": "MobileNet", "alpha": 0.25, "weights": "none"}
 
 
 def trained(name: str, optimizer: str, devices: list[str]) -> dict:
-    """What a few steps in batches of eight end with; of `transfer` the head alone learns."""
-    side = 32 if name == "transfer" else 8
+    """What a few steps in batches of eight end with.
+
+    Of `transfer` the head alone learns, as `fine_tune` the last layers too.
+    """
+    pretrained = name in ("transfer", "fine_tune")
+    side = 32 if pretrained else 8
     pictures = np.random.default_rng(0).integers(0, 256, (COUNT, side, side, 3), dtype=np.uint8)
     vary = Augmentation(horizontal_flip=True)
     labels = np.arange(COUNT) % 3
@@ -51,9 +55,11 @@ def trained(name: str, optimizer: str, devices: list[str]) -> dict:
     rate = build_schedule(schedule, rate, STEPS * EPOCHS, warmup_fraction=0.25, final_fraction=0.0)
     with strategy_for(devices).scope():
         sizes = {"depth": 1, "width": 4, "dense_units": 8, "dropout": 0.0}
-        model = build_model(name, side, 3, **sizes, **BACKBONE)
+        model = build_model("transfer" if pretrained else name, side, 3, **sizes, **BACKBONE)
         if name != "transfer":
             model = with_fused_normalisation(model)
+        if name == "fine_tune":
+            unfreeze(model, 0.1)
         built = build_optimizer(optimizer, rate, arguments, averaging_steps=4)
     if name == "transfer":
         seen = features(features_model(model), pictures, show=False)

@@ -61,6 +61,7 @@ class Summary:
         images: The source, as it was given.
         image_size: Side of the square pictures in pixels.
         resize: How they were made square: "squash", "crop" or "pad".
+        pixels: Names all that pixels depend on beside the files: settings, code, libraries.
         seed: That drew the splits.
         class_names: Sorted; a label is an index into it.
         splits: By "train", "validation" and "test".
@@ -74,6 +75,7 @@ class Summary:
     images: str
     image_size: int
     resize: str
+    pixels: str
     seed: int
     class_names: list[str]
     splits: dict[str, SplitSummary]
@@ -93,7 +95,8 @@ class Split:
         labels: int64 (n,), indices into class_names.
         paths: n paths, relative to the images.
         class_names: Sorted.
-        digest: sha256 in hex over the content and class of every picture, in this order.
+        digest: sha256 in hex over the content and class of every picture, in this order, and over
+            what their pixels depend on beside it.
     """
 
     pictures: Pictures
@@ -104,7 +107,14 @@ class Split:
 
 
 def summarize(
-    audit: Audit, layout: Layout, *, images: str, image_size: int, resize: str, seed: int
+    audit: Audit,
+    layout: Layout,
+    *,
+    images: str,
+    image_size: int,
+    resize: str,
+    pixels: str,
+    seed: int,
 ) -> Summary:
     """Count and digest what is in each split."""
     inside: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
@@ -120,6 +130,7 @@ def summarize(
         images=images,
         image_size=image_size,
         resize=resize,
+        pixels=pixels,
         seed=seed,
         class_names=layout.class_names,
         splits={split: _summarize(members, layout) for split, members in inside.items()},
@@ -198,7 +209,8 @@ def load_split(prepared: Path, split: str) -> Split:
     except (*_BROKEN, EOFError, pa.ArrowException) as error:
         raise _broken(prepared, error) from error
     paths, names = chosen["path"].to_pylist(), chosen["label"].to_pylist()
-    digest = _digest(zip(chosen["sha256"].to_pylist(), names, strict=True))
+    contents = zip(chosen["sha256"].to_pylist(), names, strict=True)
+    digest = _digest([(summary.pixels, ""), *contents])
     return Split(pictures, np.array(labels, dtype=np.int64), paths, summary.class_names, digest)
 
 

@@ -9,21 +9,9 @@ from pathlib import Path
 
 from pawprint.config import project_root
 from pawprint.errors import UserError
+from pawprint.paths import Paths
 
 SECONDS_TO_ANSWER = 5
-
-
-def store_root() -> Path:
-    """The folder that holds the project's own store.
-
-    In a temporary workspace of ``dvc exp run --temp`` or ``--queue`` this code is a copy that DVC
-    removes afterwards; ``DVC_ROOT`` then names the repository that stays.
-    """
-    root = project_root()
-    origin = os.environ.get("DVC_ROOT")
-    if origin and root.is_relative_to(Path(origin).resolve() / ".dvc" / "tmp"):
-        return Path(origin).resolve()
-    return root
 
 
 def store_uri(configured: str | None) -> str:
@@ -34,7 +22,7 @@ def store_uri(configured: str | None) -> str:
     uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     prefix = "sqlite:///"
     if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
-        return f"{prefix}{store_root() / uri.removeprefix(prefix)}"
+        return f"{prefix}{Paths(project_root()).lasting / uri.removeprefix(prefix)}"
     return uri
 
 

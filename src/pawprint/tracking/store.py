@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pawprint.config import project_root
 from pawprint.errors import UserError
-from pawprint.tracking.location import check_answers, is_server, sqlite_path, store_root, store_uri
+from pawprint.paths import Paths
+from pawprint.tracking.location import check_answers, is_server, sqlite_path, store_uri
 from pawprint.tracking.run import Run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RESTORED_FROM = "restored_from"
+TRAINING = "training"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # how `mlflow ui` shows it
 
 
@@ -42,13 +45,21 @@ class Store:
         run.set_tags(tags)
         return run
 
-    def open_run(self, name: str, *, parent: str | None = None, adopt: str | None = None) -> Run:
+    def open_run(
+        self,
+        name: str,
+        *,
+        parent: str | None = None,
+        adopt: str | None = None,
+        training: str | None = None,
+    ) -> Run:
         """Open a run of which nothing is recorded yet, or go on in the one with the id ``adopt``.
 
         Args:
             name: what the run is called in `mlflow ui`.
             parent: run id of the parent under which this run is nested.
             adopt: run id that somebody (`mlflow run`) opened for us.
+            training: what ``find_unfinished`` finds it by.
 
         Raises:
             UserError: ``adopt`` is no run of this store.
@@ -61,8 +72,10 @@ class Store:
                 )
             self.client.update_run(adopt, status="RUNNING", name=name)
             return Run(self.client, self.uri, adopt)
-        nested = {"mlflow.parentRunId": parent} if parent else {}
-        created = self.client.create_run(self.experiment_id, run_name=name, tags=nested)
+        tags = {"mlflow.parentRunId": parent} if parent else {}
+        if training:
+            tags[TRAINING] = training
+        created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
         return Run(self.client, self.uri, created.info.run_id)
 
     def find(self, run_id: str) -> Run | None:
@@ -76,6 +89,12 @@ class Store:
         return (
             Run(self.client, self.uri, run_id) if found.info.lifecycle_stage == "active" else None
         )
+
+    def find_unfinished(self, training: str) -> Run | None:
+        """The run that was opened for ``training`` and has not ended, if there is one."""
+        query = f"tags.{TRAINING} = '{training}' and attributes.status = 'RUNNING'"
+        runs = self.client.search_runs([self.experiment_id], query, max_results=1)
+        return Run(self.client, self.uri, runs[0].info.run_id) if runs else None
 
     def find_restored(self, run_id: str) -> Run | None:
         """The run that stands here for one recorded in another store, if there is one."""
@@ -162,7 +181,7 @@ def _experiment_id(client: MlflowClient, address: str, name: str) -> str:
     if found is None:
         # Artifacts beside the database, absolute: a temporary workspace's folder would be lost.
         own = sqlite_path(address) is not None
-        location = (store_root() / "mlruns").as_uri() if own else None
+        location = (Paths(project_root()).lasting / "mlruns").as_uri() if own else None
         try:
             return client.create_experiment(name, location, tags=KIND)
         except MlflowException:  # somebody else made it in the meantime

@@ -62,8 +62,9 @@ class TrainingBatches:
         seed: of order and variation.
         vary: from (pictures, targets, generator, size) to pictures and targets.
         class_weights: float32 (classes,), or None where every picture counts the same.
-        multiple: of which a batch has pictures. A smaller last batch is filled up with the first
-            pictures of the pass: with the number of devices, each device's mean counts the same.
+        multiple: of which a batch has pictures. A smaller one is filled up with the next pictures
+            of the pass, after the last with its first ones: with the number of devices, each
+            device's mean counts the same.
 
     Attributes:
         seconds_waited: how long the reader of a dataset has waited for batches so far.
@@ -85,14 +86,15 @@ class TrainingBatches:
         number, position = divmod(step, steps_in(len(self.labels), self.batch_size, None))
         start = position * self.batch_size
         order = self._ordered(epoch, number)
-        rows = order[start : start + self.batch_size]
-        rows = np.append(rows, np.resize(order, -len(rows) % self.multiple))
+        count = min(self.batch_size, len(order) - start)
+        count += -count % self.multiple
+        rows = order.take(range(start, start + count), mode="wrap")
         rng = np.random.default_rng([self.seed, epoch, step])
         targets = targets_for(self.labels[rows], self.classes)
         pictures, targets = self.vary(self.pictures[rows], targets, rng, size)
         if self.class_weights is None:
             return pictures, targets
-        return pictures, targets, self._weights(targets)
+        return pictures, targets, _weights(targets, self.class_weights)
 
     def _ordered(self, epoch: int, number: int) -> np.ndarray:
         """The order of the n-th pass of an epoch; the last one is remembered."""
@@ -102,12 +104,6 @@ class TrainingBatches:
             rng = np.random.default_rng([self.seed, epoch, number, 0x0DE5])
             known = self._order = ((epoch, number), rng.permutation(len(self.labels)))
         return known[1]
-
-    def _weights(self, targets: np.ndarray) -> np.ndarray:
-        if self.classes == 2:
-            first, second = self.class_weights
-            return first + targets[:, 0] * (second - first)
-        return targets @ self.class_weights
 
     def dataset(self, epoch: int, first: int, steps: int, size: int) -> tf.data.Dataset:
         """Batches ``first`` to ``steps`` of an epoch; the time they are waited for is added up.
@@ -137,33 +133,53 @@ class TrainingBatches:
 
 @dataclass(frozen=True)
 class ValidationBatches:
-    """Exactly ``steps`` batches in the order of the array, going round again where it is shorter.
+    """Exactly ``steps`` batches, always the same ones.
+
+    Whole passes are in the order of the array. Where some pictures count less often than others,
+    or not at all, the order is drawn once and for all: the array may begin with all of one class.
 
     Args:
         pictures: uint8 (n, side, side, 3), or features (n, 2, d), of which the first counts.
         targets: float32 (n, 1) or (n, classes).
         batch_size: pictures per batch.
         steps: number of batches; one full pass counts every picture once.
+        class_weights: float32 (classes,), or None where every picture counts the same.
     """
 
     pictures: Any
     targets: np.ndarray
     batch_size: int
     steps: int
+    class_weights: np.ndarray | None = None
 
     def dataset(self, size: int | None = None) -> tf.data.Dataset:
         """The batches, with pictures of another ``size`` where it is given."""
+        count = len(self.targets)
+        full_pass = steps_in(count, self.batch_size, None)
+        whole = self.steps % full_pass == 0
+        order = np.arange(count) if whole else np.random.default_rng(0).permutation(count)
 
-        def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
-            start = step % steps_in(len(self.targets), self.batch_size, None) * self.batch_size
-            part = self.pictures[start : start + self.batch_size]
+        def batch(step: int) -> tuple[np.ndarray, ...]:
+            start = step % full_pass * self.batch_size
+            rows = order[start : start + self.batch_size]
+            part, targets = self.pictures[rows], self.targets[rows]
             if part.ndim == 3:
                 part = part[:, 0]
             elif size is not None:
                 part = resized(part, size)
-            return part, self.targets[start : start + self.batch_size]
+            if self.class_weights is None:
+                return part, targets
+            return part, targets, _weights(targets, self.class_weights)
 
         return _tuned(lambda: map(batch, range(self.steps)), batch(0), self.steps)
+
+
+def _weights(targets: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
+    """A weight per target, (n,); of a mixed one in between."""
+    if len(class_weights) == 2:
+        first, second = class_weights
+        return first + targets[:, 0] * (second - first)
+    return targets @ class_weights
 
 
 def _any_length(shape: tuple[int, ...]) -> tuple[int | None, ...]:

@@ -30,6 +30,8 @@ class State:
         step: its first step that is not done.
         history: a row per finished epoch.
         reports: the figures that were reported of each.
+        before: the figures of the weights that the first epoch begins with, as a row of the
+            history with epoch 0; empty where they are not to be chosen.
         arrays: lists of arrays by name: weights, optimizer, running metrics, best weights.
         run_id: the MLflow run that records it.
     """
@@ -38,6 +40,7 @@ class State:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     reports: list[dict[str, float]] = field(default_factory=list)
+    before: dict[str, float] = field(default_factory=dict)
     arrays: dict[str, list[np.ndarray]] = field(default_factory=dict)
     run_id: str | None = None
 
@@ -49,12 +52,15 @@ class Checkpoint:
         folder: where such files are.
         identity: everything that decides what comes out: configuration, data, versions. A training
             of another identity has another file.
+
+    Attributes:
+        id: 16 hex digits, a hash of the identity.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         text = json.dumps(identity, sort_keys=True, default=str)
-        name = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self.path = folder / f"{name}.npz"
+        self.id = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.path = folder / f"{self.id}.npz"
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -72,6 +73,22 @@ def strategy_for(devices: Sequence[str] | None = None) -> tf.distribute.Strategy
     on_cpu = any("CPU" in device.upper() for device in devices)
     ops = tf.distribute.HierarchicalCopyAllReduce() if on_cpu else None
     return tf.distribute.MirroredStrategy(devices, cross_device_ops=ops)
+
+
+@contextlib.contextmanager
+def memory_explained(batch_size: int) -> Iterator[None]:
+    """Say in a sentence where the memory of the device is not enough.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise UserError(
+            f"the network and batches of {batch_size} pictures do not fit into the memory of the "
+            "device; lower batch_size, image_size, width or dense_units"
+        ) from None
 
 
 def set_policy(precision: str, *, depthwise: bool = False) -> str:

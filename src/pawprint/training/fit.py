@@ -58,7 +58,7 @@ class Fitted:
         weights: those of the best epoch, in the order of ``model.get_weights()``.
         history: a row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate.
         best: the row of the best epoch: of the largest pictures so far, by val_accuracy, then by
-            val_loss.
+            val_loss. It is the state's ``before`` where no epoch was better.
         pictures: training pictures seen, by the side they were shown at.
         seconds: spent in training steps, without validation.
         seconds_waited: those of them spent waiting for batches.
@@ -96,7 +96,8 @@ def fit(
 
     Where the optimizer averages the weights, the averages are validated and kept. Epochs of smaller
     pictures than the last are validated on pictures of that size, and are not as good as any of a
-    larger one.
+    larger one. With class weights of the validation pictures val_accuracy is the mean over the
+    classes.
 
     Args:
         model: from what ``batches`` yield to probabilities.
@@ -135,7 +136,7 @@ class _Fit:
         # A second network is judged: it takes the averaged weights, the first one keeps its. On one
         # device, because several cannot share a last batch of fewer pictures than they are.
         self.judge = keras.models.clone_model(model)
-        self.judge.compile(loss=loss_for(classes), metrics=[accuracy_for(classes)])
+        self.judge.compile(loss=loss_for(classes), weighted_metrics=[accuracy_for(classes)])
         with model.distribute_strategy.scope():
             model.compile(
                 optimizer,
@@ -154,7 +155,7 @@ class _Fit:
         learning = [places[id(weight)] for weight in model.trainable_variables]
         self.averaged = [self.judge.weights[place] for place in learning]
         self.state = state or State()
-        self.fitted = Fitted(model.get_weights(), self.state.history, {})
+        self.fitted = Fitted(model.get_weights(), self.state.history, self.state.before)
         if self.state.arrays:
             self._restore()
 
@@ -282,14 +283,15 @@ class _Fit:
             self.fitted.weights = self.judge.get_weights()
 
     def _quality(self, row: dict[str, float]) -> tuple[float, ...]:
+        # Epoch 0, which is before, counts as one of the largest pictures.
         return self.plan.sizes[int(row["epoch"]) - 1], row["val_accuracy"], -row["val_loss"]
 
     def _patience_is_over(self) -> bool:
-        best, patience = self.fitted.best, self.plan.patience
+        best, patience, sizes = self.fitted.best, self.plan.patience, self.plan.sizes
         if not (best and patience):
             return False
-        growing = self.plan.sizes[self.state.epoch - 1] != self.plan.sizes[-1]
-        return not growing and self.state.epoch - best["epoch"] >= patience
+        since = sizes[int(best["epoch"]) : self.state.epoch]
+        return sum(size == sizes[-1] for size in since) >= patience
 
     def _rate(self) -> float:
         return float(self.optimizer.learning_rate.numpy())
@@ -297,10 +299,14 @@ class _Fit:
     def _check_finite(self, name: str, value: float, epoch: int) -> None:
         if not math.isfinite(value):
             rate = self._rate()
+            scheduled = isinstance(
+                self.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
+            )
             reduced = keras.config.dtype_policy().compute_dtype != "float32"
             raise DivergedError(
                 f"the {name} is {value} in epoch {epoch + 1} at learning rate {rate:.3g}; try a "
-                "lower learning_rate or a longer warm-up (schedule.warmup_fraction)"
+                "lower learning_rate"
+                + (" or a longer warm-up (schedule.warmup_fraction)" if scheduled else "")
                 + (", or precision=float32" if reduced else ""),
                 self.fitted,
             )
@@ -321,7 +327,8 @@ class _Fit:
         _assign(self.model.variables, state.arrays["weights"])
         _assign(self.model.optimizer.variables, state.arrays["optimizer"])
         self.fitted.weights = state.arrays["best"]
-        self.fitted.best = max(state.history, key=self._quality, default={})
+        rows = [state.before, *state.history] if state.before else state.history
+        self.fitted.best = max(rows, key=self._quality, default={})
         where = f"step {state.step} of epoch {state.epoch + 1}"
         log.info("going on after %s", where if state.step else f"epoch {state.epoch}")
 

@@ -28,11 +28,17 @@ def cpu_multiplies_bfloat16() -> bool:
 
 
 def arithmetic() -> dict[str, Any]:
-    """What decides in which precision and on how many devices a training computes here."""
+    """What decides in which precision, on what and on how many devices a training computes here.
+
+    To be asked after ``start_tensorflow``.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     return {
         "bfloat16": cpu_multiplies_bfloat16(),
-        "gpus": sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*")),
-        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "gpus": [[d.get("device_name"), d.get("compute_capability")] for d in details],
     }
 
 
@@ -49,6 +55,12 @@ def start_tensorflow() -> None:
         tf.zeros(())
     if gpus:
         log.info("running on %d GPU%s", len(gpus), "s" if len(gpus) > 1 else "")
+    elif any(Path("/dev").glob("nvidia[0-9]*")) and os.environ.get("CUDA_VISIBLE_DEVICES") is None:
+        log.warning(
+            "this machine has a GPU, but TensorFlow cannot use it and runs on the processor; "
+            "`pip install 'tensorflow[and-cuda]==%s'` installs what it needs",
+            tf.__version__,
+        )
 
 
 @contextlib.contextmanager
