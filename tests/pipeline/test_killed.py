@@ -129,11 +129,12 @@ def test_killed_while_it_exports_it_leaves_all_files_of_the_last_training(prepar
 
 def test_two_processes_never_have_the_same_training(prepared, tmp_path):
     project = prepared.copy(tmp_path / "project")
-    training = project.start(*COMMAND)
+    settings = [*SETTINGS, "epochs=500"]  # so many that it runs until it is killed
+    training = project.start("python", "-m", "pawprint.train", *settings)
     for line in training.stdout:
         if line.startswith("training "):
             break
-    refused = project.stage("train", *SETTINGS, code=1)
+    refused = project.stage("train", *settings, code=1)
     training.kill()
     training.communicate()
     assert refused.stderr == (
