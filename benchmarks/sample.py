@@ -2,7 +2,8 @@
 
     python benchmarks/sample.py --seeds 0 1 2
 
-Expected: the article's network between 0.85 and 0.97, ours above it; 2 minutes a seed on 2 cores.
+EXPECTED, test accuracy as the mean and range of three seeds: the article's network 0.947 (0.942 to
+0.958), the default 0.994 (0.992 to 0.996); 2 minutes a seed on 2 cores.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ training reads them. Trained is a small residual network with the default augmen
 which all is traced, then one that counts, or as many as see 8,000 pictures. Each in a process of
 its own, one after the other, medians over rounds.
 
-EXPECTED on 2 busy cores, medians of three rounds: 8,000 pictures take 1.04 times as long each as
-2,000, and 80,000 take 1.09 times (0.96 to 1.15); peak memory is 1.02 and 1.04 times as much.
+EXPECTED on 2 cores, medians of three rounds: 8,000 and 80,000 pictures take 0.92 times as long each
+as 2,000; peak memory is 1.02 and 1.05 times as much.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ Its network is scored on the test pictures once, afterwards. Each round has a se
 the first one the tracking store is made as well. `default` is `params.yaml` as it is. With
 `--epochs25` the article's way goes on to its 25 epochs in the first round.
 
-EXPECTED on 2 cores with bfloat16, medians of three rounds: the article's way reaches 0.77 after 162
-seconds (103 to 167), `fast` after 26 (23 to 27), 6.2 times sooner, with a test accuracy of 0.819
-(0.797 to 0.832). 25 epochs of the article's way take 488 seconds and end at 0.8205; `default` takes
-429 and reaches 0.945 (0.9415 to 0.9475, three seeds).
+EXPECTED on 2 cores with bfloat16, medians of three rounds: the article's way reaches 0.77 after 138
+seconds (90 to 153), `fast` after 16 (15 to 19), 8.7 times sooner, with a test accuracy of 0.829
+(0.827 to 0.8305). 25 epochs of the article's way take 404 seconds and end at 0.8205; `default`
+takes 272 and reaches 0.945 (0.9415 to 0.9465, three seeds).
 """
 
 from __future__ import annotations

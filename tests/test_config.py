@@ -639,6 +639,20 @@ def test_an_entry_point_reads_both_spellings_and_leaves_nothing_behind(project):
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["depth=4", "--cfg", "job", "--resolve"],
+        ["--cfg", "job", "depth=4", "--resolve", "~hydra.sweep"],
+        ["depth=4", "recipe=fast", "--cfg", "job", "--resolve"],
+    ],
+)
+def test_options_may_stand_before_and_behind_overrides(project, arguments):
+    done = run_stage(project, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\ndepth: 4\n" in done.stdout
+
+
+@pytest.mark.parametrize(
     "argument", ["depth=two", "depth=99", "depht=3", "model=vgg", "recipe=pancake"]
 )
 def test_an_entry_point_prints_one_sentence_and_ends_with_1(project, argument):

@@ -22,7 +22,7 @@ from pawprint.errors import UserError
 from pawprint.outputs import bring_back
 from pawprint.schema import CHOICES, Config, check
 
-PATHS = ("images", "predict_images")
+PATHS = ("images", "predict_images", "model.weights")
 RECIPE = "recipe="
 
 
@@ -159,7 +159,7 @@ def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:
             raise
 
     _register(root)
-    sys.argv.append(f"hydra.job.name={stage}")
+    sys.argv[1:] = [*_overrides_last(sys.argv[1:]), f"hydra.job.name={stage}"]
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
     try:
@@ -250,6 +250,12 @@ def with_recipe(root: Path, arguments: list[str]) -> list[str]:
         + texts
         + [w for i, w in enumerate(words) if i > places[0] and i not in places]
     )
+
+
+def _overrides_last(arguments: list[str]) -> list[str]:
+    """The arguments with options first: Hydra takes overrides in one row only."""
+    overrides = [a for a in arguments if a.startswith("~") or ("=" in a and a[0] != "-")]
+    return [a for a in arguments if a not in overrides] + overrides
 
 
 def as_overrides(arguments: list[str]) -> list[str]:

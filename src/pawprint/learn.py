@@ -331,7 +331,6 @@ def _features(config: Config, model: keras.Model, data: Data, folder: Path) -> d
             folder,
             key | {"pictures": part.digest},
             split,
-            len(part.labels),
             lambda part=part: compute(part.pictures),
         )
         for split, part in data.items()

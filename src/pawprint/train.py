@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from pawprint.config import fail, project_root, run_stage
@@ -28,7 +29,10 @@ log = logging.getLogger(__name__)
 
 # Libraries of which another version may compute other numbers.
 COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
-NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+NOT_WRITABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EISDIR, errno.ENOTDIR),
+)
 PREVIEW = "--augment-preview"
 PREVIEW_FILE = "augmentation.png"
 
@@ -79,22 +83,13 @@ def train(config: Config) -> float:
     }
     start_tensorflow()
     checkpoint = Checkpoint(paths.checkpoints, _identity(config, parameters, data))
-    with _writing_explained(), checkpoint.alone():
+    with _writing_explained(), store.explained(), checkpoint.alone():
         state = checkpoint.load() or State()
-        adopt = None if parent else os.environ.get("MLFLOW_RUN_ID")
-        earlier = None
-        if not (parent or adopt):
-            known = state.run_id
-            earlier = store.find(known) if known else store.find_unfinished(checkpoint.id)
-        run = earlier or store.open_run(
-            name, parent=parent, adopt=adopt, training=None if parent else checkpoint.id
-        )
+        run = _opened_run(store, name, parent, checkpoint.id, state.run_id)
         status = "FAILED"
         try:
             state.run_id = run.id
             checkpoint.save(state)  # whatever happens from here on, there is one run of this
-            if earlier:
-                run.reopen()
             run.log_parameters(parameters)
             run.set_tags(tags)
             _record_data(config, run, summary, paths)
@@ -125,6 +120,19 @@ def train(config: Config) -> float:
         checkpoint.remove()
         files.last_good.unlink(missing_ok=True)  # of an earlier training
     return result["best_val_accuracy"]
+
+
+def _opened_run(store: Any, name: str, parent: str | None, training: str, known: str | None) -> Any:
+    """The run to record in: a killed training's own, one that `mlflow run` opened, or a new one."""
+    if parent:
+        return store.open_run(name, parent=parent)
+    if adopt := os.environ.get("MLFLOW_RUN_ID"):
+        return store.open_run(name, adopt=adopt)
+    earlier = store.find(known) if known else store.find_unfinished(training)
+    if not earlier:
+        return store.open_run(name, training=training)
+    earlier.reopen()
+    return earlier
 
 
 @contextlib.contextmanager
@@ -257,7 +265,9 @@ def _train_network(
             learned.model, onnx_file, validation.class_names, example, config.resize, config.mirror
         )
         predictor = Predictor(onnx_file)
-        result = learned.figures | {"exported_val_accuracy": _accuracy(predictor, validation)}
+        balanced = config.class_weights == "balanced"
+        exported = _accuracy(predictor, validation, balanced=balanced)
+        result = learned.figures | {"exported_val_accuracy": exported}
         run.log_metrics(result | learned.costs, step=len(learned.history))
         example = example[:1]  # MLflow writes it as text, number by number
         answers = predictor.probabilities(example)
@@ -273,10 +283,12 @@ def augmentation_of(config: Config) -> Augmentation:
     return Augmentation(**{k: v for k, v in vars(config.augment).items() if k != "name"})
 
 
-def _accuracy(predictor: Any, split: Any) -> float:
-    """Share of right answers of the exported network."""
-    answers = predictor.probabilities(split.pictures).argmax(axis=1)
-    return float((answers == split.labels).mean())
+def _accuracy(predictor: Any, split: Any, *, balanced: bool) -> float:
+    """Share of right answers of the exported network; balanced, the mean over the classes."""
+    right = predictor.probabilities(split.pictures).argmax(axis=1) == split.labels
+    if not balanced:
+        return float(right.mean())
+    return float(np.mean([right[split.labels == label].mean() for label in set(split.labels)]))
 
 
 def _check_prepared(config: Config, summary: Any) -> None:

@@ -72,6 +72,6 @@ def test_the_deepest_one_can_be_built_and_the_next_is_refused(image_size, deepes
     with pytest.raises(UserError, match="too deep") as caught:
         article(image_size, 2, depth=deepest + 1, **TINY)
     message = str(caught.value)
-    assert f"depth={deepest + 1}" in message
+    assert f"model.depth={deepest + 1}" in message
     assert f"pictures of {image_size} pixels with model=article" in message
-    assert f"set depth to {deepest} at most" in message
+    assert f"set model.depth to {deepest} at most" in message

@@ -17,7 +17,7 @@ def some_state():
         "best": [np.array([np.nan, np.inf, -0.0, 1e-45], np.float32)],
     }
     row = {"epoch": 1, "accuracy": 0.1 + 0.2, "loss": 1e-17, "learning_rate": 1 / 3}
-    return State(1, 5, [row], [row | {"picture_size": 16}], arrays, "0123abc")
+    return State(1, 5, [row], [row | {"picture_size": 16}], row | {"epoch": 0}, arrays, "0123abc")
 
 
 @pytest.fixture

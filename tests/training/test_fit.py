@@ -358,6 +358,17 @@ def test_weights_lost_in_the_very_last_step_are_told_as_well(train):
         train(name="article", optimizer=lambda: keras.optimizers.SGD(1e30), epochs=1, steps=1)
 
 
+def test_weights_that_are_no_numbers_are_told_where_the_loss_hides_them(train):
+    def lose(trained, epoch):
+        kernel = trained.model.get_layer("convolution_0").kernel
+        kernel.assign(kernel * np.nan)  # of which ReLU makes 0
+
+    with pytest.raises(DivergedError, match="sum of some weights is nan in epoch 2") as told:
+        train(name="article", report=lose)
+    assert told.value.fitted.best["epoch"] == 1
+    assert all(np.isfinite(weight).all() for weight in told.value.fitted.weights)
+
+
 # The file of it
 
 

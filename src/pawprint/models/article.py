@@ -32,8 +32,8 @@ def article(
     for block in range(depth):
         if x.shape[1] < 4:  # 3×3 valid, then 2×2: below this nothing would be left
             raise UserError(
-                f"depth={depth} is too deep for pictures of {image_size} pixels with "
-                f"model=article; set depth to {block} at most or raise image_size"
+                f"model.depth={depth} is too deep for pictures of {image_size} pixels with "
+                f"model=article; set model.depth to {block} at most or raise image_size"
             )
         x = layers.Conv2D(width * 2**block, 3, activation="relu", name=f"convolution_{block}")(x)
         x = layers.MaxPooling2D(2, name=f"pooling_{block}")(x)

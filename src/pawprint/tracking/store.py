@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,21 @@ class Store:
         created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
         return Run(self.client, self.uri, created.info.run_id)
 
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say in a sentence where the store fails.
+
+        Raises:
+            UserError: it does.
+        """
+        import requests
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except (MlflowException, requests.RequestException) as error:
+            raise _unusable(self.uri, error) from None
+
     def find(self, run_id: str) -> Run | None:
         """The run with this id, or None where this store has none (or only a deleted one)."""
         from mlflow.exceptions import MlflowException
@@ -129,11 +144,15 @@ def connect(uri: str | None, experiment: str) -> Store:
     except UserError:
         raise
     except Exception as error:  # MLflow's own, a missing database driver, a folder not writable
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(
-            f"the tracking store {address} cannot be used ({reason}); see tracking in params.yaml "
-            "and MLFLOW_TRACKING_URI"
-        ) from None
+        raise _unusable(address, error) from None
+
+
+def _unusable(address: str, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return UserError(
+        f"the tracking store {address} cannot be used ({reason}); see tracking in params.yaml and "
+        "MLFLOW_TRACKING_URI"
+    )
 
 
 def reach(address: str) -> MlflowClient:
@@ -153,6 +172,8 @@ def reach(address: str) -> MlflowClient:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Whatever it tells, with a traceback, it also raises: then we tell it.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(address)
     mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or address)
     with _alone(address):

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,15 +14,17 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from pawprint.files import replacing_file, write_json
+from pawprint.files import mend_file, replacing_file, write_json
 from pawprint.images.pictures import Pictures
 from pawprint.models import transfer
 from pawprint.paths import weights_file
 
 log = logging.getLogger(__name__)
 
+_PART = 2**20  # bytes read at a time
 _HEADER = 128  # bytes of a .npy file before its numbers, for up to some dimensions
 
 
@@ -58,20 +61,18 @@ def cached_features(
     folder: Path,
     key: Mapping[str, str | int | float | None],
     split: str,
-    count: int,
     compute: Callable[[], Iterable[np.ndarray]],
 ) -> np.ndarray:
     """Take features from the disk, or compute them and leave them there.
 
-    They are in ``folder``, in a folder named by a hash of ``key``, as ``<split>.npy``;
-    ``key.json`` beside it says in words what they are of.
+    They are in ``folder``, in a folder named by a hash of ``key``, as ``<split>.npy`` with its
+    sha256 at the end; ``key.json`` beside it says in words what they are of.
 
     Args:
         folder: where all features are kept.
         key: everything that they depend on but the split: pictures, backbone, digest of its
             weights, size, precision, code; the seed too where the weights are random.
         split: train, validation or test.
-        count: pictures in that split.
         compute: computes them, float32 arrays (n, ...) one after the other, at least one; called
             only where they are not there or damaged.
 
@@ -81,10 +82,20 @@ def cached_features(
     content = dict(sorted(key.items()))
     name = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     path = folder / name / f"{split}.npy"
-    found = _read(path, count)
-    if found is not None:
-        log.info("features of %s: %d pictures, taken from %s", split, len(found), path)
-        return found
+    found = _read(path)
+    if found is None:
+        with _alone(folder):
+            found = _read(path)  # another process may have computed them
+            if found is None:
+                return _computed(path, split, content, compute)
+    log.info("features of %s: %d pictures, taken from %s", split, len(found), path)
+    return found
+
+
+def _computed(
+    path: Path, split: str, content: dict, compute: Callable[[], Iterable[np.ndarray]]
+) -> np.ndarray:
+    mend_file(path)
     begin = time.perf_counter()
     try:
         with replacing_file(path) as temporary:
@@ -136,13 +147,47 @@ def _write(path: Path, parts: Iterable[np.ndarray]) -> None:
         head = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
         np.lib.format.write_array_header_1_0(file, head)
         assert file.tell() == _HEADER
+    digest = _digest(path, path.stat().st_size)
+    with path.open("ab") as file:
+        file.write(digest)
+        file.flush()
+        os.fsync(file.fileno())  # after a power failure there are all of them or none
 
 
-def _read(path: Path, count: int) -> np.ndarray | None:
+def _digest(path: Path, length: int) -> bytes:
+    """sha256 of the first ``length`` bytes of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while length > 0 and (part := file.read(min(length, _PART))):
+            digest.update(part)
+            length -= len(part)
+    return digest.digest()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time computes features: the same ones would be computed twice."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("another process computes features; waiting until it has ended")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read(path: Path) -> np.ndarray | None:
     try:
         found = np.lib.format.open_memmap(path, mode="r")  # np.load would take other formats too
-        if found.dtype != np.float32 or found.ndim != 3 or len(found) != count:
-            raise ValueError(f"{found.dtype} of shape {found.shape}")
+        size = path.stat().st_size - hashlib.sha256().digest_size
+        with path.open("rb") as file:
+            file.seek(size)
+            if size != found.offset + found.nbytes or file.read() != _digest(path, size):
+                raise ValueError("its content is not what was written")
         return found
     except FileNotFoundError:
         return None

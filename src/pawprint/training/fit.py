@@ -196,6 +196,8 @@ class _Fit:
         logs |= self._validate(epoch, termination)
         for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
             self._check_finite(name, logs[name], epoch)
+        for weight in self.judge.get_weights():  # of which a ReLU may hide one from the loss
+            self._check_finite("sum of some weights", float(weight.sum()), epoch)
         row = {"epoch": epoch + 1, **dict(sorted(logs.items())), "learning_rate": rate}
         pictures = pictures_in(len(self.batches.labels), self.batches.batch_size, self.plan.steps)
         pictures -= pictures_in(len(self.batches.labels), self.batches.batch_size, first)
