@@ -642,7 +642,7 @@ def test_an_entry_point_reads_both_spellings_and_leaves_nothing_behind(project):
     "arguments",
     [
         ["depth=4", "--cfg", "job", "--resolve"],
-        ["--cfg", "job", "depth=4", "--resolve", "~hydra.sweep"],
+        ["--cfg", "job", "depth=4", "--resolve", "seed=3"],
         ["depth=4", "recipe=fast", "--cfg", "job", "--resolve"],
     ],
 )

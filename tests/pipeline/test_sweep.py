@@ -56,10 +56,11 @@ def test_the_winners_command_names_the_conf_file_of_a_value_inside_a_choice(proj
 
 
 def test_a_sweep_over_a_key_that_does_not_exist_leaves_no_run_open(project):
-    done = project.stage("train", "-m", "optimizer.lr=1,2", code=1)
-    assert done.stderr.startswith("error: ")
-    assert "Traceback" not in done.stderr
-    assert [r.info.status for r in project.runs() if r.data.tags.get("kind")] == ["FAILED"]
+    for key, statuses in (("optimizer.lr", []), ("optimizer.beta_1.lr", ["FAILED"])):
+        done = project.stage("train", "-m", f"{key}=1,2", code=1)
+        assert done.stderr.startswith("error: ")
+        assert "Traceback" not in done.stderr
+        assert [r.info.status for r in project.runs() if r.data.tags.get("kind")] == statuses
 
 
 def test_ctrl_c_marks_the_trial_and_the_sweep_as_killed(project):

@@ -18,6 +18,14 @@ def run(client, tmp_path):
     return Run(client, "sqlite://", client.create_run(experiment).info.run_id)
 
 
+@pytest.fixture(autouse=True)
+def listening():
+    """SIGINT as Python has it, also where this process was started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupted(Figure):
     """A figure at whose drawing Ctrl-C is pressed."""
 
