@@ -50,6 +50,15 @@ def test_the_same_seed_draws_the_same_and_another_seed_other_pictures():
     assert first != other
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_pictures_of_the_beginning_and_of_the_end_are_drawn_whose_classes_differ(seed):
+    given = np.repeat(np.uint8([50, 100, 200]), 10)[:, None, None, None] + np.zeros(
+        (30, 120, 120, 3), np.uint8
+    )
+    shown = [int(row[0][0, 0, 0]) for row in tiles(draw(given, Augmentation(), seed))]
+    assert shown == [50, 50, 100, 100, 200, 200]
+
+
 def test_the_pictures_that_are_drawn_stay_as_they_are():
     given = pictures(6)
     draw(given, Augmentation(colour=0.5, cutout=0.5, cutmix=1.0), 0)

@@ -27,7 +27,9 @@ def draw(pictures: Pictures | np.ndarray, vary: Augmentation, seed: int) -> Imag
         RGB; a row per picture, the picture itself at its left.
     """
     rng = np.random.default_rng([seed, 0xD4A3])
-    rows = np.sort(rng.choice(len(pictures), min(_ROWS, len(pictures)), replace=False))
+    # One of each part: pictures lie class by class.
+    parts = np.array_split(np.arange(len(pictures)), min(_ROWS, len(pictures)))
+    rows = np.array([rng.choice(part) for part in parts])
     originals = pictures[rows]
     side = originals.shape[1]
     targets = np.zeros((len(originals), 1), np.float32)
