@@ -10,8 +10,8 @@ and `fine_tune` take ImageNet's weights of `MobileNet(alpha=0.25)` from FILE; ea
 features anew, and after `transfer` another head (dropout 0.5) learns on the same ones.
 
 EXPECTED on the article's photographs and 2 cores with bfloat16, test accuracy as the mean of three
-seeds: default 0.945 in 272 s, long 0.9525 in 474 s, transfer 0.965 in 35 s and another head in 8 s
-beyond imports, fine_tune 0.9745 in 340 s; fast 0.827 in 15 s, and with precision=float32 in 17 s.
+seeds: default 0.945 in 277 s, long 0.9525 in 474 s, transfer 0.965 in 35 s and another head in 8 s
+beyond imports, fine_tune 0.9745 in 340 s; fast 0.827, and 0.8275 with precision=float32.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 # Libraries of which another version may compute other numbers.
 COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
-NOT_WRITABLE = (
+# Of the disk and its permissions, not of this code.
+MENDED_OUTSIDE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.EISDIR, errno.ENOTDIR),
 )
@@ -82,14 +83,19 @@ def train(config: Config) -> float:
         "class_names": ", ".join(summary.class_names),
     }
     start_tensorflow()
-    checkpoint = Checkpoint(paths.checkpoints, _identity(config, parameters, data))
-    with _writing_explained(), store.explained(), checkpoint.alone():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_files_explained())
+        stack.enter_context(store.explained())
+        checkpoint = Checkpoint(paths.checkpoints, _identity(config, parameters, data))
+        stack.enter_context(checkpoint.alone())
         state = checkpoint.load() or State()
-        run = _opened_run(store, name, parent, checkpoint.id, state.run_id)
+        run, earlier = _run_of(store, name, parent, checkpoint.place, state.run_id)
         status = "FAILED"
         try:
             state.run_id = run.id
             checkpoint.save(state)  # whatever happens from here on, there is one run of this
+            if earlier:
+                run.reopen()
             run.log_parameters(parameters)
             run.set_tags(tags)
             _record_data(config, run, summary, paths)
@@ -122,30 +128,29 @@ def train(config: Config) -> float:
     return result["best_val_accuracy"]
 
 
-def _opened_run(store: Any, name: str, parent: str | None, training: str, known: str | None) -> Any:
-    """The run to record in: a killed training's own, one that `mlflow run` opened, or a new one."""
+def _run_of(
+    store: Any, name: str, parent: str | None, training: str, known: str | None
+) -> tuple[Any, bool]:
+    """The run to record in, and whether a killed training began it."""
     if parent:
-        return store.open_run(name, parent=parent)
-    if adopt := os.environ.get("MLFLOW_RUN_ID"):
-        return store.open_run(name, adopt=adopt)
+        return store.open_run(name, parent=parent), False
+    if adopt := os.environ.get("MLFLOW_RUN_ID"):  # `mlflow run` opened it
+        return store.open_run(name, adopt=adopt), False
     earlier = store.find(known) if known else store.find_unfinished(training)
-    if not earlier:
-        return store.open_run(name, training=training)
-    earlier.reopen()
-    return earlier
+    return earlier or store.open_run(name, training=training), bool(earlier)
 
 
 @contextlib.contextmanager
-def _writing_explained() -> Iterator[None]:
+def _files_explained() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in NOT_WRITABLE:
+        if error.errno not in MENDED_OUTSIDE:
             raise
-        where = f"{error.filename} cannot be written" if error.filename else "writing failed"
+        where = error.filename or "a file"
         raise UserError(
-            f"{where}: {error.strerror}; free room on the disk or mend permissions, then the same "
-            "command goes on"
+            f"{where} cannot be read or written: {error.strerror}; free room on the disk or mend "
+            "permissions, then the same command goes on"
         ) from error
 
 
@@ -167,6 +172,7 @@ def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) 
     """All that decides what a training ends with: settings, data, code, and what computes it."""
     from importlib.metadata import version
 
+    from pawprint.training.features import weights_digest
     from pawprint.training.start import arithmetic
 
     here = Path(__file__).parent
@@ -176,14 +182,13 @@ def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) 
     files += [*here.glob("models/*.py"), *here.glob("training/*.py")]
     for path in sorted(files):
         code.update(path.read_bytes())
-    if config.model.weights not in (None, *WEIGHTS):
-        code.update(Path(config.model.weights).read_bytes())
     elsewhere = ("images", "predict_images", "tracking")
     return {
         "parameters": {k: v for k, v in parameters.items() if k.split(".")[0] not in elsewhere},
         "data": {split: part.digest for split, part in data.items()},
         "versions": [version(name) for name in COMPUTING],
         "code": code.hexdigest(),
+        "weights": config.model.weights and weights_digest(config.model.weights),
         "arithmetic": arithmetic(),
     }
 
@@ -237,13 +242,9 @@ def _train_network(
         run.log_metrics(figures, step=epoch)
 
     vary = augmentation_of(config)
-    if config.frozen:  # features are of pictures and of their mirror images, nothing else
-        flips = config.augment.horizontal_flip
-        log.info(
-            "while the backbone is frozen, augment=%s %s",
-            *(config.augment.name, "mirrors pictures, no more" if flips else "changes nothing"),
-        )
-        vary = Augmentation(horizontal_flip=flips)
+    if config.frozen:
+        does = "mirrors pictures, no more" if vary.horizontal_flip else "changes nothing"
+        log.info("while the backbone is frozen, augment=%s %s", config.augment.name, does)
     run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
     try:
         with memory_explained(config.batch_size):
@@ -253,9 +254,9 @@ def _train_network(
             raise
         with replacing_file(files.last_good) as temporary:
             error.model.save(temporary)
-        run.log_file(files.last_good)
+        also = f" and in the run {run.id}" if run.log_file(files.last_good) else ""
         raise UserError(
-            f"{error}; the best weights before are in {files.last_good} and in the run {run.id}"
+            f"{error}; the best weights before are in {files.last_good}{also}"
         ) from None
     example = validation.pictures[:8]
     # All take their places together, at the end: until then there are those of the last training.
@@ -279,7 +280,9 @@ def _train_network(
 
 
 def augmentation_of(config: Config) -> Augmentation:
-    """The variation that ``augment`` names."""
+    """The variation that ``augment`` names, as far as the network sees it."""
+    if config.frozen:  # features are of pictures and of their mirror images, nothing else
+        return Augmentation(horizontal_flip=config.augment.horizontal_flip)
     return Augmentation(**{k: v for k, v in vars(config.augment).items() if k != "name"})
 
 

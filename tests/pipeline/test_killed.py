@@ -131,12 +131,14 @@ def test_two_processes_never_have_the_same_training(prepared, tmp_path):
     project = prepared.copy(tmp_path / "project")
     settings = [*SETTINGS, "epochs=500"]  # so many that it runs until it is killed
     training = project.start("python", "-m", "pawprint.train", *settings)
-    for line in training.stdout:
-        if line.startswith("training "):
-            break
-    refused = project.stage("train", *settings, code=1)
-    training.kill()
-    training.communicate()
+    try:
+        for line in training.stdout:
+            if line.startswith("training "):
+                break
+        refused = project.stage("train", *settings, code=1)
+    finally:
+        training.kill()
+        training.communicate()
     assert refused.stderr == (
         "error: the same training runs in another process; wait until it has ended, or change a "
         "parameter\n"

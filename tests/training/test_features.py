@@ -151,7 +151,7 @@ def test_a_damaged_file_is_computed_anew(tmp_path, caplog, damage):
     compute = Computing(2)
     assert float(cached_features(tmp_path, KEY, "train", compute).min()) == 2
     assert compute.times == 1
-    assert f"{path} is damaged" in caplog.text
+    assert caplog.text.count(f"{path} is damaged") == 1
     assert float(cached_features(tmp_path, KEY, "train", compute).min()) == 2
     assert compute.times == 1
 
@@ -162,7 +162,7 @@ def test_a_failed_computation_leaves_nothing(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         cached_features(tmp_path, KEY, "train", fail)
-    assert [path.name for path in tmp_path.rglob("*")] == [".lock"]
+    assert [path.suffix for path in tmp_path.rglob("*")] == [".lock"]
 
 
 def test_what_a_killed_computation_left_is_removed_by_the_next_one(tmp_path):

@@ -135,9 +135,14 @@ class Run:
         """Record ``text`` as the artifact ``name``."""
         self._attempt(name, lambda: self._client.log_text(self.id, text, name))
 
-    def log_file(self, path: Path, folder: str | None = None) -> None:
-        """Record a file as an artifact, in ``folder`` of the run's artifacts."""
-        self._attempt(path.name, lambda: self._client.log_artifact(self.id, str(path), folder))
+    def log_file(self, path: Path, folder: str | None = None) -> bool:
+        """Record a file as an artifact, in ``folder`` of the run's; whether the store took it."""
+
+        def record() -> bool:
+            self._client.log_artifact(self.id, str(path), folder)
+            return True
+
+        return bool(self._attempt(path.name, record))
 
     def log_image(self, image: Image.Image, name: str) -> None:
         """Record a Pillow image as the artifact ``name``."""

@@ -13,7 +13,7 @@ from pawprint.config import project_root
 from pawprint.errors import UserError
 from pawprint.paths import Paths
 from pawprint.tracking.location import check_answers, is_server, sqlite_path, store_uri
-from pawprint.tracking.run import Run
+from pawprint.tracking.run import MODEL_ID, Run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -106,10 +106,12 @@ class Store:
         )
 
     def find_unfinished(self, training: str) -> Run | None:
-        """The run that was opened for ``training`` and has not ended, if there is one."""
+        """The run that was opened for ``training`` and has no model yet, nor an end, if any."""
         query = f"tags.{TRAINING} = '{training}' and attributes.status = 'RUNNING'"
-        runs = self.client.search_runs([self.experiment_id], query, max_results=1)
-        return Run(self.client, self.uri, runs[0].info.run_id) if runs else None
+        for run in self.client.search_runs([self.experiment_id], query):
+            if MODEL_ID not in run.data.tags:  # else all that it lacks is its end
+                return Run(self.client, self.uri, run.info.run_id)
+        return None
 
     def find_restored(self, run_id: str) -> Run | None:
         """The run that stands here for one recorded in another store, if there is one."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,13 +55,14 @@ class Checkpoint:
             of another identity has another file.
 
     Attributes:
-        id: 16 hex digits, a hash of the identity.
+        path: the file.
+        place: 16 hex digits that name it among the files of all machines.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         text = json.dumps(identity, sort_keys=True, default=str)
-        self.id = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self.path = folder / f"{self.id}.npz"
+        self.path = folder / f"{_hash(text)}.npz"
+        self.place = _hash(f"{platform.node()} {self.path.resolve()}")
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -115,3 +117,7 @@ class Checkpoint:
         """Forget the training: it is finished."""
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -87,7 +87,7 @@ def memory_explained(batch_size: int) -> Iterator[None]:
     except tf.errors.ResourceExhaustedError:
         raise UserError(
             f"the network and batches of {batch_size} pictures do not fit into the memory of the "
-            "device; lower batch_size, image_size, width or dense_units"
+            "device; lower batch_size or image_size, or take a smaller network"
         ) from None
 
 

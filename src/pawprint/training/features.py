@@ -82,10 +82,10 @@ def cached_features(
     content = dict(sorted(key.items()))
     name = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     path = folder / name / f"{split}.npy"
-    found = _read(path)
+    found = _read(path, tell=False)
     if found is None:
-        with _alone(folder):
-            found = _read(path)  # another process may have computed them
+        with _alone(folder / f".{name}.lock"):
+            found = _read(path, tell=True)  # another process may have computed them
             if found is None:
                 return _computed(path, split, content, compute)
     log.info("features of %s: %d pictures, taken from %s", split, len(found), path)
@@ -165,14 +165,14 @@ def _digest(path: Path, length: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time computes features: the same ones would be computed twice."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time: others would compute the same features."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("another process computes features; waiting until it has ended")
+        log.info("another process computes these features; waiting until it has ended")
         lock.acquire()
     try:
         yield
@@ -180,7 +180,7 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _read(path: Path) -> np.ndarray | None:
+def _read(path: Path, *, tell: bool) -> np.ndarray | None:
     try:
         found = np.lib.format.open_memmap(path, mode="r")  # np.load would take other formats too
         size = path.stat().st_size - hashlib.sha256().digest_size
@@ -192,5 +192,6 @@ def _read(path: Path) -> np.ndarray | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError) as error:
-        log.warning("%s is damaged (%s): its features are computed anew", path, error)
+        if tell:
+            log.warning("%s is damaged (%s): its features are computed anew", path, error)
         return None
