@@ -13,10 +13,10 @@ Each figure is of pictures per second in `fit` without validation, the median ov
 round each runs once, in a process of its own, one after the other, and its first epoch (for the
 article's way: its first steps) does not count.
 
-EXPECTED on 2 cores with bfloat16, medians of three rounds: ours 3.6 times as fast as the article's
-way (3.4 to 3.6) and 1.56 times as fast as PyTorch at its best (1.50 to 1.76); batches alone 11
-times as fast as they are learned from, 0.5 % of the time waiting for them; without determinism it
-is not faster (0.97 to 1.01).
+EXPECTED on 2 cores with bfloat16, medians of three rounds: ours 4.3 times as fast as the article's
+way (2.9 to 4.3) and 1.79 times as fast as PyTorch at its best (1.79 to 1.91); batches alone 8.6
+times as fast as they are learned from, 0.7 % of the time waiting for them; without determinism it
+is not faster (0.93 to 1.01).
 """
 
 from __future__ import annotations
