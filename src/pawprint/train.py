@@ -83,11 +83,11 @@ def train(config: Config) -> float:
         "class_names": ", ".join(summary.class_names),
     }
     start_tensorflow()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_files_explained())
-        stack.enter_context(store.explained())
-        checkpoint = Checkpoint(paths.checkpoints, _identity(config, parameters, data))
-        stack.enter_context(checkpoint.alone())
+    with (
+        _files_explained(),
+        store.explained(),
+        Checkpoint(paths.checkpoints, _identity(config, parameters, data)).alone() as checkpoint,
+    ):
         state = checkpoint.load() or State()
         run, earlier = _run_of(store, name, parent, checkpoint.place, state.run_id)
         status = "FAILED"
@@ -230,6 +230,7 @@ def _train_network(
 ) -> dict[str, Any]:
     """Learn, export and record; returns the figures of the best epoch."""
     from pawprint.learn import learn
+    from pawprint.training.batches import balanced_weights
     from pawprint.training.callbacks import write_history
     from pawprint.training.devices import memory_explained
     from pawprint.training.export import export_onnx
@@ -266,8 +267,12 @@ def _train_network(
             learned.model, onnx_file, validation.class_names, example, config.resize, config.mirror
         )
         predictor = Predictor(onnx_file)
-        balanced = config.class_weights == "balanced"
-        exported = _accuracy(predictor, validation, balanced=balanced)
+        weights = (
+            balanced_weights(validation.labels, len(validation.class_names))[validation.labels]
+            if config.class_weights == "balanced"
+            else None
+        )
+        exported = _accuracy(predictor, validation, weights)
         result = learned.figures | {"exported_val_accuracy": exported}
         run.log_metrics(result | learned.costs, step=len(learned.history))
         example = example[:1]  # MLflow writes it as text, number by number
@@ -286,12 +291,10 @@ def augmentation_of(config: Config) -> Augmentation:
     return Augmentation(**{k: v for k, v in vars(config.augment).items() if k != "name"})
 
 
-def _accuracy(predictor: Any, split: Any, *, balanced: bool) -> float:
-    """Share of right answers of the exported network; balanced, the mean over the classes."""
+def _accuracy(predictor: Any, split: Any, weights: np.ndarray | None) -> float:
+    """Share of right answers of the exported network, of a weight per picture where given."""
     right = predictor.probabilities(split.pictures).argmax(axis=1) == split.labels
-    if not balanced:
-        return float(right.mean())
-    return float(np.mean([right[split.labels == label].mean() for label in set(split.labels)]))
+    return float(np.average(right, weights=weights))
 
 
 def _check_prepared(config: Config, summary: Any) -> None:

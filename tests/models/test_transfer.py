@@ -345,6 +345,16 @@ def test_a_file_that_does_not_fit_is_named(saved, tmp_path, name, changes):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_with_weights_that_are_no_numbers_is_named(saved, tmp_path):
+    spoilt = keras.models.clone_model(saved[0])
+    spoilt.set_weights([weights * np.nan for weights in saved[0].get_weights()])
+    path = tmp_path / "spoilt.weights.h5"
+    spoilt.save_weights(path)
+    with pytest.raises(UserError, match="has weights that are no numbers") as caught:
+        build(weights=str(path))
+    assert str(path) in str(caught.value)
+
+
 @pytest.mark.skipif(
     (Path.home() / ".keras/models/mobilenet_5_0_160_tf_no_top.h5").exists(),
     reason="Keras has these weights already",

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 
-def assert_two_learn_what_one_does(case, apart=1e-5):
+def assert_two_learn_what_one_does(case, apart=1e-5, frozen=False):
     one, two = case["one"], case["two"]
     assert (one["devices"], two["devices"]) == (1, 2)
     for first, second in zip(one["history"], two["history"], strict=True):
         assert second == pytest.approx(first, rel=1e-4)
     np.testing.assert_allclose(two["weights"], one["weights"], rtol=1e-3, atol=apart)
     moved = np.abs(np.subtract(one["weights"][: len(one["start"])], one["start"]))
-    assert np.median(moved[moved > 0]) > 1e-3  # much more than most of the two differ
+    moved = moved[moved > 0] if frozen else moved
+    assert np.median(moved) > 1e-3  # much more than the two may differ
 
 
 @pytest.mark.parametrize(
@@ -31,4 +32,4 @@ def test_two_devices_teach_the_head_of_a_backbone_what_one_does(two_devices):
 
 def test_two_devices_fine_tune_the_last_layers_of_a_backbone_as_one_does(two_devices):
     # Its batches of eight, of one pixel each, make the smallest variances, and differences, large.
-    assert_two_learn_what_one_does(two_devices["fine_tune-sgd"], apart=5e-4)
+    assert_two_learn_what_one_does(two_devices["fine_tune-sgd"], apart=5e-4, frozen=True)

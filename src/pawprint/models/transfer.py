@@ -289,6 +289,10 @@ def _load(backbone: keras.Model, file: Path, name: str, alpha: float | None) -> 
             f"without its top ({_one_line(error)}); set it to a file that does, .weights.h5 as "
             "Keras 3 saves them or .h5 as Keras 2 did"
         ) from error
+    if not all(np.isfinite(weight).all() for weight in backbone.get_weights()):
+        raise UserError(
+            f"model.weights {file} has weights that are no numbers; set it to a file without them"
+        )
 
 
 def _one_line(error: Exception) -> str:

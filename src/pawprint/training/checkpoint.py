@@ -65,8 +65,8 @@ class Checkpoint:
         self.place = _hash(f"{platform.node()} {self.path.resolve()}")
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Only one process at a time has this training.
+    def alone(self) -> Iterator[Checkpoint]:
+        """Only one process at a time has this training; yields the checkpoint itself.
 
         Raises:
             UserError: another one has it.
@@ -81,7 +81,7 @@ class Checkpoint:
                 "parameter"
             ) from None
         try:
-            yield
+            yield self
         finally:
             lock.release()
 

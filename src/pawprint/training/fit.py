@@ -196,7 +196,8 @@ class _Fit:
         logs |= self._validate(epoch, termination)
         for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
             self._check_finite(name, logs[name], epoch)
-        for weight in self.judge.get_weights():  # of which a ReLU may hide one from the loss
+        weights = self.judge.get_weights()
+        for weight in weights:  # of which a ReLU may hide one from the loss
             self._check_finite("sum of some weights", float(weight.sum()), epoch)
         row = {"epoch": epoch + 1, **dict(sorted(logs.items())), "learning_rate": rate}
         pictures = pictures_in(len(self.batches.labels), self.batches.batch_size, self.plan.steps)
@@ -211,7 +212,7 @@ class _Fit:
         self.state.history.append(row)
         self.state.reports.append(figures)
         self.state.epoch, self.state.step = epoch + 1, 0
-        self._keep_if_best(row)
+        self._keep_if_best(row, weights)
         return figures
 
     def _train(
@@ -278,11 +279,11 @@ class _Fit:
             # Not by finalize_variable_values: variables of several devices cannot go to one's so.
             _assign(self.averaged, _values(self.optimizer._model_variables_moving_average))
 
-    def _keep_if_best(self, row: dict[str, float]) -> None:
+    def _keep_if_best(self, row: dict[str, float], weights: list[np.ndarray]) -> None:
         best = self.fitted.best
         if not best or self._quality(row) > self._quality(best):
             self.fitted.best = row
-            self.fitted.weights = self.judge.get_weights()
+            self.fitted.weights = weights
 
     def _quality(self, row: dict[str, float]) -> tuple[float, ...]:
         # Epoch 0, which is before, counts as one of the largest pictures.
