@@ -576,6 +576,13 @@ def test_key_and_value_after_two_dashes_are_read_as_an_override(given, read):
     assert as_overrides(given) == read
 
 
+@pytest.mark.parametrize("path", ["~/pets", "a b/c.h5", "x=1,y.h5", "~/it's [here]"])
+def test_a_path_needs_no_quoting(path):
+    given = [f"{key}={path}" for key in ("images", "predict_images", "model.weights")]
+    config = compose(as_overrides([*given, "model=transfer"]))
+    assert [config.images, config.predict_images, config.model.weights] == [path] * 3
+
+
 @pytest.mark.parametrize("sweep", ["adam,sgd", "adam, sgd", "choice(adam,sgd)"])
 def test_several_choices_pass_the_check_that_comes_before_a_sweep(sweep):
     params = read_params(ROOT)

@@ -280,7 +280,7 @@ def as_overrides(arguments: list[str]) -> list[str]:
 
 def _quoted(path: str) -> str:
     """A path as Hydra's grammar takes it, whatever brackets and commas are in it."""
-    if re.fullmatch(r"'.*'|\".*\"|[\w./~@+ -]*", path, re.ASCII) and path == path.strip():
+    if re.fullmatch(r"'.*'|\".*\"|[\w./@+ -]*", path, re.ASCII) and path == path.strip():
         return path
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", path)
     return f"'{escaped}'"
