@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pawprint.images.page.markup import Html, draw
+from pawprint.images.page.parts import draw
+from pawprint.pages.markup import Html
 
 _WIDTH, _HEIGHT = 306, 148  # of the field of the bars in audit.html
 _MOST_BARS = 20

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from pawprint.images.audit import KINDS, LEFT_OUT, Audit, FileRecord, Finding
 from pawprint.images.page.charts import byte_text
-from pawprint.images.page.markup import Html, breakable, draw
+from pawprint.images.page.parts import draw
 from pawprint.images.split import SPLITS
+from pawprint.pages.markup import Html, breakable
 
 MOST_TILES = 48  # of one kind, beside those in groups
 MOST_GROUPS = 40  # on the page

@@ -9,8 +9,9 @@ import numpy as np
 
 from pawprint.images.audit import Audit, FileRecord
 from pawprint.images.page import charts
-from pawprint.images.page.markup import Html, counted, draw, percent
+from pawprint.images.page.parts import draw
 from pawprint.images.split import SPLITS
+from pawprint.pages.markup import Html, counted, percent
 
 _FIRST_CLASSES, _MOST_CLASSES = 30, 1000
 _MOST_ROWS = 12  # of a table of facts

@@ -11,9 +11,10 @@ from pawprint.images.page.contact_sheets import (
     groups_of_copies,
     heading_of,
 )
-from pawprint.images.page.markup import Html, breakable, counted, draw, percent, style
 from pawprint.images.page.overview import classes_section, sizes_section
+from pawprint.images.page.parts import draw
 from pawprint.images.split import SPLITS
+from pawprint.pages.markup import Html, breakable, counted, percent, style
 
 _LEARNED = {"train": "training", "validation": "validation"}
 

@@ -1,4 +1,4 @@
-"""Filling the parts of ``audit.html``, so that no value can become markup."""
+"""Filling the parts of a page, so that no value can become markup."""
 
 from __future__ import annotations
 
@@ -20,19 +20,36 @@ class Html(str):
 Value = str | int | float | Iterable[Html]
 
 
-def draw(part: str, **values: Value) -> Html:
-    """Fill a part of ``audit.html``.
+class Parts:
+    """The parts of one page, in a file in which each begins at a comment that holds its name.
 
     Args:
-        part: Its name.
-        values: For each of its fields. ``Html`` stands as it is, one after the other if there
-            are several; a whole number gets its commas; text is escaped, and characters that
-            cannot be seen, or that change the direction of what follows, are made visible.
-
-    Raises:
-        KeyError: No such part, or a field has no value.
+        file: is read once, when the first part is drawn.
     """
-    return Html(_parts()[part].format_map({name: _text(own) for name, own in values.items()}))
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def draw(self, part: str, **values: Value) -> Html:
+        """Fill a part.
+
+        Args:
+            part: Its name.
+            values: For each of its fields. ``Html`` stands as it is, one after the other if there
+                are several; a whole number gets its commas; text is escaped, and characters that
+                cannot be seen, or that change the direction of what follows, are made visible.
+
+        Raises:
+            KeyError: No such part, or a field has no value.
+        """
+        filled = {name: _text(own) for name, own in values.items()}
+        return Html(self._parts[part].format_map(filled))
+
+    @functools.cached_property
+    def _parts(self) -> Mapping[str, str]:
+        content = self._file.read_text(encoding="utf-8")
+        _, *pieces = re.split(r"^<!-- (\w+) -->\n", content, flags=re.MULTILINE)
+        return MappingProxyType(dict(zip(pieces[::2], pieces[1::2], strict=True)))
 
 
 def breakable(name: str) -> Html:
@@ -41,8 +58,8 @@ def breakable(name: str) -> Html:
 
 
 def style() -> Html:
-    """The style sheet of the page."""
-    return Html(Path(__file__).with_name("audit.css").read_text(encoding="utf-8"))
+    """The style sheet of all pages."""
+    return Html(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))
 
 
 def counted(count: int, one: str, many: str) -> str:
@@ -56,14 +73,6 @@ def percent(part: int, whole: int) -> str:
     if 0 < share < 0.1:
         return "< 0.1 %"
     return f"{share:.0f} %" if part in (0, whole) else f"{min(share, 99.9):.1f} %"
-
-
-@functools.cache
-def _parts() -> Mapping[str, str]:
-    """The parts by name: each begins at a comment that holds the name."""
-    content = Path(__file__).with_name("audit.html").read_text(encoding="utf-8")
-    _, *pieces = re.split(r"^<!-- (\w+) -->\n", content, flags=re.MULTILINE)
-    return MappingProxyType(dict(zip(pieces[::2], pieces[1::2], strict=True)))
 
 
 def _text(value: Value) -> str:

@@ -1,0 +1,1 @@
+"""What all HTML pages share: filling their parts, and how they look."""
