@@ -269,6 +269,12 @@ def test_a_bad_word_on_the_command_line_is_one_sentence(override, said):
         ("model.head_rate=0", "model.head_rate is 0.0"),
         ("schedule.warmup_fraction=1", "schedule.warmup_fraction is 1.0"),
         ("schedule.final_fraction=1.1", "schedule.final_fraction is 1.1"),
+        ("gate.significance=0.1", "gate.significance is 0.1, but must be above 0 and at most 0.05"),
+        ("gate.margin=1", "gate.margin is 1.0, but must be at least 0 and below 1"),
+        ("gate.min_accuracy=1.1", "gate.min_accuracy is 1.1"),
+        ("gate.max_megabytes=0", "gate.max_megabytes is 0.0, but must be above 0"),
+        ("gate.max_milliseconds=0", "gate.max_milliseconds is 0.0"),
+        ("gate.name=strict", "gate.name is strict, but must be one of better, not_worse, always"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_what_it_may_be(override, said):
@@ -288,6 +294,12 @@ def test_a_value_out_of_range_is_refused_with_what_it_may_be(override, said):
 def test_the_ends_of_a_range_that_belong_to_it_are_taken(override):
     key, _, value = override.partition("=")
     assert getattr(compose([override]), key) == float(value)
+
+
+@pytest.mark.parametrize(("rule", "key"), [("better", "significance"), ("not_worse", "margin")])
+def test_a_gate_needs_the_figure_that_it_decides_by(rule, key):
+    message = refused([f"gate={rule}", f"gate.{key}=null"])
+    assert message.startswith(f"gate.{key} has no value, which gate={rule} needs; give one")
 
 
 @pytest.mark.parametrize("key", ["warmup_fraction", "final_fraction"])

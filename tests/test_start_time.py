@@ -22,7 +22,9 @@ def imported_by(*arguments):
     return {name.partition(".")[0] for name in names}, done.stdout
 
 
-@pytest.mark.parametrize("stage", ["sample", "prepare", "train", "evaluate", "register", "predict"])
+@pytest.mark.parametrize(
+    "stage", ["sample", "prepare", "train", "suspects", "evaluate", "register", "predict"]
+)
 def test_the_help_of_a_stage_loads_no_heavy_library(stage):
     modules, printed = imported_by("-m", f"pawprint.{stage}", "--help")
     assert "hydra" in modules
@@ -30,7 +32,7 @@ def test_the_help_of_a_stage_loads_no_heavy_library(stage):
     assert "image_size" in printed
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["champion", "--help"]])
 def test_the_help_of_the_command_loads_no_heavy_library(arguments):
     modules, printed = imported_by("-m", "pawprint.cli", *arguments)
     assert "pawprint" in modules

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from pawprint.config import compose, fail
 from pawprint.errors import UserError
@@ -32,8 +33,14 @@ def main(arguments: list[str] | None = None) -> None:
     form = predict.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print a JSON list")
     form.add_argument("--csv", action="store_true", help="print CSV")
+    _add_compare(commands)
+    _add_champion(commands)
     given = parser.parse_args(arguments)
     try:
+        if given.command == "champion":
+            sys.exit(_champion(rollback=given.rollback, as_json=given.json))
+        if given.command == "compare":
+            sys.exit(_compare(given.runs, given.last, as_json=given.json))
         sys.exit(_predict(given.paths, as_json=given.json, as_csv=given.csv))
     except UserError as error:
         fail(error)
@@ -45,9 +52,9 @@ def _predict(paths: list[Path], *, as_json: bool, as_csv: bool) -> int:
     from pawprint.serving.predictor import Predictor
 
     files = list_pictures(paths)
-    tracking = compose().tracking
-    champion = find_champion(tracking.uri, tracking.registered_model)
-    predictor = Predictor(champion.network)
+    config = compose()
+    champion = find_champion(config.tracking.uri, config.tracking.registered_model)
+    predictor = Predictor(champion.network, config.sure_precision)
     predictions = list(predictor.classify(files))
     if as_json:
         rows = [_as_row(p) for p in predictions]
@@ -64,6 +71,63 @@ def _predict(paths: list[Path], *, as_json: bool, as_csv: bool) -> int:
     for p in unread:
         print(f"error: {p.path} {p.problem}", file=sys.stderr)
     return 1 if unread else 0
+
+
+def _add_champion(commands: Any) -> None:
+    champion = commands.add_parser(
+        "champion",
+        help="show the champion, or go back to the one before",
+        description="Show who is champion, since when and why, and the line of champions.",
+    )
+    champion.add_argument(
+        "--rollback", action="store_true", help="first make the champion before champion again"
+    )
+    champion.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _champion(*, rollback: bool, as_json: bool) -> int:
+    from pawprint.champion import champion
+
+    return champion(rollback=rollback, as_json=as_json)
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="put recorded runs side by side",
+        description="Compare recorded runs: what differs, their figures, and the test pictures "
+        "that changed sides. Writes a page into reports/compare/.",
+    )
+    compare.add_argument(
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="id, its first characters, name, champion, challenger or a version like v2; "
+        "the first is what the others are compared against",
+    )
+    compare.add_argument(
+        "--last", type=int, metavar="N", help="the last N evaluated runs; without a RUN: 2"
+    )
+    compare.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _compare(words: list[str], last: int | None, *, as_json: bool) -> int:
+    """Print the comparison; the page is written either way."""
+    from pawprint.compare import CHANGED_FILE, PAGE, compare
+    from pawprint.comparison.text import as_plain, print_comparison
+    from pawprint.config import project_root
+    from pawprint.paths import Paths
+
+    comparison = compare(words, last, compose().tracking)
+    folder = Paths(project_root()).comparison
+    if as_json:
+        content = as_plain(comparison) | {"page": str(folder / PAGE)}
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        print(text.encode(errors="backslashreplace").decode())
+    else:
+        print_comparison(comparison, found_in=str(folder / CHANGED_FILE))
+        print(f"page: {folder / PAGE}")
+    return 0
 
 
 def _as_row(prediction: Prediction) -> dict[str, object]:

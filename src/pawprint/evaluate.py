@@ -1,21 +1,19 @@
-"""Stage evaluate: the trained network on the test split, into files, plots and the run."""
+"""Stage evaluate: the trained network on held-out pictures, into files, a page and the run."""
 
 from __future__ import annotations
 
-import csv
 import logging
-from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
-from pawprint.evaluation.metrics import classification_metrics, confusion_matrix, roc_curves
-from pawprint.files import replacing_table, write_json
-from pawprint.images.store import Split, load_split, load_summary
+from pawprint.evaluation.result import Result, judge
+from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
+from pawprint.files import replacing_file, write_json
+from pawprint.images.store import Split, Summary, load_sides, load_split, load_summary
 from pawprint.paths import Paths
 from pawprint.schema import Config
-from pawprint.serving.predictor import Predictor, class_columns
+from pawprint.serving.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +24,7 @@ def main() -> None:
 
 
 def evaluate(config: Config) -> dict[str, float]:
-    """Score the exported network on the test split; write figures, answers and plots.
+    """Judge the exported network by the test split; write figures, answers, plots and a report.
 
     Raises:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
@@ -36,50 +34,51 @@ def evaluate(config: Config) -> dict[str, float]:
 
     paths = Paths(project_root())
     summary = load_summary(paths.prepared)
-    test = load_split(paths.prepared, "test")
+    validation, test = (load_split(paths.prepared, split) for split in ("validation", "test"))
     if not paths.training.history.is_file():
         raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
-    predictor = Predictor(paths.training.onnx)
-    _check_fit(test, predictor)
-    if predictor.resize != summary.resize:
-        raise UserError(
-            f"the network learned from pictures made square by {predictor.resize}, but those in "
-            f"{paths.prepared} are by {summary.resize}; train again with `dvc repro train`"
-        )
-    digest = summary.splits["test"].digest
+    predictor = Predictor(paths.training.onnx, config.sure_precision)
     record = read_record(paths.training.run)
-    if record["tags"]["test_digest"] != digest:  # it may have learned from these very pictures
-        raise UserError(
-            "the network was trained beside other test pictures than those in "
-            f"{paths.prepared}; train again with `dvc repro train`"
-        )
+    _check_fit(test, predictor, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
     run = run_of(store, paths.training)
 
-    probabilities = predictor.probabilities(test.pictures)
-    metrics = classification_metrics(test.labels, probabilities, test.class_names)
-    metrics = {f"test_{name}": value for name, value in metrics.items()}
+    result = judge(
+        test,
+        predictor.probabilities(test.pictures),
+        validation,
+        predictor.probabilities(validation.pictures),
+        sizes=load_sides(paths.prepared, "test"),
+        temperature=predictor.temperature,
+        sure=predictor.sure and (config.sure_precision, predictor.sure),
+    )
+    metrics = named_metrics(result)
     paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
-    _write_reports(paths.evaluation, test, probabilities, metrics)
+    write_tables(paths.evaluation, result, validation)
+    figures = _write_report(paths, result, validation, summary, record, store, run)
     log.info(
-        "test_accuracy %.4f, test_log_loss %.4f on %d pictures",
-        metrics["test_accuracy"],
-        metrics["test_log_loss"],
-        len(test.labels),
+        "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
+        *(metrics["test_accuracy"], *result.intervals["accuracy"], metrics["test_log_loss"]),
+        *(len(test.labels), paths.report),
     )
 
-    source = str(paths.pictures(summary.images))
-    run.log_dataset("test", source, digest, "testing")
-    run.log_metrics(metrics, model_id=run.tags.get("model_id"))
+    digest = summary.splits["test"].digest
+    run.log_dataset("test", str(paths.pictures(summary.images)), digest, "testing")
+    run.log_metrics(metrics | named_intervals(result), model_id=run.tags.get("model_id"))
     run.set_tags({"test_digest": digest})
-    _record_figures(run, paths, test, probabilities)
+    for name, figure in figures.items():
+        run.log_figure(figure, f"figures/{name}.png")
+    for file in sorted(paths.evaluation.iterdir()):
+        run.log_file(file, "evaluate")
     run.tell_missed()
     write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
     link_opened_run(store, run, "evaluate")
     return metrics
 
 
-def _check_fit(test: Split, predictor: Predictor) -> None:
+def _check_fit(
+    test: Split, predictor: Predictor, summary: Summary, record: dict[str, Any], paths: Paths
+) -> None:
     side = test.pictures.shape[1]
     if predictor.image_size != side or predictor.class_names != test.class_names:
         raise UserError(
@@ -87,41 +86,90 @@ def _check_fit(test: Split, predictor: Predictor) -> None:
             f"pixels, but the test split has {', '.join(test.class_names)} at {side}; train "
             "again with `dvc repro train`"
         )
+    if predictor.resize != summary.resize:
+        raise UserError(
+            f"the network learned from pictures made square by {predictor.resize}, but those in "
+            f"{paths.prepared} are by {summary.resize}; train again with `dvc repro train`"
+        )
+    # It may have learned from these very pictures.
+    if record["tags"]["test_digest"] != summary.splits["test"].digest:
+        raise UserError(
+            "the network was trained beside other test pictures than those in "
+            f"{paths.prepared}; train again with `dvc repro train`"
+        )
 
 
-def _write_reports(
-    folder: Path, test: Split, probabilities: np.ndarray, metrics: dict[str, float]
-) -> None:
-    """Write `metrics.json`, `predictions.csv` and `roc.csv`, which `dvc plots` draws."""
-    names = np.array(test.class_names)
-    predicted = names[probabilities.argmax(axis=1)]
-    with replacing_table(folder / "predictions.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        fixed = ("path", "label", "predicted")
-        writer.writerow([*fixed, *class_columns(test.class_names, fixed)])
-        for path, label, answer, row in zip(
-            test.paths, names[test.labels], predicted, probabilities, strict=True
-        ):
-            writer.writerow([path, label, answer, *(f"{p:.6f}" for p in row)])
-    with replacing_table(folder / "roc.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["class", "false_positive_rate", "true_positive_rate"])
-        for name, curve in roc_curves(test.labels, probabilities, test.class_names).items():
-            writer.writerows([name, f"{x:.6f}", f"{y:.6f}"] for x, y in zip(*curve, strict=True))
-    write_json(folder / "metrics.json", metrics)
+def _write_report(
+    paths: Paths,
+    result: Result,
+    validation: Split,
+    summary: Summary,
+    record: dict[str, Any],
+    store: Any,
+    run: Any,
+) -> dict[str, Any]:
+    """Write the page; returns its figures by name, as they are for a light page."""
+    from pawprint.evaluation.explained import overlay
+    from pawprint.evaluation.figures import evaluation_figures, png_of
+    from pawprint.evaluation.page.report import Origin, Plot, report_page
+    from pawprint.evaluation.page.suspects import jpeg_of
+    from pawprint.serving.explainer import Explainer
+    from pawprint.tracking.location import is_server
+    from pawprint.tracking.provenance import environment
+
+    test = result.test
+    explainer = Explainer(paths.training.onnx)
+
+    def explained(answer: Any) -> tuple[bytes, bytes]:
+        picture = test.pictures[answer.index]
+        maps = explainer.maps(picture[None])[0]
+        drawn = overlay(picture, maps[:, :, answer.predicted])
+        return jpeg_of(picture), jpeg_of(drawn)
+
+    def jpeg(index: int) -> bytes:
+        inside = index < len(validation.labels)
+        split, place = (validation, index) if inside else (test, index - len(validation.labels))
+        return jpeg_of(split.pictures[place])
+
+    light, dark = (
+        evaluation_figures(paths.training.history, result, dark=on_dark)
+        for on_dark in (False, True)
+    )
+    origin = Origin(
+        name=record["name"],
+        run_id=run.id,
+        address=store.address_of(run.id),
+        local=not is_server(store.uri),
+        parameters=record["parameters"],
+        data=_data(summary),
+        environment=environment(paths.root),
+    )
+    page = report_page(
+        result,
+        validation,
+        origin=origin,
+        plots=[
+            Plot(name.replace("_", " "), png_of(light[name]), png_of(dark[name]), name == "curves")
+            for name in light
+        ],
+        explained=explained,
+        jpeg=jpeg,
+        notes=summary.notes,
+    )
+    with replacing_file(paths.report) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return light
 
 
-def _record_figures(run: object, paths: Paths, test: Split, probabilities: np.ndarray) -> None:
-    from pawprint.evaluation.figures import confusion_figure, curves_figure, roc_figure
-
-    names = test.class_names
-    counts = confusion_matrix(test.labels, probabilities.argmax(axis=1), len(names))
-    run.log_figure(curves_figure(paths.training.history), "figures/curves.png")
-    run.log_figure(confusion_figure(counts, names), "figures/confusion_matrix.png")
-    curves = roc_curves(test.labels, probabilities, names)
-    run.log_figure(roc_figure(curves), "figures/roc.png")
-    run.log_file(paths.evaluation / "predictions.csv", "evaluate")
-    run.log_file(paths.evaluation / "metrics.json", "evaluate")
+def _data(summary: Summary) -> dict[str, object]:
+    splits = {f"{name} pictures": f"{split.pictures:,}" for name, split in summary.splits.items()}
+    return {
+        "images": summary.images,
+        "classes": ", ".join(summary.class_names),
+        **splits,
+        "digest of all": summary.digest,
+        "digest of test": summary.splits["test"].digest,
+    }
 
 
 if __name__ == "__main__":

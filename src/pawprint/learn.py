@@ -29,7 +29,13 @@ from pawprint.training.batches import (
 )
 from pawprint.training.checkpoint import Checkpoint, State
 from pawprint.training.devices import check_policy, set_policy, strategy_for
-from pawprint.training.features import cached_features, computed_by, features, weights_digest
+from pawprint.training.features import (
+    Rows,
+    cached_features,
+    computed_by,
+    features,
+    weights_digest,
+)
 from pawprint.training.fit import DivergedError, Fitted, Plan, Report, fit, seed_everything
 from pawprint.training.growth import sizes_by_epoch
 from pawprint.training.normalisation import with_fused_normalisation
@@ -326,15 +332,14 @@ def _features(config: Config, model: keras.Model, data: Data, folder: Path) -> d
         "seed": config.seed if config.model.weights == "none" else None,
         "computed_by": computed_by(),
     }
-    return {
-        split: cached_features(
-            folder,
-            key | {"pictures": part.digest},
-            split,
-            lambda part=part: compute(part.pictures),
-        )
-        for split, part in data.items()
-    }
+
+    def of(name: str, part: Split) -> Any:
+        if part.part_of:
+            return Rows(of("whole", part.part_of.whole), part.part_of.places)
+        pictures = {"pictures": part.digest}
+        return cached_features(folder, key | pictures, name, lambda: compute(part.pictures))
+
+    return {split: of(split, part) for split, part in data.items()}
 
 
 def _costs(

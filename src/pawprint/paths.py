@@ -121,9 +121,24 @@ class Paths:
         return self.root / "reports" / "evaluate"
 
     @property
+    def suspects(self) -> Path:
+        """Labels that may be wrong: a table and a page."""
+        return self.root / "reports" / "suspects"
+
+    @property
+    def report(self) -> Path:
+        """The page that tells whether to trust the network."""
+        return self.evaluation / "report.html"
+
+    @property
     def evaluated(self) -> Path:
         """Which run and which test pictures the figures in ``evaluation`` are of."""
         return self.evaluation / "evaluated.json"
+
+    @property
+    def comparison(self) -> Path:
+        """Runs side by side: a page, curves and the pictures that changed sides."""
+        return self.root / "reports" / "compare"
 
     @property
     def predictions(self) -> Path:

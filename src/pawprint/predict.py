@@ -37,7 +37,7 @@ def predict(config: Config) -> None:
         raise UserError(f"predict_images: {images} does not exist; give a picture or a folder")
     files = list_pictures([images])
     champion = find_champion(config.tracking.uri, config.tracking.registered_model)
-    predictor = Predictor(champion.network)
+    predictor = Predictor(champion.network, config.sure_precision)
     predictions = list(predictor.classify(files))
     unread = [p for p in predictions if p.problem]
     for prediction in unread:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pawprint.errors import UserError
 
-CHOICES = ("augment", "growth", "model", "optimizer", "schedule", "tracking")
+CHOICES = ("augment", "gate", "growth", "model", "optimizer", "schedule", "tracking")
 
 
 def one_of(*values: str) -> Any:
@@ -44,6 +44,21 @@ class Augment:
     cutout: float = within(0, below=1)
     mixup: float = within(0, 10)
     cutmix: float = within(0, 10)
+
+
+@dataclass
+class Gate:
+    """What makes a challenger the champion; None is no limit.
+
+    ``significance`` is of better, ``margin`` of not_worse; a megabyte is 1,000,000 bytes.
+    """
+
+    name: str = one_of("better", "not_worse", "always")
+    significance: float | None = field(default=None, metadata={"above": 0, "at most": 0.05})
+    margin: float | None = field(default=None, metadata={"at least": 0, "below": 1})
+    min_accuracy: float | None = field(default=None, metadata={"at least": 0, "at most": 1})
+    max_megabytes: float | None = field(default=None, metadata={"above": 0, "below": math.inf})
+    max_milliseconds: float | None = field(default=None, metadata={"above": 0, "below": math.inf})
 
 
 @dataclass
@@ -142,7 +157,10 @@ class Config:
     class_weights: str = one_of("none", "balanced")
     mirror: bool = "???"
     precision: str = one_of("auto", "float32", "bfloat16", "float16")
+    folds: int = within(2, 20)
+    sure_precision: float | None = within(above=0, high=1)
     augment: Augment = field(default_factory=Augment)
+    gate: Gate = field(default_factory=Gate)
     growth: Growth = field(default_factory=Growth)
     model: Model = field(default_factory=Model)
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -228,6 +246,12 @@ def check(config: Config) -> None:
                     f"model.{key} has no value, which model=transfer needs; give one, as "
                     "conf/model/transfer.yaml does"
                 )
+    for rule, key in (("better", "significance"), ("not_worse", "margin")):
+        if config.gate.name == rule and getattr(config.gate, key) is None:
+            raise UserError(
+                f"gate.{key} has no value, which gate={rule} needs; give one, as "
+                f"conf/gate/{rule}.yaml does"
+            )
     if config.model.name in ("article", "cnn", "resnet") and config.filters is None:
         raise UserError("model.width has no value; give one, or set width")
 

@@ -69,11 +69,10 @@ def train(config: Config) -> float:
     paths = Paths(project_root())
     files, name, trial, parent = _place(config, paths)
     summary = load_summary(paths.prepared)
-    _check_prepared(config, summary)
+    check_prepared(config, summary)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
     parameters = config.flat() | {"images": summary.images}  # what was really prepared
-    if config.model.weights not in (None, *WEIGHTS):
-        config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
+    find_weights(config, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
     tags = {
         **provenance(paths.root),
@@ -84,12 +83,12 @@ def train(config: Config) -> float:
     }
     start_tensorflow()
     with (
-        _files_explained(),
+        files_explained(),
         store.explained(),
-        Checkpoint(paths.checkpoints, _identity(config, parameters, data)).alone() as checkpoint,
+        Checkpoint(paths.checkpoints, identity_of(config, parameters, data)).alone() as checkpoint,
     ):
         state = checkpoint.load() or State()
-        run, earlier = _run_of(store, name, parent, checkpoint.place, state.run_id)
+        run, earlier = open_run_of(store, name, parent, checkpoint.place, state.run_id)
         status = "FAILED"
         try:
             state.run_id = run.id
@@ -128,7 +127,7 @@ def train(config: Config) -> float:
     return result["best_val_accuracy"]
 
 
-def _run_of(
+def open_run_of(
     store: Any, name: str, parent: str | None, training: str, known: str | None
 ) -> tuple[Any, bool]:
     """The run to record in, and whether a killed training began it."""
@@ -141,7 +140,12 @@ def _run_of(
 
 
 @contextlib.contextmanager
-def _files_explained() -> Iterator[None]:
+def files_explained() -> Iterator[None]:
+    """Say in a sentence where the disk or its permissions stop a training.
+
+    Raises:
+        UserError: they do.
+    """
     try:
         yield
     except OSError as error:
@@ -161,14 +165,24 @@ def preview(config: Config) -> None:
 
     paths = Paths(project_root())
     summary = load_summary(paths.prepared)
-    _check_prepared(config, summary)
+    check_prepared(config, summary)
     pictures = load_split(paths.prepared, "train").pictures
     with replacing_file(paths.train_reports / PREVIEW_FILE) as temporary:
         draw(pictures, augmentation_of(config), config.seed).save(temporary)
     log.info("augment=%s: %s", config.augment.name, paths.train_reports / PREVIEW_FILE)
 
 
-def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+def find_weights(config: Config, paths: Paths) -> None:
+    """Give ``model.weights``, where it names a file, its whole path.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if config.model.weights not in (None, *WEIGHTS):
+        config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
+
+
+def identity_of(config: Config, parameters: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     """All that decides what a training ends with: settings, data, code, and what computes it."""
     from importlib.metadata import version
 
@@ -182,7 +196,7 @@ def _identity(config: Config, parameters: dict[str, Any], data: dict[str, Any]) 
     files += [*here.glob("models/*.py"), *here.glob("training/*.py")]
     for path in sorted(files):
         code.update(path.read_bytes())
-    elsewhere = ("images", "predict_images", "tracking")
+    elsewhere = ("images", "predict_images", "gate", "sure_precision", "folds", "tracking")
     return {
         "parameters": {k: v for k, v in parameters.items() if k.split(".")[0] not in elsewhere},
         "data": {split: part.digest for split, part in data.items()},
@@ -233,7 +247,7 @@ def _train_network(
     from pawprint.training.batches import balanced_weights
     from pawprint.training.callbacks import write_history
     from pawprint.training.devices import memory_explained
-    from pawprint.training.export import export_onnx
+    from pawprint.training.export import calibrate_onnx, export_onnx
     from pawprint.training.fit import DivergedError
     from pawprint.training.preview import draw
 
@@ -266,17 +280,20 @@ def _train_network(
         export_onnx(
             learned.model, onnx_file, validation.class_names, example, config.resize, config.mirror
         )
-        predictor = Predictor(onnx_file)
+        probabilities = Predictor(onnx_file).probabilities(validation.pictures)
         weights = (
             balanced_weights(validation.labels, len(validation.class_names))[validation.labels]
             if config.class_weights == "balanced"
             else None
         )
-        exported = _accuracy(predictor, validation, weights)
-        result = learned.figures | {"exported_val_accuracy": exported}
+        right = probabilities.argmax(axis=1) == validation.labels
+        result = learned.figures | {
+            "exported_val_accuracy": float(np.average(right, weights=weights)),
+            "temperature": calibrate_onnx(onnx_file, validation.labels, probabilities),
+        }
         run.log_metrics(result | learned.costs, step=len(learned.history))
         example = example[:1]  # MLflow writes it as text, number by number
-        answers = predictor.probabilities(example)
+        answers = Predictor(onnx_file).probabilities(example)
         model_id = run.log_model(onnx_file, validation.class_names, example, answers)
         write_history(files.history, learned.history)
     run.log_file(files.history)
@@ -291,13 +308,12 @@ def augmentation_of(config: Config) -> Augmentation:
     return Augmentation(**{k: v for k, v in vars(config.augment).items() if k != "name"})
 
 
-def _accuracy(predictor: Any, split: Any, weights: np.ndarray | None) -> float:
-    """Share of right answers of the exported network, of a weight per picture where given."""
-    right = predictor.probabilities(split.pictures).argmax(axis=1) == split.labels
-    return float(np.average(right, weights=weights))
+def check_prepared(config: Config, summary: Any) -> None:
+    """Refuse pictures that were prepared in another way than is configured.
 
-
-def _check_prepared(config: Config, summary: Any) -> None:
+    Raises:
+        UserError: they were.
+    """
     for key, unit in (("image_size", " pixels"), ("resize", "")):
         wanted, prepared = getattr(config, key), getattr(summary, key)
         if wanted != prepared:

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.evaluation.figures import confusion_figure, curves_figure, roc_figure
+from pawprint.evaluation.figures import (
+    compared_curves_figure,
+    confusion_figure,
+    curves_figure,
+    roc_figure,
+)
 
 HISTORY = """epoch,accuracy,loss,val_accuracy,val_loss,learning_rate
 1,0.5,0.7,0.25,0.9,0.001
@@ -87,3 +92,34 @@ def test_no_roc_curves_are_a_diagonal_without_a_legend():
     assert figure.axes[0].get_legend() is None
     assert len(figure.axes[0].get_lines()) == 1
     assert drawn(figure).std() > 1
+
+
+def test_curves_of_several_runs_stand_in_a_panel_for_each_metric():
+    curves = {
+        "A": {"val_accuracy": [(1, 0.5), (2, 0.75)], "val_loss": [(1, 0.9)]},
+        "B": {"val_accuracy": [(1, 0.25)]},
+    }
+    figure = compared_curves_figure(curves)
+    shown = {
+        (axes.get_title(), line.get_label()): list(zip(*line.get_data(), strict=True))
+        for axes in figure.axes
+        for line in axes.get_lines()
+    }
+    assert shown == {
+        ("val_accuracy", "A"): [(1, 0.5), (2, 0.75)],
+        ("val_accuracy", "B"): [(1, 0.25)],
+        ("val_loss", "A"): [(1, 0.9)],
+        ("val_loss", "B"): [],
+    }
+    assert drawn(figure).std() > 5
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_ten_runs_can_be_told_apart_without_and_with_colours(dark):
+    curves = {f"run {i}": {"val_loss": [(1, 0.1 * i), (2, 0.2 * i)]} for i in range(10)}
+    figure = compared_curves_figure(curves, ["val_loss"], dark=dark)
+    lines = figure.axes[0].get_lines()
+    assert len({line.get_marker() for line in lines}) == 10
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == list(curves)

@@ -6,7 +6,7 @@ from pyarrow import parquet
 
 from pawprint.errors import UserError
 from pawprint.images.decode import read_picture
-from pawprint.images.store import load_split, load_summary
+from pawprint.images.store import load_pool, load_split, load_summary
 from pawprint.prepare import prepare
 
 
@@ -51,6 +51,38 @@ def test_every_picture_is_in_one_split_and_its_row_is_the_manifests(prepared):
         inside = [row for row in rows if row["split"] == split]
         assert loaded.paths == [row["path"] for row in inside]
         assert np.array_equal(loaded.pictures, stored[[row["row"] for row in inside]])
+
+
+def test_splits_can_be_opened_together_and_in_part(prepared):
+    pool = load_pool(prepared, ("train", "validation"))
+    splits = {name: load_split(prepared, name) for name in ("train", "validation")}
+    assert pool.paths == sorted(splits["train"].paths + splits["validation"].paths)
+    whole = pool.whole()
+    for name, split in splits.items():
+        places = np.array([place for place, own in enumerate(pool.splits) if own == name])
+        part = pool.chosen(places, whole)
+        assert part.paths == split.paths
+        assert part.digest == split.digest != whole.digest
+        assert np.array_equal(part.labels, split.labels)
+        assert np.array_equal(part.pictures, split.pictures)
+        assert np.array_equal(part.part_of.whole.pictures[part.part_of.places], split.pictures)
+
+
+def test_copies_and_nothing_else_have_the_same_group(tmp_path, paint_textures):
+    images = paint_textures(tmp_path / "images", {"cats": 8, "dogs": 8})
+    for copy in range(2):
+        (images / f"cats/copy_{copy}.jpg").write_bytes((images / "cats/000.jpg").read_bytes())
+    fractions = {"validation_fraction": 0.2, "test_fraction": 0.2}
+    prepare(images, tmp_path / "out", image_size=8, seed=0, **fractions)
+    pool = load_pool(tmp_path / "out", ("train", "validation", "test"))
+    assert len(pool.groups) == 18
+    assert len(set(pool.groups)) == 16
+    together = {
+        path
+        for path, own in zip(pool.paths, pool.groups, strict=True)
+        if own == pool.groups[pool.paths.index("cats/000.jpg")]
+    }
+    assert together == {"cats/000.jpg", "cats/copy_0.jpg", "cats/copy_1.jpg"}
 
 
 def test_pictures_cannot_be_written(prepared):

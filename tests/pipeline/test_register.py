@@ -1,58 +1,297 @@
 """Challenger and champion, with a real registry."""
 
+import csv
 import json
-import secrets
+import shutil
+import signal
+from datetime import datetime
 
 import pytest
+from crafted import train
 
 
-def _another_training(project, accuracy):
-    """Let the files look like another training: another run id, this accuracy."""
-    record = project.json("models/run.json")
-    record["run_id"] = secrets.token_hex(16)
-    (project.root / "models/run.json").write_text(json.dumps(record))
-    digest = project.json("data/prepared/summary.json")["splits"]["test"]["digest"]
-    evaluated = {"run_id": record["run_id"], "test_digest": digest}
-    (project.root / "reports/evaluate/evaluated.json").write_text(json.dumps(evaluated))
-    metrics = project.json("reports/evaluate/metrics.json") | {"test_accuracy": accuracy}
-    (project.root / "reports/evaluate/metrics.json").write_text(json.dumps(metrics))
+@pytest.fixture(scope="module")
+def founded(finished, tmp_path_factory):
+    """A project whose champion, version 1, gets every picture wrong; for reading only."""
+    project = finished.copy(tmp_path_factory.mktemp("founded") / "project")
+    shutil.rmtree(project.root / "mlruns")
+    (project.root / "mlflow.db").unlink()
+    train(project, "wrong")
+    project.stage("register")
+    return project
+
+
+@pytest.fixture
+def contest(founded, tmp_path):
+    """Such a project of one's own."""
+    return founded.copy(tmp_path / "project")
 
 
 def _alias(project, name):
-    return int(project.client().get_model_version_by_alias("pawprint", name).version)
+    return int(project.client().get_registered_model("pawprint").aliases[name])
 
 
-def test_registering_the_same_run_again_makes_no_second_version(project):
-    project.stage("register")
-    versions = project.client().search_model_versions("name = 'pawprint'")
+def _tags(project, number):
+    return project.client().get_model_version("pawprint", str(number)).tags
+
+
+def _decision(project):
+    return project.json("models/registered.json")
+
+
+def _champion(project, *options, **variables):
+    command = ("python", "-m", "pawprint.cli", "champion", *options)
+    return project.run(*command, **variables)
+
+
+def _line(project, **variables):
+    shown = json.loads(_champion(project, "--json", **variables).stdout)
+    return [(event["version"], event["from"], event["by"]) for event in shown["line"]]
+
+
+def test_registering_the_same_run_again_changes_nothing(contest):
+    file = contest.root / "models/registered.json"
+    before, tags = file.read_bytes(), _tags(contest, 1)
+    contest.stage("register")
+    versions = contest.client().search_model_versions("name = 'pawprint'")
     assert [int(v.version) for v in versions] == [1]
+    assert file.read_bytes() == before
+    assert _tags(contest, 1) == tags
+    assert len(contest.client().get_registered_model("pawprint").tags) == 1
 
 
-@pytest.mark.parametrize(("accuracy", "champion"), [(2.0, 2), (-1.0, 1)])
-def test_only_a_more_accurate_model_becomes_champion(project, accuracy, champion):
-    _another_training(project, accuracy)
-    project.stage("register")
-    assert _alias(project, "challenger") == 2
-    assert _alias(project, "champion") == champion
-    decision = project.json("models/registered.json")
-    assert decision["promoted"] == (champion == 2)
-    version = project.client().get_model_version("pawprint", "2")
-    assert version.tags["reason"] == decision["reason"]
+def test_champion_is_who_is_better_beyond_chance_and_nobody_else(contest):
+    # Of 8 test pictures, half are cats.
+    steps = [
+        ("cats", 1, "not told apart from champion version 1", "p = 0.125"),  # 4 gained
+        ("right", 3, "better than champion version 1", "p = 0.00781"),  # 8 gained
+        ("cats", 3, "not told apart from champion version 3", "p = 0.125"),  # 4 lost
+        ("wrong", 3, "worse than champion version 3", "p = 0.00781"),  # 8 lost
+        ("right", 3, "not told apart from champion version 3", "p = 1)"),
+    ]
+    for number, (kind, champion, relation, p_value) in enumerate(steps, start=2):
+        train(contest, kind)
+        contest.stage("register")
+        decision = _decision(contest)
+        assert (decision["version"], decision["champion"]) == (number, champion)
+        assert decision["reason"].startswith(f"{relation} on the same 8 test pictures: accuracy ")
+        assert p_value in decision["reason"]
+        assert (_alias(contest, "challenger"), _alias(contest, "champion")) == (number, champion)
+        tags = _tags(contest, number)
+        assert tags["verdict"] == ("promoted" if champion == number else "kept")
+        # The version says what the file says.
+        told = {key: str(value) for key, value in decision.items() if value is not None}
+        assert {key: told[key] for key in told.keys() & tags.keys()}.items() <= tags.items()
+    assert _line(contest) == [(3, 1, "register"), (1, None, "register")]
+
+
+def test_a_version_and_its_run_tell_the_whole_decision(contest):
+    train(contest, "right")
+    intervals = {"test_accuracy_low": 0.7, "test_accuracy_high": 1.0}
+    (contest.root / "reports/evaluate/intervals.json").write_text(json.dumps(intervals))
+    contest.stage("register")
+    tags = _tags(contest, 2)
+    commit = contest.run("git", "rev-parse", "HEAD").stdout.strip()
+    summary = contest.json("data/prepared/summary.json")
+    expected = {
+        **{"test_accuracy": "1.0", "test_log_loss": "0.5", "class_names": "cats, dogs"},
+        **{"test_accuracy_low": "0.7", "test_accuracy_high": "1.0", "git_commit": commit},
+        "test_digest": summary["splits"]["test"]["digest"],
+        **{"verdict": "promoted", "policy": "better", "compared_with": "1", "beat": "1"},
+        **{"pictures": "8", "gained": "8", "lost": "0", "p_value": "0.0078125"},
+        **{"difference": "1.0", "difference_low": "1.0", "difference_high": "1.0"},
+        "reason": "better than champion version 1 on the same 8 test pictures: accuracy 1.0000 "
+        "against 0.0000, difference +1.0000 (95 % interval +1.0000 to +1.0000, McNemar's p = "
+        "0.00781): champion",
+    }
+    assert expected.items() <= tags.items()
+    assert tags.keys() - expected.keys() == {"data_digest", "decided"}
+    assert datetime.fromisoformat(tags["decided"]).utcoffset().total_seconds() == 0
+    client = contest.client()
+    run = client.get_run(client.get_model_version("pawprint", "2").run_id)
+    assert (run.data.tags["registered_version"], run.data.tags["verdict"]) == ("2", "promoted")
+    assert run.data.tags["reason"] == expected["reason"]
+    assert run.data.metrics["champion_p_value"] == 0.0078125
+    assert run.data.metrics["champion_difference"] == 1
 
 
 @pytest.mark.parametrize("setting", ["image_size=16", "image_size=24", "resize=pad"])
-def test_a_champion_of_other_test_pictures_is_scored_again_on_these(project, setting):
-    client = project.client()
-    client.set_model_version_tag("pawprint", "1", "test_accuracy", "2.0")  # would win unseen
-    project.stage("prepare", "seed=5", setting)
-    _another_training(project, 1.5)
-    project.stage("register")
-    assert "scored again" in project.json("models/registered.json")["reason"]
+def test_a_champion_of_other_test_pictures_is_scored_on_these(contest, setting):
+    contest.client().set_model_version_tag("pawprint", "1", "test_accuracy", "2.0")  # would win
+    contest.stage("prepare", "seed=5", setting)
+    train(contest, "right")
+    contest.stage("register")
+    assert "accuracy 1.0000 against 0.0000" in _decision(contest)["reason"]
+    assert _alias(contest, "champion") == 2
+
+
+def test_not_worse_takes_an_equal_network_and_always_takes_any(contest):
+    train(contest, "wrong")
+    contest.stage("register", "gate=not_worse")
+    assert _decision(contest)["reason"].startswith("not more than 0.01 worse than champion ver")
+    assert _alias(contest, "champion") == 2
+    train(contest, "right")
+    contest.stage("register")
+    train(contest, "wrong")
+    contest.stage("register", "gate=not_worse", "gate.margin=0.9")
+    assert _decision(contest)["reason"].startswith("perhaps more than 0.9 worse than champion ver")
+    assert _alias(contest, "champion") == 3
+    contest.stage("register", "gate=always")
+    assert _decision(contest)["reason"].startswith("promoted by gate=always over champion version")
+    assert _decision(contest)["difference"] == -1
+    assert _alias(contest, "champion") == 4
+
+
+def test_who_keeps_no_limit_is_not_champion_even_as_the_first(contest):
+    shutil.rmtree(contest.root / "mlruns", ignore_errors=True)
+    (contest.root / "mlflow.db").unlink()
+    contest.stage("register", "gate.min_accuracy=0.5")
+    assert _decision(contest)["reason"] == (
+        "its test accuracy 0.0000 is below gate.min_accuracy 0.5; first version, test accuracy "
+        "0.0000 on 8 pictures: challenger only"
+    )
+    assert _decision(contest)["champion"] is None
+    assert contest.client().get_registered_model("pawprint").aliases == {"challenger": 1}
+    done = _champion(contest, code=1)
+    assert done.stderr.startswith("error: no champion of pawprint is registered in sqlite:")
+    assert done.stderr.count("\n") == 1
+    train(contest, "right")
+    limits = ("gate.max_megabytes=0.0001", "gate.max_milliseconds=1e-6")
+    for setting, said in zip(limits, ("MB are above", "ms for a picture are"), strict=True):
+        contest.stage("register", "gate=always", setting)
+        assert said in _decision(contest)["reason"]
+        assert "champion" not in contest.client().get_registered_model("pawprint").aliases
+    contest.stage("register", "gate.min_accuracy=1", "gate.max_milliseconds=1000")
+    assert _alias(contest, "champion") == 2
+
+
+def test_registering_at_once_leaves_one_champion_and_one_unbroken_line(founded, tmp_path):
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    shutil.copy(founded.root / "mlflow.db", tmp_path)
+    kinds = ["right", "cats", "right", "cats"]
+    projects = [founded.copy(tmp_path / str(place)) for place in range(len(kinds))]
+    for project, kind in zip(projects, kinds, strict=True):
+        train(project, kind)
+    command = ("python", "-m", "pawprint.register")
+    running = [p.start(*command, MLFLOW_TRACKING_URI=store) for p in projects]
+    for process in running:
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    decisions = sorted((_decision(p) for p in projects), key=lambda d: d["version"])
+    assert [d["version"] for d in decisions] == [2, 3, 4, 5]
+    # In whatever order they came: each was compared with who was champion then, and the first
+    # that gets all right beats version 1, after which nobody is better.
+    (winner,) = [d for d in decisions if d["verdict"] == "promoted"]
+    assert winner["difference"] == 1
+    for d in decisions:
+        before = d["version"] <= winner["version"]
+        assert d["compared_with"] == (1 if before else winner["version"])
+        assert d["champion"] == (1 if d["version"] < winner["version"] else winner["version"])
+    line = _line(projects[0], MLFLOW_TRACKING_URI=store)
+    assert line == [(winner["version"], 1, "register"), (1, None, "register")]
+
+
+def test_killed_between_alias_and_line_it_is_shown_rightly_and_mended(contest):
+    train(contest, "right")
+    program = (
+        "import os, signal, pawprint.register as stage, pawprint.tracking.registry as registry\n"
+        "registry.Registry.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "stage.main()"
+    )
+    contest.run("python", "-c", program, code=-signal.SIGKILL)
+    assert _alias(contest, "champion") == 2
+    assert len(contest.client().get_registered_model("pawprint").tags) == 1
+    shown = json.loads(_champion(contest, "--json").stdout)
+    assert [e["version"] for e in shown["line"]] == [2, 1]
+    assert shown["why"] == _tags(contest, 2)["reason"]
+    assert shown["since"] == _tags(contest, 2)["decided"]
+    contest.stage("register")
+    tags = contest.client().get_registered_model("pawprint").tags
+    written = [json.loads(tags[name]) for name in sorted(tags)]
+    assert written == shown["line"][::-1]
+
+
+def test_the_command_champion_imports_no_tensorflow(founded):
+    program = (
+        "import sys, pawprint.cli as cli\n"
+        "try: cli.main(['champion'])\n"
+        "finally: print(sorted({'tensorflow', 'keras', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = founded.run("python", "-c", program)
+    assert done.stdout.startswith("champion\tpawprint version 1\n")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_rollbacks_go_back_one_by_one_and_who_was_rolled_back_stays_out(contest):
+    contest.stage("register")
+    for kind in ("cats", "right"):
+        train(contest, kind)
+        contest.stage("register", "gate=always")
+    shown = json.loads(_champion(contest, "--rollback", "--json").stdout)
+    assert (shown["version"], shown["by"]) == (2, "rollback")
+    assert shown["why"] == "version 3 was rolled back"
+    assert shown["test_accuracy"] == 0.5
+    assert _alias(contest, "champion") == 2
+    assert "rolled_back" in _tags(contest, 3)
+    _champion(contest, "--rollback")
+    assert _alias(contest, "champion") == 1
+    done = _champion(contest, "--rollback", code=1)
+    assert done.stderr == (
+        "error: version 1 of pawprint has no champion before it to go back to; train another "
+        "network with `dvc repro`\n"
+    )
+    contest.stage("register")  # version 3 again, which is better beyond chance
+    decision = _decision(contest)
+    assert decision["reason"].startswith("it was rolled back on ")
+    assert "; better than champion version 1 on the same" in decision["reason"]
+    assert (decision["verdict"], decision["champion"]) == ("kept", 1)
+    assert _alias(contest, "champion") == 1
+    contest.stage("register", "gate=always")
+    assert _alias(contest, "champion") == 3
+    plain = _champion(contest).stdout.splitlines()
+    assert plain[0] == "champion\tpawprint version 3"
+    assert plain[2] == "test accuracy\t1.0000"
+    assert [line.split("\t")[:3] for line in plain[4:]] == [
+        ["3", "1", "register"],
+        ["1", "2", "rollback"],
+        ["2", "3", "rollback"],
+        ["3", "2", "register"],
+        ["2", "1", "register"],
+        ["1", "", "register"],
+    ]
+
+
+def test_after_a_rollback_dvc_repro_predicts_with_the_champion_of_now(project):
+    predictions = project.root / "reports/predict/predictions.csv"
+    first = predictions.read_bytes()
+    project.edit("params.yaml", "depth: 1", "depth: 2")
+    project.edit("params.yaml", "gate: better", "gate: always")
+    project.repro()
     assert _alias(project, "champion") == 2
+    assert predictions.read_bytes() != first
+    project.edit("params.yaml", "gate: always", "gate: better")
+    assert project.repro() == ["register"]  # the decision stays: version 2 is champion already
+    _champion(project, "--rollback")
+    assert project.repro() == ["register", "predict"]
+    assert _alias(project, "champion") == 1
+    assert predictions.read_bytes() == first
+    assert _decision(project)["reason"].startswith("it was rolled back on ")
+    assert project.repro() == []
 
 
 def test_without_an_evaluation_nothing_is_registered(project):
     (project.root / "reports/evaluate/metrics.json").unlink()
     done = project.stage("register", code=1)
     assert "evaluate first" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_answers_for_other_pictures_are_not_taken(founded, tmp_path):
+    project = founded.copy(tmp_path / "project")
+    file = project.root / "reports/evaluate/predictions.csv"
+    with file.open() as opened:
+        rows = list(csv.reader(opened))
+    file.write_text("\n".join(",".join(row) for row in rows[:-1]))
+    done = project.stage("register", code=1)
+    assert "has no answers for exactly these test pictures; evaluate first" in done.stderr
     assert done.stderr.count("\n") == 1

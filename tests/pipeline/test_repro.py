@@ -65,7 +65,7 @@ def test_the_registered_model_has_signature_example_requirements_and_class_names
     client = finished.client()
     version = client.get_model_version_by_alias("pawprint", "champion")
     assert client.get_model_version_by_alias("pawprint", "challenger").version == version.version
-    assert version.tags["decision"] == "promoted"
+    assert version.tags["verdict"] == "promoted"
     mlflow.set_tracking_uri(f"sqlite:///{finished.root / 'mlflow.db'}")
     info = mlflow.models.get_model_info("models:/pawprint@champion")
     assert "uint8" in str(info.signature.inputs)
@@ -88,6 +88,8 @@ def test_nothing_changed_means_no_stage_runs(project):
         ("seed", ALL),
         ("new picture", ALL[1:]),
         ("predict_images", ["predict"]),
+        ("unused gate", []),
+        ("used gate", ["register"]),
     ],
 )
 def test_a_change_runs_exactly_the_stages_that_read_it(project, change, stages):
@@ -103,6 +105,10 @@ def test_a_change_runs_exactly_the_stages_that_read_it(project, change, stages):
         case "new picture":
             picture = next((project.root / "unseen").iterdir())
             shutil.copy(picture, project.root / "pictures" / "cats" / "new.png")
+        case "unused gate":
+            project.edit("conf/gate/not_worse.yaml", "margin: 0.01", "margin: 0.02")
+        case "used gate":
+            project.edit("conf/gate/better.yaml", "significance: 0.05", "significance: 0.01")
         case "predict_images":
             project.edit("params.yaml", "predict_images: unseen", "predict_images: pictures/cats")
     assert project.repro() == stages

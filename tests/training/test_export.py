@@ -5,9 +5,13 @@ import numpy as np
 import onnx
 import pytest
 
+from pawprint.errors import UserError
+from pawprint.evaluation.calibration import fit_temperature, scale, sure_points
 from pawprint.models.build import build_model
+from pawprint.models.maps import with_maps
+from pawprint.serving.explainer import Explainer
 from pawprint.serving.predictor import Predictor
-from pawprint.training.export import export_onnx
+from pawprint.training.export import calibrate_onnx, export_onnx
 from pawprint.training.fit import seed_everything
 
 NAMES = ["cats", "dogs", "Ñandúes"]
@@ -126,3 +130,83 @@ def test_a_failed_export_leaves_the_earlier_file(tmp_path):
         export_onnx(model, path, NAMES[:2], pictures(2))
     assert path.read_bytes() == b"the earlier network"
     assert [found.name for found in tmp_path.iterdir()] == ["model.onnx"]
+
+
+# Calibration
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    """A file before and after calibration, labels that it was done by, and the temperature."""
+    path = tmp_path_factory.mktemp("calibrated") / "model.onnx"
+    export_onnx(build("resnet", 3), path, NAMES, pictures(8), "crop")
+    raw = Predictor(path).probabilities(pictures(200))
+    labels = (raw.cumsum(axis=1) ** 0.5 > np.random.default_rng(0).random((200, 1))).argmax(axis=1)
+    temperature = calibrate_onnx(path, labels, raw)
+    return path, raw, labels, temperature
+
+
+def test_the_temperature_is_part_of_the_network(calibrated):
+    path, raw, labels, temperature = calibrated
+    assert temperature == pytest.approx(fit_temperature(labels, raw))
+    assert abs(temperature - 1) > 0.1
+    answers = Predictor(path).probabilities(pictures(200))
+    np.testing.assert_allclose(answers, scale(raw, temperature), atol=1e-6)
+    np.testing.assert_allclose(scale(answers, 1 / temperature), raw, atol=1e-5)
+
+
+def test_a_calibrated_file_is_sound_and_says_all_that_it_said(calibrated):
+    path, raw, labels, temperature = calibrated
+    network = onnx.load(path)
+    onnx.checker.check_model(network, full_check=True)
+    assert [value.name for value in network.graph.output] == ["probabilities"]
+    predictor = Predictor(path)
+    assert (predictor.class_names, predictor.resize) == (NAMES, "crop")
+    assert predictor.temperature == temperature
+    assert predictor.sure_points == sure_points(labels, scale(raw, temperature).astype("float32"))
+
+
+def test_certain_answers_are_calibrated_to_numbers(tmp_path):
+    model = build("cnn", 2)
+    kernel, _ = model.get_layer("probabilities").get_weights()
+    model.get_layer("probabilities").set_weights([kernel * 0, np.array([200.0])])
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path, NAMES[:2], pictures(2))
+    calibrate_onnx(path, np.ones(40, int), Predictor(path).probabilities(pictures(40)))
+    np.testing.assert_allclose(Predictor(path).probabilities(pictures(2)), [[0, 1]] * 2, atol=1e-9)
+
+
+# Maps
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize(("name", "classes"), [("article", 2), ("resnet", 3), ("cnn", 2)])
+def test_an_exported_network_tells_where_it_looks(tmp_path, name, classes, mirror):
+    model, given = build(name, classes), pictures(5, seed=2)
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path, NAMES[:classes], pictures(8), mirror=mirror)
+    calibrate_onnx(path, np.zeros(8, int), Predictor(path).probabilities(pictures(8)))
+    _, expected = with_maps(model)(given)
+    if mirror:
+        _, turned = with_maps(model)(given[:, :, ::-1])
+        expected = (np.asarray(expected) + np.asarray(turned)[:, :, ::-1]) / 2
+    maps = Explainer(path).maps(given)
+    assert maps.shape[-1] == classes
+    np.testing.assert_allclose(maps, expected, atol=1e-4)
+    assert np.ptp(maps) > 0.01
+
+
+def test_maps_cost_those_nothing_who_do_not_ask_for_them(exported):
+    (output,) = onnx.load(exported[1]).graph.output
+    assert output.name == "probabilities"
+
+
+def test_a_file_without_maps_is_told(exported, tmp_path):
+    network = onnx.load(exported[1])
+    for node in network.graph.node:
+        for place, output in enumerate(node.output):
+            if output == "maps":
+                node.output[place] = "something"
+    onnx.save(network, tmp_path / "old.onnx")
+    with pytest.raises(UserError, match=r"old\.onnx was exported without maps; train again"):
+        Explainer(tmp_path / "old.onnx")

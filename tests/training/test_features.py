@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from pawprint.errors import UserError
-from pawprint.training.features import cached_features, features, weights_digest
+from pawprint.training.features import Rows, cached_features, features, weights_digest
 
 KEY = {"backbone": "MobileNet", "alpha": None, "image_size": 32, "pictures": "0123"}
 
@@ -196,3 +196,11 @@ def test_the_digest_of_weights_is_that_of_their_bytes(tmp_path):
     assert [weights_digest(word) for word in ("imagenet", "none")] == ["imagenet", "none"]
     with pytest.raises(UserError, match="which is not a file"):
         weights_digest(str(tmp_path / "b.h5"))
+
+
+def test_rows_are_read_like_an_array_of_their_own():
+    array, chosen = np.random.default_rng(0).normal(size=(9, 2, 3)), np.array([7, 0, 4, 4])
+    rows = Rows(array, chosen)
+    assert (len(rows), rows.shape, rows.ndim) == (4, (4, 2, 3), 3)
+    for index in (slice(1, 3), np.array([3, 0]), 2):
+        assert np.array_equal(rows[index], array[chosen][index])

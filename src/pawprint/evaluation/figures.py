@@ -3,60 +3,257 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
+from pawprint.evaluation.calibration import Reliability
+from pawprint.evaluation.metrics import confusion_matrix
+from pawprint.evaluation.result import Result
+
 BLUE, ORANGE = "#2a6f97", "#e07a3f"
+BLUE_ON_DARK, ORANGE_ON_DARK = "#7dbadd", "#ec9463"
+INK, INK_ON_DARK = "#17232d", "#c3ced6"
+MOST_NAMED = 25  # classes in a confusion matrix
+MOST_IN_LEGEND = 8
+
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
+# Okabe and Ito's, which colour-blind people tell apart; on dark the blue one would be lost.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+COLOURS_ON_DARK = ("#56B4E9", "#E8743B", "#1FBF92", "#E09CC2", "#E69F00")
+MARKERS = "os^DvPX<>*"
 
 
-def curves_figure(history: Path) -> Figure:
+def evaluation_figures(history: Path, result: Result, *, dark: bool = False) -> dict[str, Figure]:
+    """All figures of an evaluation, by name.
+
+    Args:
+        history: ``history.csv`` of the training.
+        result: what was found out.
+        dark: for a dark background, as in all figures here. The figure's own is transparent then.
+    """
+    names = result.test.class_names
+    predicted = result.probabilities.argmax(axis=1)
+    counts = confusion_matrix(result.test.labels, predicted, len(names))
+    return {
+        "curves": curves_figure(history, dark=dark),
+        "confusion_matrix": confusion_figure(counts, names, dark=dark),
+        "reliability": reliability_figure(result.before, result.after, dark=dark),
+        "roc": roc_figure(result.roc, dark=dark),
+        "precision_recall": precision_recall_figure(result.precision_recall, dark=dark),
+    }
+
+
+def curves_figure(history: Path, *, dark: bool = False) -> Figure:
     """Accuracy and loss of training and validation by epoch, from a ``history.csv``."""
     with history.open(newline="") as file:
         rows = list(csv.DictReader(file))
     epochs = [int(row["epoch"]) for row in rows]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = _figure((9, 3.6), dark)
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        for key, label, colour in ((name, "training", BLUE), (f"val_{name}", "validation", ORANGE)):
+        for key, label, colour in zip(
+            (name, f"val_{name}"), ("training", "validation"), _pair(dark), strict=True
+        ):
             values = [float(row[key]) for row in rows]
             axes.plot(epochs, values, label=label, color=colour, marker="o", markersize=3)
-        axes.set(title=name, xlabel="epoch")
+        _finish(axes, dark, title=name, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, labelcolor=_ink(dark))
     return figure
 
 
-def confusion_figure(counts: np.ndarray, class_names: list[str]) -> Figure:
-    """The confusion matrix (true class down, predicted across) with counts in its cells."""
-    side = 2.8 + 0.45 * len(class_names)
-    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+def compared_curves_figure(
+    curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]],
+    names: Sequence[str] = ("val_accuracy", "val_loss"),
+    *,
+    dark: bool = False,
+) -> Figure:
+    """The curves of two to ten runs, a panel for each of ``names``.
+
+    Runs differ in colour, marker and, from the sixth on, dashes, so that no eye needs colours.
+
+    Args:
+        curves: by the run's label, for each of ``names`` that it has, (epoch, value) by epoch.
+        names: metrics. Defaults to accuracy and loss of validation.
+        dark: for a dark background. The figure's own is transparent then.
+    """
+    palette = COLOURS_ON_DARK if dark else COLOURS
+    columns = 1 if max(map(len, curves), default=0) > 12 else 5
+    rows = -(-len(curves) // columns)
+    size = (4.6 * len(names), 3.4 + 0.2 * rows)
+    figure = _figure(size, dark)
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        for place, (label, own) in enumerate(curves.items()):
+            points = own.get(name, ())
+            axes.plot(
+                [epoch for epoch, _ in points],
+                [value for _, value in points],
+                label=label,
+                color=palette[place % len(palette)],
+                linestyle="-" if place < len(palette) else "--",
+                marker=MARKERS[place % len(MARKERS)],
+                markersize=5,
+                markevery=max(1, len(points) // 10),
+            )
+        _finish(axes, dark, title=name, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    lines = panels[0].get_lines()
+    figure.legend(
+        lines,
+        list(curves),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        labelcolor=_ink(dark),
+    )
+    return figure
+
+
+def confusion_figure(counts: np.ndarray, class_names: list[str], *, dark: bool = False) -> Figure:
+    """The confusion matrix (true class down, predicted across).
+
+    Counts stand in its cells, and names beside it, as long as there is room for them.
+    """
+    few = len(class_names) <= MOST_NAMED
+    side = 2.8 + 0.45 * min(len(class_names), MOST_NAMED)
+    figure = _figure((side + 0.8, side), dark)
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{count}", ha="center", va="center", color=colour)
-    places = range(len(class_names))
-    axes.set_xticks(places, class_names, rotation=45 if len(class_names) > 3 else 0)
-    axes.set_yticks(places, class_names)
-    axes.set(xlabel="predicted", ylabel="true", title="confusion matrix")
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    if few:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{count}", ha="center", va="center", color=colour)
+        places = range(len(class_names))
+        axes.set_xticks(places, class_names, rotation=45 if len(class_names) > 3 else 0)
+        axes.set_yticks(places, class_names)
+    _finish(axes, dark, title="confusion matrix", xlabel="predicted", ylabel="true")
+    axes.grid(visible=False)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("share of the true class", color=_ink(dark))
+    bar.ax.tick_params(colors=_ink(dark))
     return figure
 
 
-def roc_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """ROC curves by class."""
-    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+def roc_figure(curves: Curves, *, dark: bool = False) -> Figure:
+    """ROC curves by class: false and true positive rates."""
+    figure, axes = _square_figure(dark, title="ROC")
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
-    for name, (false_rate, true_rate) in curves.items():
-        area = np.trapezoid(true_rate, false_rate)
-        axes.plot(false_rate, true_rate, label=f"{name} (area {area:.3f})")
-    axes.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
-    axes.set_aspect("equal")
-    axes.grid(alpha=0.3)
-    if curves:
-        axes.legend(frameon=False, loc="lower right")
+    areas = {name: np.trapezoid(true, false) for name, (false, true) in curves.items()}
+    _draw_by_class(axes, curves, {k: f"area {area:.3f}" for k, area in areas.items()}, areas, dark)
+    _finish(axes, dark, xlabel="false positive rate", ylabel="true positive rate")
     return figure
+
+
+def precision_recall_figure(curves: Curves, *, dark: bool = False) -> Figure:
+    """Precision over recall by class, from ``precision_recall_curves``."""
+    figure, axes = _square_figure(dark, title="precision and recall")
+    # As scikit-learn's average precision: steps, not the area under a line.
+    areas = {name: -np.sum(np.diff(x) * y[:-1]) for name, (x, y) in curves.items()}
+    texts = {name: f"average {area:.3f}" for name, area in areas.items()}
+    _draw_by_class(axes, curves, texts, areas, dark)
+    _finish(axes, dark, xlabel="recall", ylabel="precision")
+    return figure
+
+
+def reliability_figure(
+    before: Sequence[Reliability], after: Sequence[Reliability], *, dark: bool = False
+) -> Figure:
+    """The reliability diagram before and after temperature scaling.
+
+    Above: which share of the answers of a bin is right. Below: how many answers are in it.
+    """
+    figure = _figure((5, 5.2), dark)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+    orange, blue = reversed(_pair(dark))
+    for bins, label, colour, marker in (
+        (before, "before", orange, "s"),
+        (after, "after scaling", blue, "o"),
+    ):
+        x = [one.probability for one in bins]
+        above.plot(x, [one.accuracy for one in bins], color=colour, label=label, marker=marker)
+        edges = [one.low for one in bins]
+        width = bins[0].high - bins[0].low if bins else 1
+        counts = [one.pictures for one in bins]
+        filled = label != "before"
+        below.bar(
+            *(edges, counts, width),
+            align="edge",
+            color=colour if filled else "none",
+            edgecolor=colour,
+            alpha=0.75 if filled else 1,
+        )
+    least = min([one.low for one in (*before, *after)], default=0)
+    above.set_xlim(least, 1)
+    above.legend(frameon=False, labelcolor=_ink(dark), loc="upper left")
+    _finish(above, dark, title="reliability", ylabel="share of right answers")
+    _finish(below, dark, xlabel="probability of the answer", ylabel="answers")
+    return figure
+
+
+def png_of(figure: Figure, dpi: int = 150) -> bytes:
+    """The figure as PNG."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dpi)
+    return content.getvalue()
+
+
+def _ink(dark: bool) -> str:
+    return INK_ON_DARK if dark else INK
+
+
+def _pair(dark: bool) -> tuple[str, str]:
+    return (BLUE_ON_DARK, ORANGE_ON_DARK) if dark else (BLUE, ORANGE)
+
+
+def _figure(size: tuple[float, float], dark: bool) -> Figure:
+    return Figure(figsize=size, layout="constrained", facecolor="none" if dark else "white")
+
+
+def _square_figure(dark: bool, title: str) -> tuple[Figure, Any]:
+    figure = _figure((4.4, 4.2), dark)
+    axes = figure.subplots()
+    axes.set_title(title)
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    return figure, axes
+
+
+def _draw_by_class(
+    axes: Any,
+    curves: Curves,
+    texts: Mapping[str, str],
+    areas: Mapping[str, float],
+    dark: bool,
+) -> None:
+    """A line per class; where there are many, only those of the least areas are named."""
+    named = sorted(curves, key=areas.__getitem__)[:MOST_IN_LEGEND]
+    palette = COLOURS_ON_DARK if dark else COLOURS
+    for name, curve in curves.items():
+        if name not in named:
+            axes.plot(*curve, color="grey", alpha=0.4, linewidth=0.8)
+    for place, name in enumerate(name for name in curves if name in named):
+        colour = palette[place % len(palette)]
+        style = "-" if place < len(palette) else "--"
+        axes.plot(*curves[name], color=colour, linestyle=style, label=f"{name} ({texts[name]})")
+    if named:
+        axes.legend(frameon=False, labelcolor=_ink(dark), loc="best")
+
+
+def _finish(axes: Any, dark: bool, **labels: str) -> None:
+    ink = _ink(dark)
+    axes.set(**labels)
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_color(ink)
+    axes.set_facecolor("none" if dark else "white")
+    axes.tick_params(colors=ink)
+    for spine in axes.spines.values():
+        spine.set_color(ink)
+    axes.grid(alpha=0.3)

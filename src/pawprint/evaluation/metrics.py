@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pawprint.evaluation.calibration import expected_calibration_error
+
 
 def classification_metrics(
     labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]
@@ -16,15 +18,18 @@ def classification_metrics(
         class_names: classes in the order of their indices.
 
     Returns:
-        ``accuracy``, ``balanced_accuracy``, ``log_loss`` (nats), ``roc_auc`` (for more than two
-        classes the mean of one class against the rest) and for each class ``precision_<class>``,
-        ``recall_<class>``, ``f1_<class>``. Figures of classes without a picture are left out.
+        ``accuracy``, ``balanced_accuracy``, ``log_loss`` (nats), ``brier_score`` (0 to 1 for two
+        classes, else to 2), ``expected_calibration_error`` (15 bins), ``roc_auc`` and
+        ``average_precision`` (means over the classes, one against the rest) and for each class
+        ``precision_<class>``, ``recall_<class>``, ``f1_<class>``. Figures of classes without a
+        picture are left out; without one of any class also the two means.
     """
     from sklearn import metrics
 
     everything = np.arange(len(class_names))
     predicted = probabilities.argmax(axis=1)
     present = np.isin(everything, labels)
+    exact = _summing_to_one(probabilities)
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
         labels, predicted, labels=everything, zero_division=0.0
     )
@@ -32,16 +37,44 @@ def classification_metrics(
         "accuracy": metrics.accuracy_score(labels, predicted),
         # scikit-learn's own would warn of a class that is predicted but has no picture
         "balanced_accuracy": recall[present].mean(),
-        "log_loss": metrics.log_loss(labels, _summing_to_one(probabilities), labels=everything),
+        "log_loss": log_loss(labels, exact),
+        "brier_score": metrics.brier_score_loss(
+            labels, exact if len(everything) > 2 else exact[:, 1], labels=everything
+        ),
+        "expected_calibration_error": expected_calibration_error(labels, exact),
     }
     if present.all():
-        figures["roc_auc"] = _roc_auc(labels, probabilities)
+        figures["roc_auc"] = _roc_auc(labels, exact)
+        truth = labels[:, np.newaxis] == everything
+        figures["average_precision"] = metrics.average_precision_score(truth, exact)
     for index in everything[present]:
         name = class_names[index]
         figures[f"precision_{name}"] = precision[index]
         figures[f"recall_{name}"] = recall[index]
         figures[f"f1_{name}"] = f1[index]
     return {name: float(value) for name, value in figures.items()}
+
+
+def precision_recall_curves(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Recall (falling) and precision by class; classes that no picture has are left out."""
+    from sklearn import metrics
+
+    curves = {}
+    for index, name in enumerate(class_names):
+        if (belongs := labels == index).any():
+            precision, recall, _ = metrics.precision_recall_curve(belongs, probabilities[:, index])
+            curves[name] = recall, precision
+    return curves
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The mean cross-entropy in nats of labels (n,) under probabilities (n, classes)."""
+    from sklearn import metrics
+
+    classes = np.arange(probabilities.shape[1])
+    return float(metrics.log_loss(labels, _summing_to_one(probabilities), labels=classes))
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -75,7 +108,7 @@ def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     if probabilities.shape[1] == 2:
         return metrics.roc_auc_score(labels, probabilities[:, 1])
-    return metrics.roc_auc_score(labels, _summing_to_one(probabilities), multi_class="ovr")
+    return metrics.roc_auc_score(labels, probabilities, multi_class="ovr")
 
 
 def _summing_to_one(probabilities: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Two classifiers on the same pictures: is one better, or is it chance?"""
+"""Two classifiers on the same pictures: whether one is better, or it is chance."""
 
 from __future__ import annotations
 

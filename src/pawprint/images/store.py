@@ -97,6 +97,7 @@ class Split:
         class_names: Sorted.
         digest: sha256 in hex over the content and class of every picture, in this order, and over
             what their pixels depend on beside it.
+        part_of: A larger split whose features serve this one too, or None.
     """
 
     pictures: Pictures
@@ -104,6 +105,70 @@ class Split:
     paths: list[str]
     class_names: list[str]
     digest: str
+    part_of: Part | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a split is a part of: ``whole``, at the ``places`` (n,) in it."""
+
+    whole: Split
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The pictures of several splits together, by path; none of them is open yet.
+
+    Attributes:
+        prepared: The folder that holds them.
+        summary: Its summary.
+        rows: int64 (n,), where each stands among the stored pictures.
+        labels: int64 (n,), indices into the class names.
+        paths: n paths, relative to the images.
+        splits: n splits that they are in.
+        groups: int64 (n,), the same number for copies of one another, and for nothing else.
+        contents: n digests of the files, sha256 in hex.
+    """
+
+    prepared: Path
+    summary: Summary
+    rows: np.ndarray
+    labels: np.ndarray
+    paths: list[str]
+    splits: list[str]
+    groups: np.ndarray
+    contents: list[str]
+
+    def whole(self) -> Split:
+        """Open all pictures as one split.
+
+        Raises:
+            UserError: The folder is broken.
+        """
+        return self.chosen(np.arange(len(self.labels)))
+
+    def chosen(self, places: np.ndarray, whole: Split | None = None) -> Split:
+        """Open the pictures at ``places`` (m,) of the pool, in this order, as a split.
+
+        Args:
+            places: Places in the pool.
+            whole: All of the pool, where the split is to tell that it is a part of it. Defaults
+                to None.
+
+        Raises:
+            UserError: The folder is broken.
+        """
+        summary, names = self.summary, self.summary.class_names
+        try:
+            pictures = Pictures(self.prepared, summary.image_size, self.rows[places])
+        except (*_BROKEN, EOFError) as error:
+            raise _broken(self.prepared, error) from error
+        labels = self.labels[places]
+        contents = zip((self.contents[p] for p in places), (names[i] for i in labels), strict=True)
+        digest = _digest([(summary.pixels, ""), *contents])
+        part = Part(whole, places) if whole else None
+        return Split(pictures, labels, [self.paths[p] for p in places], names, digest, part)
 
 
 def summarize(
@@ -188,30 +253,79 @@ def load_split(prepared: Path, split: str) -> Split:
     Raises:
         UserError: The folder is missing or broken.
     """
-    if split not in SPLITS:
-        raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was asked for.')
+    return load_pool(prepared, (split,)).whole()
+
+
+def load_sides(prepared: Path, split: str) -> np.ndarray:
+    """The longer side in pixels, int64 (n,), of each original picture of a split, by path.
+
+    Args:
+        prepared: What ``prepare`` wrote.
+        split: "train", "validation" or "test".
+
+    Raises:
+        UserError: The folder is missing or broken.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(prepared / MANIFEST) as file:
+            manifest = file.read(["split", "width", "height"])
+        chosen = manifest.filter(pc.equal(manifest["split"], split))
+        return np.maximum(chosen["width"].to_numpy(), chosen["height"].to_numpy())
+    except (*_BROKEN, EOFError, pa.ArrowException) as error:
+        raise _broken(prepared, error) from error
+
+
+def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
+    """List the pictures of several splits together, to open any of them as one split.
+
+    Args:
+        prepared: What ``prepare`` wrote.
+        splits: Some of "train", "validation" and "test".
+
+    Raises:
+        UserError: The folder is missing or broken.
+    """
+    for split in splits:
+        if split not in SPLITS:
+            raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was asked for.')
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow.parquet import ParquetFile
 
     summary = load_summary(prepared)
     try:
-        columns = ["path", "label", "split", "row", "sha256"]
+        columns = ["path", "label", "split", "row", "sha256", "group"]
         with ParquetFile(prepared / MANIFEST) as file:
             manifest = file.read(columns)
-        chosen = manifest.filter(pc.equal(manifest["split"], split))
-        rows = chosen["row"].to_numpy()
-        pictures = Pictures(prepared, summary.image_size, rows)
+        chosen = manifest.filter(pc.is_in(manifest["split"], pa.array(splits, pa.large_string())))
         label_of = {name: label for label, name in enumerate(summary.class_names)}
         labels = [label_of[name] for name in chosen["label"].to_pylist()]
-        if len(labels) != summary.splits[split].pictures:
+        pool = Pool(
+            prepared=prepared,
+            summary=summary,
+            rows=chosen["row"].to_numpy(),
+            labels=np.array(labels, dtype=np.int64),
+            paths=chosen["path"].to_pylist(),
+            splits=chosen["split"].to_pylist(),
+            groups=_alone_or_together(chosen["group"].to_pylist()),
+            contents=chosen["sha256"].to_pylist(),
+        )
+        if Counter(pool.splits) != {s: n for s in splits if (n := summary.splits[s].pictures)}:
             raise ValueError(f"{MANIFEST} does not fit {SUMMARY}")
     except (*_BROKEN, EOFError, pa.ArrowException) as error:
         raise _broken(prepared, error) from error
-    paths, names = chosen["path"].to_pylist(), chosen["label"].to_pylist()
-    contents = zip(chosen["sha256"].to_pylist(), names, strict=True)
-    digest = _digest([(summary.pixels, ""), *contents])
-    return Split(pictures, np.array(labels, dtype=np.int64), paths, summary.class_names, digest)
+    return pool
+
+
+def _alone_or_together(groups: list[int | None]) -> np.ndarray:
+    """A number for each picture, the same for copies only."""
+    used = max((group for group in groups if group is not None), default=-1)
+    alone = iter(range(used + 1, used + 1 + len(groups)))
+    return np.array([next(alone) if g is None else g for g in groups], dtype=np.int64)
 
 
 def _summarize(members: list[tuple[str, str]], layout: Layout) -> SplitSummary:

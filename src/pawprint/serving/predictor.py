@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,29 +11,40 @@ from pathlib import Path
 import numpy as np
 
 from pawprint.errors import UserError
+from pawprint.evaluation.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.images.decode import PictureError, read_picture
 from pawprint.images.square import SQUASH
 
+PROBABILITIES = "probabilities"
+NOT_SURE = "not sure"
 MOST_PICTURES = 256  # at a time, but fewer of large ones:
 MOST_PIXELS = 32 * 224**2  # what is in work then stays near the processor
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture: probabilities by class name, or the problem with the file."""
+    """The answer for one picture: probabilities by class name, or the problem with the file.
+
+    Less than ``threshold`` of probability, 0 to 1, is no answer: "not sure".
+    """
 
     path: Path
     probabilities: dict[str, float]
     problem: str | None = None
+    threshold: float = 0.0
 
     @property
     def label(self) -> str | None:
-        """The most probable class, or None where the picture could not be read."""
-        return max(self.probabilities, key=self.probabilities.get) if self.probabilities else None
+        """The most probable class or "not sure"; None where the picture could not be read."""
+        if not self.probabilities:
+            return None
+        if self.probability < self.threshold:
+            return NOT_SURE
+        return max(self.probabilities, key=self.probabilities.get)
 
     @property
     def probability(self) -> float | None:
-        """The probability of ``label``, 0 to 1."""
+        """The probability of the most probable class, 0 to 1."""
         return max(self.probabilities.values()) if self.probabilities else None
 
 
@@ -51,12 +63,14 @@ class Predictor:
 
     Args:
         path: an ONNX file as the train stage writes it.
+        sure_precision: share of the answers that are to be right, 0 to 1; what is less sure than
+            it took on validation pictures is "not sure". None, the default, answers always.
 
     Raises:
-        UserError: the file is missing or not such a network.
+        UserError: the file is missing or not such a network, or never that precise.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sure_precision: float | None = None) -> None:
         import onnxruntime
 
         try:
@@ -67,6 +81,9 @@ class Predictor:
             self._input: str = pictures.name
             _, self.image_size, _, _ = pictures.shape
             self.resize: str = properties.get("resize", SQUASH)
+            self.temperature = float(properties.get("temperature", 1.0))
+            points = json.loads(properties.get("sure_points", "[]"))
+            self.sure_points = [SurePoint(*point) for point in points]
             self.batch_size = pictures_at_a_time(self.image_size)
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -74,13 +91,29 @@ class Predictor:
                 f"{path} is not a network that pawprint exported ({reason}); train again with "
                 "`dvc repro train`"
             ) from None
+        self.sure = None if sure_precision is None else self._sure(sure_precision, path)
+
+    def _sure(self, sure_precision: float, path: Path) -> SurePoint:
+        point = choose(self.sure_points, sure_precision)
+        if point is not None:
+            return point
+        best = max((point.precision for point in self.sure_points), default=None)
+        reached = (
+            f"{math.floor(best * 1e4) / 1e4:.4f} at most"
+            if best is not None
+            else f"nothing, with fewer than {FEWEST_SURE} of them"
+        )
+        raise UserError(
+            f"sure_precision is {sure_precision:g}, but {path} reached {reached} on validation "
+            "pictures; lower sure_precision or set it to null"
+        )
 
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
         parts = [np.zeros((0, len(self.class_names)), np.float32)]
         for start in range(0, len(pictures), self.batch_size):
             batch = np.ascontiguousarray(pictures[start : start + self.batch_size])
-            parts.append(self._session.run(None, {self._input: batch})[0])
+            parts.append(self._session.run([PROBABILITIES], {self._input: batch})[0])
         return np.concatenate(parts)
 
     def read(self, source: Path | bytes) -> np.ndarray:
@@ -111,6 +144,5 @@ class Predictor:
             if isinstance(content, str):
                 yield Prediction(path, {}, content)
             else:
-                yield Prediction(
-                    path, dict(zip(self.class_names, next(rows).tolist(), strict=True))
-                )
+                answer = dict(zip(self.class_names, next(rows).tolist(), strict=True))
+                yield Prediction(path, answer, threshold=self.sure.threshold if self.sure else 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pawprint.errors import UserError
 from pawprint.paths import Paths
 
 SECONDS_TO_ANSWER = 5
+LOCAL_UI = "http://127.0.0.1:5000"  # where plain `mlflow ui` answers
 
 
 def store_uri(configured: str | None) -> str:
@@ -35,6 +37,16 @@ def sqlite_path(uri: str) -> Path | None:
     """The file of a SQLite store, or None for another kind of store."""
     prefix = "sqlite:///"
     return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+
+
+def run_address(uri: str, experiment_id: str, run_id: str) -> str:
+    """Where a run's page is: in the server's interface, or in that of `mlflow ui`."""
+    base = LOCAL_UI
+    if is_server(uri):
+        parts = urllib.parse.urlsplit(uri)
+        host = parts.netloc.rpartition("@")[2]  # a page is passed on: no password in it
+        base = urllib.parse.urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+    return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 def check_answers(address: str) -> None:

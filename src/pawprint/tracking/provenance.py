@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import platform
 import shlex
 import subprocess
 import sys
@@ -33,6 +34,22 @@ def provenance(root: Path) -> dict[str, str]:
         if os.environ.get(variable):
             tags[tag] = os.environ[variable]
     return tags
+
+
+def environment(root: Path) -> dict[str, str]:
+    """What this process runs on: code, libraries, machine."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"git commit": _git(root, "rev-parse", "HEAD") or "none"}
+    found["Python"] = platform.python_version()
+    for name in ("pawprint", "tensorflow", "keras", "onnxruntime", "numpy", "scikit-learn"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # the project's own code, where it was not installed
+            continue
+    found["system"] = platform.platform(terse=True)
+    found["processor"] = f"{platform.machine()}, {os.cpu_count()} cores"
+    return found
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pawprint.errors import UserError
+from pawprint.registration.line import Event, events, next_name
 from pawprint.serving.champion import CHAMPION, FILE, no_champion
 from pawprint.tracking.location import sqlite_path
+from pawprint.tracking.run import NOT_IN_NAMES
 from pawprint.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHALLENGER = "challenger"
+LONGEST_KEY = 250
 
 
 @dataclass(frozen=True)
@@ -32,20 +36,13 @@ class Registry:
 
     Args:
         store: where they are.
-        model: name of the registered model, made where it is missing.
+        model: name of the registered model, made with its first version.
     """
 
     def __init__(self, store: Store, model: str) -> None:
-        from mlflow.exceptions import MlflowException
-
         self._client = store.client
         self._address = store.uri
         self.model = model
-        try:
-            self._client.create_registered_model(model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -60,26 +57,96 @@ class Registry:
         """The version with the alias `champion`, if there is one."""
         return _aliased(self._client, self.model, CHAMPION)
 
-    def version_of(self, run_id: str, model_id: str) -> Version:
-        """The version made from this run's model; registered now where there is none yet."""
-        for version in self._client.search_model_versions(
+    def has_champion(self, number: int | None) -> bool:
+        """Whether the champion is still version ``number``, or still nobody where that is None."""
+        champion = self.champion()
+        return number == (champion.number if champion else None)
+
+    def no_champion(self) -> UserError:
+        """The sentence for no champion here."""
+        return no_champion(self.model, self._address)
+
+    def version(self, number: int) -> Version | None:
+        """The version of that number, or None where there is none."""
+        return find_version(self._client, self.model, str(number))
+
+    def newest(self) -> int:
+        """The highest number of a version, 0 where there is none."""
+        found = self._client.search_model_versions(
+            f"name = '{self.model}'", max_results=1, order_by=["version_number DESC"]
+        )
+        return int(found[0].version) if found else 0
+
+    def version_of(self, run_id: str, model_id: str, tags: Mapping[str, Any]) -> Version:
+        """The version made from this run's model, with these tags; registered now if need be."""
+        source = f"models:/{model_id}"
+        for found in self._client.search_model_versions(
             f"name = '{self.model}' AND run_id = '{run_id}'"
         ):
-            if version.source == f"models:/{model_id}":
-                return _version(version)
-        source = f"models:/{model_id}"
+            if found.source == source:
+                version = _version(found)
+                self.set_tags(version, tags)
+                return version
+        self._make_model()
+        texts = {_key(key): str(value) for key, value in tags.items()}
         return _version(
-            self._client.create_model_version(self.model, source, run_id=run_id, model_id=model_id)
+            self._client.create_model_version(
+                self.model, source, run_id=run_id, tags=texts, model_id=model_id
+            )
         )
+
+    def _make_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(self.model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     def point(self, alias: str, version: Version) -> None:
         """Give ``alias`` to ``version``; whoever had it loses it in the same moment."""
         self._client.set_registered_model_alias(self.model, alias, str(version.number))
 
+    def crown(self, event: Event) -> None:
+        """Give the alias `champion` to the event's version, and record the event."""
+        self._client.set_registered_model_alias(self.model, CHAMPION, str(event.version))
+        self.record(event)
+
+    def record(self, event: Event) -> None:
+        """Add an event to the line of champions."""
+        text = event.as_tag()
+        while True:
+            name = next_name(self._model_tags())
+            self._client.set_registered_model_tag(self.model, name, text)
+            if self._model_tags().get(name) == text:  # else another process took that number
+                return
+
+    def events(self) -> list[Event]:
+        """The recorded line of champions, oldest first."""
+        return events(self._model_tags())
+
+    def _model_tags(self) -> dict[str, str]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self._client.get_registered_model(self.model).tags)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+
     def set_tags(self, version: Version, tags: Mapping[str, Any]) -> None:
-        """Set tags on a version."""
+        """Set tags on a version; one that is None is taken away."""
+        number = str(version.number)
         for key, value in tags.items():
-            self._client.set_model_version_tag(self.model, str(version.number), key, str(value))
+            name = _key(key)
+            if value is None:
+                if version.tags.pop(name, None) is not None:
+                    self._client.delete_model_version_tag(self.model, number, name)
+            elif version.tags.get(name) != str(value):  # over HTTP each takes its time
+                self._client.set_model_version_tag(self.model, number, name, str(value))
+                version.tags[name] = str(value)
 
     def network(self, version: Version) -> Path | None:
         """The file of a version's network on this disk, fetched from elsewhere; None if gone."""
@@ -107,6 +174,20 @@ def fetch_champion(address: str, model: str) -> tuple[int, Path]:
     return champion.number, _download(f"models:/{model}/{champion.number}")
 
 
+def find_version(client: MlflowClient, model: str, which: str) -> Version | None:
+    """The version with the number or alias ``which``, or None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    if not which.isdecimal():
+        return _aliased(client, model, which)
+    try:
+        return _version(client.get_model_version(model, which))
+    except MlflowException as error:
+        if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
+            return None
+        raise
+
+
 def _aliased(client: MlflowClient, model: str, alias: str) -> Version | None:
     from mlflow.exceptions import MlflowException
 
@@ -116,6 +197,11 @@ def _aliased(client: MlflowClient, model: str, alias: str) -> Version | None:
         if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
             return None
         raise
+
+
+def _key(name: str) -> str:
+    """A tag's name as MLflow takes it; a class's may be longer and of other characters."""
+    return NOT_IN_NAMES.sub("_", name)[:LONGEST_KEY]
 
 
 def _version(version: Any) -> Version:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from pawprint.config import project_root
 from pawprint.errors import UserError
 from pawprint.paths import Paths
-from pawprint.tracking.location import check_answers, is_server, sqlite_path, store_uri
+from pawprint.tracking.location import (
+    check_answers,
+    is_server,
+    run_address,
+    sqlite_path,
+    store_uri,
+)
 from pawprint.tracking.run import MODEL_ID, Run
 
 if TYPE_CHECKING:
@@ -92,6 +98,10 @@ class Store:
             yield
         except (MlflowException, requests.RequestException) as error:
             raise _unusable(self.uri, error) from None
+
+    def address_of(self, run_id: str) -> str:
+        """Where a run's page is: in the server's interface, or in that of `mlflow ui`."""
+        return run_address(self.uri, self.experiment_id, run_id)
 
     def find(self, run_id: str) -> Run | None:
         """The run with this id, or None where this store has none (or only a deleted one)."""

@@ -8,15 +8,20 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from pawprint.evaluation.calibration import LEAST, fit_temperature, scale, sure_points
 from pawprint.files import replacing_file
 from pawprint.images.square import SQUASH
-from pawprint.serving.predictor import Predictor
+from pawprint.models.maps import with_maps
+from pawprint.serving.explainer import MAPS
+from pawprint.serving.predictor import PROBABILITIES, Predictor
 
 LARGEST_DIFFERENCE = 1e-4
 
@@ -32,9 +37,12 @@ def export_onnx(
     """Write the network as ONNX: uint8 pictures in, a probability per class out.
 
     Class names and the way to a square travel in the file's metadata, so that it answers alone.
+    What each place of a picture says for each class is computed in the file too, but only for
+    who asks for it: it is no output (see `pawprint.serving.explainer`).
 
     Args:
-        model: from uint8 pictures (n, size, size, 3) to one sigmoid unit or a softmax.
+        model: from uint8 pictures (n, size, size, 3) to one sigmoid unit or a softmax, as by
+            ``pawprint.models``.
         path: file to write.
         class_names: classes in the order of their indices.
         pictures: some uint8 pictures on which both networks must agree within 1e-4.
@@ -47,19 +55,68 @@ def export_onnx(
     """
     import onnx
 
-    wrapped = _with_all_probabilities(_mirrored(model) if mirror else model)
+    wrapped = with_maps(model)
+    if mirror:
+        wrapped = _mirrored(wrapped)
     with _whole_float32():
-        expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False))
+        expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False)[0])
     with replacing_file(path) as temporary:
         _quietly_export(wrapped, temporary)
         network = onnx.load(temporary)
-        _name_output(network, "probabilities")
+        for output, name in zip(list(network.graph.output), (PROBABILITIES, MAPS), strict=True):
+            _name_output(network, output, name)
+        del network.graph.output[1]
         properties = {"class_names": json.dumps(class_names), "resize": resize}
         onnx.helper.set_model_props(network, properties)
         onnx.save(network, temporary)
         difference = np.abs(Predictor(temporary).probabilities(pictures) - expected).max()
         if not difference <= LARGEST_DIFFERENCE:
             raise RuntimeError(f"the exported network differs from Keras by {difference:.1e}")
+
+
+def calibrate_onnx(path: Path, labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Make an exported network's probabilities mean what they say, by validation pictures.
+
+    The temperature becomes part of the network; it and the thresholds to choose from for a wanted
+    precision stand in the metadata.
+
+    Args:
+        path: an exported network that is not calibrated yet.
+        labels: class indices (n,) of pictures that it did not learn from.
+        probabilities: its answers to them, float32 (n, classes).
+
+    Returns:
+        The temperature.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    temperature = fit_temperature(labels, probabilities)
+    points = sure_points(labels, scale(probabilities, temperature).astype(np.float32))
+    network = onnx.load(path)
+    _name_output(network, network.graph.output[0], "uncalibrated")
+    constants = {"least_probability": LEAST, "inverse_temperature": 1 / temperature}
+    network.graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.float32), name)
+        for name, value in constants.items()
+    )
+    network.graph.node.extend(
+        [
+            helper.make_node("Max", ["uncalibrated", "least_probability"], ["possible"]),
+            helper.make_node("Log", ["possible"], ["logits"]),
+            helper.make_node("Mul", ["logits", "inverse_temperature"], ["scaled"]),
+            helper.make_node("Softmax", ["scaled"], [PROBABILITIES], axis=-1),
+        ]
+    )
+    network.graph.output[0].name = PROBABILITIES
+    known = {entry.key: entry.value for entry in network.metadata_props}
+    known["temperature"] = repr(temperature)
+    known["sure_points"] = json.dumps([list(astuple(point)) for point in points])
+    del network.metadata_props[:]
+    helper.set_model_props(network, known)
+    with replacing_file(path) as temporary:
+        onnx.save(network, temporary)
+    return temperature
 
 
 @contextlib.contextmanager
@@ -75,21 +132,17 @@ def _whole_float32() -> Iterator[None]:
 
 def _mirrored(model: keras.Model) -> keras.Model:
     pictures = keras.Input(model.input_shape[1:], dtype="uint8", name="pictures")
-    # By numbers of columns: ONNX has no operation that turns an axis round.
-    columns = list(reversed(range(model.input_shape[2])))
     # One pass over twice as many pictures: the file holds the network once.
-    mirrored = keras.ops.take(pictures, columns, axis=2)
-    answers = model(keras.ops.concatenate([pictures, mirrored], axis=0))
+    answers, maps = model(keras.ops.concatenate([pictures, _turned(pictures)], axis=0))
     both = keras.ops.reshape(answers, (2, -1, answers.shape[-1]))
-    return keras.Model(pictures, keras.ops.mean(both, axis=0), name=model.name)
+    seen = keras.ops.reshape(maps, (2, -1, *maps.shape[1:]))
+    seen = (seen[0] + _turned(seen[1])) / 2
+    return keras.Model(pictures, [keras.ops.mean(both, axis=0), seen], name=model.name)
 
 
-def _with_all_probabilities(model: keras.Model) -> keras.Model:
-    if model.output_shape[-1] > 1:
-        return model
-    second = model.outputs[0]
-    both = keras.ops.concatenate([1 - second, second], axis=-1)
-    return keras.Model(model.inputs[0], both, name=model.name)
+def _turned(pictures: Any) -> Any:
+    # By numbers of columns: ONNX has no operation that turns an axis round.
+    return keras.ops.take(pictures, list(reversed(range(pictures.shape[2]))), axis=2)
 
 
 def _quietly_export(model: keras.Model, path: Path) -> None:
@@ -99,10 +152,10 @@ def _quietly_export(model: keras.Model, path: Path) -> None:
         model.export(path, format="onnx", verbose=False)
 
 
-def _name_output(network: object, name: str) -> None:
-    output = network.graph.output[0]
+def _name_output(network: Any, output: Any, name: str) -> None:
     for node in network.graph.node:
-        for i, made in enumerate(node.output):
-            if made == output.name:
-                node.output[i] = name
+        for names in (node.input, node.output):
+            for place, own in enumerate(names):
+                if own == output.name:
+                    names[place] = name
     output.name = name

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,6 +113,26 @@ def _computed(
         *(split, len(found), seconds, len(found) / max(seconds, 1e-9)),
     )
     return found
+
+
+class Rows:
+    """Some rows of an array on disk, in an order of their own; read as they are indexed.
+
+    Args:
+        array: (n, ...).
+        rows: (m,), which of its rows.
+    """
+
+    def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
+        self._array, self._rows = array, rows
+        self.shape = (len(rows), *array.shape[1:])
+        self.ndim = array.ndim
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self._array[self._rows[index]]
 
 
 def weights_digest(weights: str) -> str:

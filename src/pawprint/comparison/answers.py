@@ -1,0 +1,59 @@
+"""A run's answers to its test pictures, as evaluate wrote them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+import numpy as np
+
+_FIXED = ["path", "label", "predicted"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a run answered to n pictures.
+
+    Attributes:
+        paths: n paths, relative to the images.
+        labels: their n classes.
+        predicted: the n classes answered.
+        probabilities: float64 (n,), 0 to 1, of the class answered.
+    """
+
+    paths: list[str]
+    labels: list[str]
+    predicted: list[str]
+    probabilities: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each answer is the class, bool (n,)."""
+        pairs = zip(self.labels, self.predicted, strict=True)
+        return np.array([label == answer for label, answer in pairs], dtype=bool)
+
+    def in_order_of(self, other: Answers) -> Answers | None:
+        """These answers with the pictures as in ``other``; None where the pictures are others."""
+        place = {pair: i for i, pair in enumerate(zip(self.paths, self.labels, strict=True))}
+        asked = list(zip(other.paths, other.labels, strict=True))
+        if set(asked) != set(place) or len(asked) != len(self.paths):
+            return None
+        order = [place[pair] for pair in asked]
+        predicted = [self.predicted[i] for i in order]
+        return Answers(other.paths, other.labels, predicted, self.probabilities[order])
+
+
+def parse_answers(text: str) -> Answers:
+    """Read a ``predictions.csv``: path, label, predicted, and a probability per class.
+
+    Raises:
+        ValueError: it is none, or has no picture.
+    """
+    header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    if header[:3] != _FIXED or not rows or any(len(row) != len(header) for row in rows):
+        raise ValueError("no table of path, label, predicted and a column per class")
+    paths, labels, predicted, *columns = zip(*rows, strict=True)
+    # The answer is the most probable class: its column need not be looked up by name.
+    probabilities = np.array(columns, dtype=np.float64).max(axis=0)
+    return Answers(list(paths), list(labels), list(predicted), probabilities)

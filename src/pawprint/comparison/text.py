@@ -1,0 +1,159 @@
+"""A comparison on a terminal, in a pipe, and for machines."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pawprint.comparison.compared import Changed, Comparison, Pair
+from pawprint.comparison.figures import Figure
+
+_MOST_CHARACTERS = 40
+_MOST_CHANGED = 5
+_COUNTS = ("best_epoch", "weights")
+
+
+def print_comparison(comparison: Comparison, *, found_in: str) -> None:
+    """Print tables and sentences: in colour and frames on a terminal, else aligned.
+
+    Args:
+        comparison: what to print.
+        found_in: the table with all pictures that changed sides.
+    """
+    letters = list(comparison.letters)
+    runs = [
+        [letter, run.id[:8], when(run.started), run.name]
+        for letter, run in zip(letters, comparison.runs, strict=True)
+    ]
+    between = "\n" if sys.stdout.isatty() and len(runs) > 3 else " "  # ten runs are wide
+    differing = {**comparison.parameters, **comparison.origins}
+    tables = [
+        ("runs", ["", "run", "started", "name"], runs),
+        ("what differs", ["", *letters], [[key, *map(_short, v)] for key, v in differing.items()]),
+        (
+            "figures, with 95 % intervals where they are recorded",
+            ["", *letters],
+            [
+                [k, *(figure_text(k, one, between) for one in row)]
+                for k, row in comparison.figures.items()
+            ],
+        ),
+    ]
+    for title, header, rows in tables:
+        if rows:
+            _print_table(title, header, rows)
+    if not differing:
+        print("no parameter differs, nor data, nor commit\n")
+    for pair in comparison.pairs:
+        print(pair.sentence)
+        for line in _changed_lines(comparison, pair, found_in):
+            print(f"  {line}")
+    for note in comparison.notes:
+        print(note)
+
+
+def figure_text(name: str, figure: Figure | None, between: str = " ") -> str:
+    """The figure ``name``, and after ``between`` its interval where it has one."""
+    if figure is None:
+        return "–"
+    if name in _COUNTS and math.isfinite(figure.value):
+        return f"{figure.value:,.0f}"
+    if name.startswith("seconds"):
+        return f"{figure.value:,.1f}"
+    value = _number(figure.value)
+    if figure.low is None or figure.high is None:
+        return value
+    return f"{value}{between}({_number(figure.low)} to {_number(figure.high)})"
+
+
+def when(milliseconds: int) -> str:
+    """A moment in local time, to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
+
+
+def as_plain(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as plain values; what is not finite or not there is None."""
+    ids = [run.id for run in comparison.runs]
+    figures = {**comparison.figures, **comparison.class_figures}
+    return {
+        "runs": [
+            {"id": run.id, "name": run.name, "started": run.started} for run in comparison.runs
+        ],
+        "parameters": comparison.parameters,
+        "origins": comparison.origins,
+        "figures": {name: [_plain_figure(one) for one in row] for name, row in figures.items()},
+        "pairs": [_plain_pair(pair, ids) for pair in comparison.pairs],
+        "changed": [
+            {
+                "path": one.path,
+                "label": one.label,
+                "answers": {
+                    ids[place]: {"answer": answer, "probability": round(probability, 6)}
+                    for place, (answer, probability) in one.answers.items()
+                },
+            }
+            for one in comparison.changed
+        ],
+        "notes": comparison.notes,
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def _plain_figure(figure: Figure | None) -> dict[str, float | None] | None:
+    if figure is None:
+        return None
+    return {k: v if v is None or math.isfinite(v) else None for k, v in vars(figure).items()}
+
+
+def _plain_pair(pair: Pair, ids: list[str]) -> dict[str, Any]:
+    numbers = vars(pair.paired) if pair.paired else {}
+    between = {"first": ids[0], "second": ids[pair.place]}
+    return {**between, **numbers, "verdict": pair.verdict, "sentence": pair.sentence}
+
+
+def _changed_lines(comparison: Comparison, pair: Pair, found_in: str) -> list[str]:
+    lines = []
+    pictures = comparison.changed_between(pair)
+    for word, changed in zip(("gained", "lost"), pictures, strict=True):
+        for one in changed[:_MOST_CHANGED]:
+            said = [f"{comparison.letters[i]} {_answer(one, i)}" for i in (0, pair.place)]
+            lines.append(f"{word:6}  {one.path} ({one.label}): {', '.join(said)}")
+        if more := len(changed[_MOST_CHANGED:]):
+            lines.append(f"{word:6}  {more:,} more, in {found_in}")
+    return lines
+
+
+def _answer(changed: Changed, place: int) -> str:
+    answer, probability = changed.answers[place]
+    return f"{answer} {probability:.2f}"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+
+
+def _print_table(title: str, header: Sequence[str], rows: list[list[str]]) -> None:
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left")
+        for column in header:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        Console().print(table)
+        return
+    print(title)
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in [header, *rows]:
+        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    print()

@@ -1,0 +1,77 @@
+"""Pictures with what held-out networks say of them; suspect labels as a table and a page."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pawprint.evaluation.page.suspects import jpeg_of, suspects_page
+from pawprint.evaluation.suspects import Suspect
+from pawprint.files import mend_file, replacing_file, replacing_table
+from pawprint.serving.predictor import class_columns
+
+TABLE, PAGE = "suspects.csv", "suspects.html"
+COLUMNS = (
+    *("rank", "path", "split", "label", "suggested"),
+    *("probability_of_label", "probability_of_suggested", "quality"),
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Pictures and the answers of networks that did not learn from them.
+
+    Attributes:
+        paths: n, relative to the images.
+        splits: n.
+        labels: int (n,).
+        probabilities: float32 (n, classes).
+        class_names: by label.
+    """
+
+    paths: list[str]
+    splits: list[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    class_names: list[str]
+
+
+def write_suspects(
+    folder: Path,
+    judged: Judged,
+    suspects: Sequence[Suspect],
+    picture: Callable[[int], np.ndarray],
+    images: str,
+) -> None:
+    """Write `suspects.csv`, a row per suspect, and `suspects.html`, the first ones to look at.
+
+    Args:
+        folder: made where it is missing.
+        judged: all pictures.
+        suspects: found among them, the most suspect one first.
+        picture: reads the picture with an index, uint8 (size, size, 3).
+        images: the source, as it was given.
+    """
+    for name in (TABLE, PAGE):
+        mend_file(folder / name)
+    names = judged.class_names
+    with replacing_table(folder / TABLE) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*COLUMNS, *class_columns(names, COLUMNS)])
+        for rank, one in enumerate(suspects, start=1):
+            figures = (one.probability_of_label, one.probability_of_suggested, one.quality)
+            row = [rank, judged.paths[one.index], judged.splits[one.index]]
+            row += [names[one.label], names[one.suggested]]
+            row += [f"{p:.6f}" for p in (*figures, *judged.probabilities[one.index])]
+            writer.writerow(row)
+    content = suspects_page(
+        *(suspects, judged.paths, judged.splits, names, lambda index: jpeg_of(picture(index))),
+        images=images,
+        table=f"{folder.parent.name}/{folder.name}/{TABLE}",
+    )
+    with replacing_file(folder / PAGE) as temporary:
+        temporary.write_text(content, encoding="utf-8")

@@ -1,0 +1,105 @@
+"""The files of an evaluation, which `dvc metrics` and `dvc plots` read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pawprint.evaluation.result import Result
+from pawprint.files import replacing_table, write_json
+from pawprint.images.store import Split
+from pawprint.serving.predictor import class_columns
+
+METRICS, INTERVALS = "metrics.json", "intervals.json"
+PREDICTIONS, SLICES, SUSPECTS = "predictions.csv", "slices.csv", "suspects.csv"
+ROC, PRECISION_RECALL = "roc.csv", "precision_recall.csv"
+RELIABILITY, UNSCALED = "reliability.csv", "reliability_unscaled.csv"
+
+
+def named_metrics(result: Result) -> dict[str, float]:
+    """The figures under the names that DVC and MLflow have for them."""
+    return {f"test_{name}": value for name, value in result.metrics.items()}
+
+
+def named_intervals(result: Result) -> dict[str, float]:
+    """Both ends of each interval under the names that DVC and MLflow have for them."""
+    return {
+        f"test_{name}_{end}": value
+        for name, interval in result.intervals.items()
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }
+
+
+def write_tables(folder: Path, result: Result, validation: Split) -> None:
+    """Write all files into ``folder``, each whole or not at all."""
+    test, names = result.test, result.test.class_names
+    labels = np.array(names)[test.labels]
+    predicted = np.array(names)[result.probabilities.argmax(axis=1)]
+    fixed = ("path", "label", "predicted")
+    _write(
+        folder / PREDICTIONS,
+        [*fixed, *class_columns(names, fixed)],
+        (
+            [path, label, answer, *map(_six, row)]
+            for path, label, answer, row in zip(
+                test.paths, labels, predicted, result.probabilities, strict=True
+            )
+        ),
+    )
+    for file, curves, columns in (
+        (ROC, result.roc, ("false_positive_rate", "true_positive_rate")),
+        (PRECISION_RECALL, result.precision_recall, ("recall", "precision")),
+    ):
+        rows = (
+            [name, _six(x), _six(y)]
+            for name, curve in curves.items()
+            for x, y in zip(*curve, strict=True)
+        )
+        _write(folder / file, ["class", *columns], rows)
+    for file, bins in ((RELIABILITY, result.after), (UNSCALED, result.before)):
+        _write(
+            folder / file,
+            ["low", "high", "answers", "probability", "accuracy"],
+            (
+                [_six(b.low), _six(b.high), b.pictures, _six(b.probability), _six(b.accuracy)]
+                for b in bins
+            ),
+        )
+    _write(
+        folder / SLICES,
+        ["kind", "slice", "pictures", "figure", "value", "low", "high"],
+        (
+            [one.kind, one.name, one.pictures, name, *map(_six, (value, *one.intervals[name]))]
+            for one in result.slices
+            for name, value in one.figures.items()
+        ),
+    )
+    held_out = [("validation", path) for path in validation.paths]
+    held_out += [("test", path) for path in test.paths]
+    _write(
+        folder / SUSPECTS,
+        ["path", "split", "label", "suggested", "probability_of_label", "probability_of_suggested"],
+        (
+            [path, split, names[one.label], names[one.suggested]]
+            + [_six(one.probability_of_label), _six(one.probability_of_suggested)]
+            for one in result.suspects
+            for split, path in [held_out[one.index]]
+        ),
+    )
+    write_json(folder / INTERVALS, named_intervals(result))
+    write_json(folder / METRICS, named_metrics(result))
+
+
+def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with replacing_table(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+def _six(value: float) -> str:
+    return f"{value:.6f}"

@@ -1,0 +1,1 @@
+"""Who is champion: the gate, the scores on the same pictures, the line of champions."""

@@ -1,0 +1,142 @@
+"""The line of champions: who became champion when, how and why, and who is to be gone back to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+REGISTER = "register"
+ROLLBACK = "rollback"
+HAND = "hand"  # somebody set the alias without pawprint
+PREFIX = "champion."
+LONGEST_WHY = 500
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of champion, in the registry a tag of the registered model.
+
+    Attributes:
+        version: who became champion.
+        at: when, UTC in ISO 8601.
+        by: register, rollback or hand.
+        before: who was champion until then; None if nobody.
+        why: a sentence.
+        newest: the newest version there was then.
+    """
+
+    version: int
+    at: str
+    by: str
+    before: int | None
+    why: str
+    newest: int
+
+    def as_tag(self) -> str:
+        """The event as JSON of one line."""
+        content = {
+            "version": self.version,
+            "at": self.at,
+            "by": self.by,
+            "from": self.before,
+            "why": self.why[:LONGEST_WHY],
+            "newest": self.newest,
+        }
+        return json.dumps(content, ensure_ascii=False)
+
+
+def now() -> str:
+    """The time, UTC in ISO 8601 to the millisecond: as text these sort by time."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def next_name(tags: Mapping[str, str]) -> str:
+    """The name of the tag for one more event: champion.0001, champion.0002 and so on."""
+    return f"{PREFIX}{max((_number(name) for name in tags), default=0) + 1:04}"
+
+
+def _number(name: str) -> int:
+    """The number in the name of an event's tag, 0 in another one."""
+    number = name.removeprefix(PREFIX)
+    return int(number) if name.startswith(PREFIX) and number.isdecimal() else 0
+
+
+def events(tags: Mapping[str, str]) -> list[Event]:
+    """The events among a registered model's tags, oldest first; what is none is left out."""
+    found: list[tuple[int, Event]] = []
+    for name, text in tags.items():
+        if not (number := _number(name)):
+            continue
+        try:
+            content = json.loads(text)
+            before = content["from"]
+            event = Event(
+                int(content["version"]),
+                str(content["at"]),
+                str(content["by"]),
+                None if before is None else int(before),
+                str(content["why"]),
+                int(content["newest"]),
+            )
+        except (ValueError, KeyError, TypeError):  # edited by hand
+            continue
+        found.append((number, event))
+    return [event for _, event in sorted(found, key=lambda pair: pair[0])]
+
+
+def standing(line: Sequence[Event]) -> list[int]:
+    """The champions that rollbacks go through, the last one on top: a rollback takes one away."""
+    stack: list[int] = []
+    for event in line:
+        if event.by == ROLLBACK and event.version in stack:
+            while stack[-1] != event.version:
+                stack.pop()
+        elif stack[-1:] != [event.version]:
+            stack.append(event.version)
+    return stack
+
+
+def missing_event(
+    line: Sequence[Event], champion: int, tags: Mapping[str, str], newest: int
+) -> Event | None:
+    """The event that tells of this champion where the line does not; None where it does.
+
+    A process was killed between the alias and its event, or somebody set the alias by hand.
+
+    Args:
+        line: the events that there are, oldest first.
+        champion: the version that has the alias.
+        tags: its tags.
+        newest: the newest version.
+    """
+    last = line[-1] if line else None
+    if last and last.version == champion:
+        return None
+    before = last.version if last else None
+    decided = tags.get("decided", "")
+    if tags.get("verdict") == "promoted" and (not last or decided > last.at):
+        return Event(champion, decided or now(), REGISTER, before, tags.get("reason", ""), newest)
+    if champion in standing(line)[:-1]:
+        why = f"version {before} was rolled back"
+        return Event(champion, now(), ROLLBACK, before, why, newest)
+    return Event(champion, now(), HAND, before, "the alias was set without pawprint", newest)
+
+
+def held_back(line: Sequence[Event], version: int) -> str | None:
+    """Why a version is not promoted by registering it again, in words; None where it may be.
+
+    After a rollback those that were there before stay out: only a new version can follow.
+    """
+    rolled_back: dict[int, str] = {}
+    for event in line:
+        rolled_back.pop(event.version, None)
+        if event.by == ROLLBACK and event.before is not None:
+            rolled_back[event.before] = event.at
+    if version in rolled_back:
+        return f"it was rolled back on {rolled_back[version]}"
+    last = line[-1] if line else None
+    if last and last.by == ROLLBACK and last.version != version <= last.newest:
+        return f"it was there before version {last.before} was rolled back on {last.at}"
+    return None

@@ -1,0 +1,53 @@
+"""Where an exported network looks: what each place of a picture says for each class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pawprint.errors import UserError
+from pawprint.serving.predictor import Predictor
+
+MAPS = "maps"
+
+
+class Explainer:
+    """An exported network that tells why it answers what it answers.
+
+    Args:
+        path: an ONNX file as the train stage writes it.
+
+    Raises:
+        UserError: the file is missing, not such a network, or does not hold its maps.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import onnx
+        import onnxruntime
+
+        predictor = Predictor(path)
+        self.class_names, self._batch_size = predictor.class_names, predictor.batch_size
+        network = onnx.load(path)
+        if not any(MAPS in node.output for node in network.graph.node):
+            raise UserError(f"{path} was exported without maps; train again with `dvc repro train`")
+        shape = (None, None, None, len(self.class_names))
+        kind = onnx.TensorProto.FLOAT
+        network.graph.output.append(onnx.helper.make_tensor_value_info(MAPS, kind, shape))
+        self._session = onnxruntime.InferenceSession(network.SerializeToString())
+        self._input = self._session.get_inputs()[0].name
+
+    def maps(self, pictures: np.ndarray) -> np.ndarray:
+        """How much each place speaks for (above 0) or against (below) each class.
+
+        Args:
+            pictures: uint8 (n, image_size, image_size, 3), n at least 1.
+
+        Returns:
+            float32 (n, height, width, classes); a place is a cell of the network's last features.
+        """
+        parts = []
+        for start in range(0, len(pictures), self._batch_size):
+            batch = np.ascontiguousarray(pictures[start : start + self._batch_size])
+            parts.append(self._session.run([MAPS], {self._input: batch})[0])
+        return np.concatenate(parts)

@@ -1,0 +1,245 @@
+"""Suspect labels: each picture judged by networks that did not learn from it."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import logging
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from pawprint.config import fail, project_root, run_stage
+from pawprint.errors import UserError
+from pawprint.evaluation.folds import assign_folds
+from pawprint.evaluation.judged import PAGE, TABLE, Judged, write_suspects
+from pawprint.evaluation.suspects import Suspect, find_suspects
+from pawprint.paths import Paths
+from pawprint.schema import Config
+from pawprint.serving.predictor import Predictor
+
+log = logging.getLogger(__name__)
+
+HELD_OUT, TEST = "held_out", "test"
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that the folds share.
+
+    Attributes:
+        config: what each network is and how it learns.
+        paths: the project's.
+        pool: the training and validation pictures, by ``load_pool``.
+        whole: the same as one split.
+        test: the test split.
+        fold_of: int64 (n,), the fold of each picture of the pool.
+        identity: all that decides what comes out.
+    """
+
+    config: Config
+    paths: Paths
+    pool: Any
+    whole: Any
+    test: Any
+    fold_of: np.ndarray
+    identity: dict[str, Any]
+
+
+def main() -> None:
+    """Look for suspect labels among the prepared pictures."""
+    if {"-m", "--multirun"} & set(sys.argv):
+        fail(UserError("suspects trains a network for each fold, not a sweep; leave out -m"))
+    run_stage("suspects", suspects)
+
+
+def suspects(config: Config) -> list[Suspect]:
+    """Train a network per fold of the training and validation pictures and doubt their labels.
+
+    Each fold is judged by the network that learned from the others, the test pictures by the mean
+    of all. Table and page go into `reports/suspects` and into a run. Killed, the same command goes
+    on where it was.
+
+    Raises:
+        UserError: nothing is prepared, a class has too few pictures, the tracking store does not
+            answer, or a training fails.
+    """
+    from pawprint.images.store import load_pool, load_split, load_summary
+    from pawprint.tracking.provenance import provenance
+    from pawprint.tracking.store import connect
+    from pawprint.train import (
+        check_prepared,
+        files_explained,
+        find_weights,
+        identity_of,
+        open_run_of,
+    )
+    from pawprint.training.checkpoint import Checkpoint, State
+    from pawprint.training.start import start_tensorflow
+
+    paths = Paths(project_root())
+    summary = load_summary(paths.prepared)
+    check_prepared(config, summary)
+    names = summary.class_names
+    pool = load_pool(paths.prepared, ("train", "validation"))
+    test = load_split(paths.prepared, "test")
+    fold_of = assign_folds(pool.labels, pool.groups, config.folds, config.seed, names)
+    parameters = config.flat() | {"images": summary.images}
+    find_weights(config, paths)
+    store = connect(config.tracking.uri, config.tracking.experiment)
+    tags = {
+        **provenance(paths.root),
+        "kind": "suspects",
+        "data_digest": summary.digest,
+        "class_names": ", ".join(names),
+    }
+    name = f"suspects of {config.model.name} depth={config.blocks} {config.optimizer.name}"
+    start_tensorflow()
+    whole = pool.whole()
+    identity = identity_of(config, parameters, {"all": whole, "test": test})
+    identity |= {"folds": hashlib.sha256(fold_of.tobytes()).hexdigest()}
+    work = Work(config, paths, pool, whole, test, fold_of, identity)
+    with (
+        files_explained(),
+        store.explained(),
+        Checkpoint(paths.checkpoints, identity).alone() as checkpoint,
+    ):
+        state = checkpoint.load() or State()
+        run, earlier = open_run_of(store, name, None, checkpoint.place, state.run_id)
+        status = "FAILED"
+        try:
+            state.run_id = run.id
+            checkpoint.save(state)  # whatever happens from here on, there is one run of this
+            if earlier:
+                run.reopen()
+            run.log_parameters(parameters)
+            run.set_tags(tags)
+            run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
+            judged = _judge(work, run, checkpoint, state)
+            found = find_suspects(judged.labels, judged.probabilities)
+
+            def picture(index: int) -> np.ndarray:
+                inside = len(pool.paths)
+                return whole.pictures[index] if index < inside else test.pictures[index - inside]
+
+            write_suspects(paths.suspects, judged, found, picture, summary.images)
+            _record(run, paths, judged, found)
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        except UserError:
+            if not state.arrays.get(HELD_OUT):  # nothing to go on from
+                checkpoint.remove()
+            raise
+        finally:
+            run.finish(status)
+        checkpoint.remove()
+    return found
+
+
+def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
+    """Let a network per fold learn and answer; those that ``state`` has are done already."""
+    from pawprint.training.checkpoint import Checkpoint
+
+    pool, test, folds = work.pool, work.test, work.config.folds
+    done = len(state.arrays.setdefault(HELD_OUT, []))
+    state.arrays.setdefault(TEST, [])
+    if done:
+        log.info("going on after fold %d of %d", done, folds)
+    begin = time.monotonic()
+    for fold in range(folds):
+        own = Checkpoint(work.paths.checkpoints, work.identity | {"fold": fold})
+        if fold >= done:
+            answers, agree = _answers(work, fold, own)
+            for key, part in answers.items():
+                state.arrays[key].append(part)
+            checkpoint.save(state)
+            run.log_metrics({"agreement": agree}, step=fold + 1)
+            left = (time.monotonic() - begin) / (fold + 1 - done) * (folds - fold - 1)
+            log.info(
+                "fold %d of %d: the network agrees with %.4f of the labels%s",
+                *(fold + 1, folds, agree, f", about {_duration(left)} left" if left else ""),
+            )
+        own.remove()
+    held_out = np.empty((len(pool.labels), len(test.class_names)), np.float32)
+    for fold, part in enumerate(state.arrays[HELD_OUT]):
+        held_out[work.fold_of == fold] = part
+    return Judged(
+        [*pool.paths, *test.paths],
+        [*pool.splits, *["test"] * len(test.paths)],
+        np.concatenate([pool.labels, test.labels]),
+        np.concatenate([held_out, np.mean(state.arrays[TEST], axis=0)]),
+        test.class_names,
+    )
+
+
+def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarray], float]:
+    """What a network of the other folds says of this one and of the test pictures.
+
+    Returns:
+        Probabilities of both, float32 (n, classes), and the share of this fold's labels that it
+        agrees with.
+    """
+    from pawprint.learn import learn
+    from pawprint.train import augmentation_of
+    from pawprint.training.checkpoint import State
+    from pawprint.training.devices import memory_explained
+    from pawprint.training.export import export_onnx
+
+    config, learning = work.config, np.flatnonzero(work.fold_of != fold)
+    held_out = work.pool.chosen(np.flatnonzero(work.fold_of == fold), work.whole)
+    data = {"train": work.pool.chosen(learning, work.whole), "validation": held_out}
+    log.info(
+        "fold %d of %d: learning from %d pictures to judge %d",
+        *(fold + 1, config.folds, len(learning), len(held_out.labels)),
+    )
+    with checkpoint.alone(), tempfile.TemporaryDirectory() as folder:
+        state = checkpoint.load() or State()
+        try:
+            with memory_explained(config.batch_size):
+                learned = learn(
+                    *(config, data, augmentation_of(config), work.paths.features),
+                    *(lambda epoch, figures: None, checkpoint, state, time.monotonic()),
+                )
+        except UserError:
+            if not state.arrays:
+                checkpoint.remove()
+            raise
+        network = Path(folder) / "fold.onnx"
+        settings = (held_out.class_names, held_out.pictures[:8], config.resize, config.mirror)
+        export_onnx(learned.model, network, *settings)
+        del learned
+        gc.collect()  # which seldom happens by itself here; the next network needs the room
+        predictor = Predictor(network)
+        answers = predictor.probabilities(held_out.pictures)
+        agree = float((answers.argmax(axis=1) == held_out.labels).mean())
+        return {HELD_OUT: answers, TEST: predictor.probabilities(work.test.pictures)}, agree
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _record(run: Any, paths: Paths, judged: Judged, found: Sequence[Suspect]) -> None:
+    of = Counter(judged.splits[one.index] for one in found)
+    figures = {"suspects": len(found), "labels": len(judged.labels)}
+    run.log_metrics(figures | {f"suspects_{split}": of[split] for split in set(judged.splits)})
+    for name in (TABLE, PAGE):
+        run.log_file(paths.suspects / name, "suspects")
+    log.info(
+        "%d of %d labels are suspect: %s",
+        *(len(found), len(judged.labels), paths.suspects / PAGE),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""What runs recorded: finding them by the words people have for them, and reading them."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import re
+import tempfile
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pawprint.errors import UserError
+from pawprint.serving.champion import CHAMPION, no_champion
+from pawprint.tracking.location import is_server
+from pawprint.tracking.registry import CHALLENGER, find_version
+from pawprint.tracking.store import Store
+
+SHORTEST = 4  # characters that stand for an id
+CURVES = ("val_accuracy", "val_loss")
+_ANSWERS = "evaluate/predictions.csv"
+_MOST_NAMED = 5
+_RESOLVED = "resolved."  # see Run.log_parameters
+_LOCAL_UI = "http://127.0.0.1:5000"  # where plain `mlflow ui` answers
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What a run carries in MLflow.
+
+    Attributes:
+        id: 32 hexadecimal digits.
+        name: as `mlflow ui` shows it.
+        address: of its page in the store's interface; for a local store that of `mlflow ui`.
+        started: milliseconds since 1970.
+        parameters: flat, values as texts.
+        tags: all of them.
+        metrics: the last value of each.
+        curves: for each of ``CURVES`` that it has, (epoch, value) by epoch.
+        answers: text of the ``predictions.csv`` that evaluate wrote, or None.
+    """
+
+    id: str
+    name: str
+    address: str
+    started: int
+    parameters: dict[str, str]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    curves: dict[str, list[tuple[int, float]]]
+    answers: str | None
+
+
+class Records:
+    """The runs of a store's experiment, for reading.
+
+    Args:
+        store: where they are.
+        model: name of the registered model.
+    """
+
+    def __init__(self, store: Store, model: str) -> None:
+        self._store = store
+        self._client = store.client
+        self._model = model
+
+    def find(self, word: str) -> str:
+        """The id of the one run that ``word`` means.
+
+        Args:
+            word: ``champion``, ``challenger``, a version as ``v3``, a run's id, its beginning
+                (4 characters or more), or a name that only one run has.
+
+        Raises:
+            UserError: no run, or more than one, is called so.
+        """
+        if word in (CHAMPION, CHALLENGER):
+            return self._of_version(word, word)
+        by_name = [run for run in self._runs if run.info.run_name == word]
+        if not by_name and re.fullmatch(r"v[0-9]+", word):
+            return self._of_version(word, word[1:])
+        if re.fullmatch(r"[0-9a-f]{32}", word) and (run := self._get(word)) is not None:
+            if run.info.lifecycle_stage != "active":
+                raise UserError(
+                    f"run {word} was deleted; bring it back with "
+                    f"`mlflow runs restore --run-id {word}` or name another one"
+                )
+            return word
+        by_id = [r for r in self._runs if len(word) >= SHORTEST and r.info.run_id.startswith(word)]
+        found = {run.info.run_id: run for run in [*by_name, *by_id]}
+        if len(found) == 1:
+            return next(iter(found))
+        if not found:
+            raise self._unknown(word)
+        named = _named(list(found.values()), len(word) if by_id else 0)
+        raise UserError(f"{word!r} means {len(found)} runs: {named}; name one by its id")
+
+    def last_evaluated(self, count: int) -> list[str]:
+        """Ids of the last ``count`` runs with test figures, or of all there are, oldest first."""
+        evaluated = (r for r in self._runs if "test_accuracy" in r.data.metrics)
+        last = [run.info.run_id for run, _ in zip(evaluated, range(count), strict=False)]
+        return last[::-1]
+
+    def read(self, run_id: str) -> RecordedRun:
+        """All that is told of a run; its answers are left out where they cannot be fetched."""
+        run = self._client.get_run(run_id)
+        parameters = {k: v for k, v in run.data.params.items() if not k.startswith(_RESOLVED)}
+        for key, value in run.data.params.items():
+            if key.startswith(_RESOLVED):
+                parameters[key.removeprefix(_RESOLVED)] = value
+        curves = {}
+        for name in CURVES:
+            if name in run.data.metrics:
+                points = self._client.get_metric_history(run_id, name)
+                curves[name] = sorted({point.step: point.value for point in points}.items())
+        return RecordedRun(
+            id=run_id,
+            name=run.info.run_name or run_id[:8],
+            address=_address(self._store.uri, run.info.experiment_id, run_id),
+            started=run.info.start_time,
+            parameters=parameters,
+            tags=dict(run.data.tags),
+            metrics=dict(run.data.metrics),
+            curves=curves,
+            answers=self._answers(run_id),
+        )
+
+    @functools.cached_property
+    def _runs(self) -> list[Any]:
+        """All active runs of the experiment, newest first."""
+        return list(self._pages())
+
+    def _pages(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._store.experiment_id],
+                order_by=["attributes.start_time DESC"],
+                max_results=1000,
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _get(self, run_id: str) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+    def _of_version(self, word: str, which: str) -> str:
+        version = find_version(self._client, self._model, which)
+        if version is None:
+            if word == CHAMPION:
+                raise no_champion(self._model, self._store.uri)
+            there = self._client.search_model_versions(f"name = '{self._model}'")
+            numbers = sorted((int(one.version) for one in there), reverse=True)
+            known = ", ".join(f"v{number}" for number in numbers[:_MOST_NAMED]) or "none"
+            raise UserError(
+                f"{self._model} has no {word} in {self._store.uri}; the last versions there are "
+                f"{known}"
+            )
+        run = self._get(version.run_id)
+        if run is None or run.info.lifecycle_stage != "active":
+            raise UserError(
+                f"the run {version.run_id} of {self._model} {word} is gone from {self._store.uri}; "
+                "name another one"
+            )
+        return version.run_id
+
+    def _unknown(self, word: str) -> UserError:
+        where = f"no run in {self._store.uri} is called {word!r}"
+        if not self._runs:
+            return UserError(f"{where}: it has none; train one with `dvc repro`")
+        names = [run.info.run_name or "" for run in self._runs]
+        close = set(difflib.get_close_matches(word, names, n=_MOST_NAMED))
+        chosen = [r for r in self._runs if r.info.run_name in close] or self._runs[:_MOST_NAMED]
+        return UserError(
+            f"{where}; give an id, {SHORTEST} or more of its first characters, a name, champion, "
+            f"challenger or a version like v2; {'close' if close else 'the last'} are "
+            f"{_named(chosen, 0)}"
+        )
+
+    def _answers(self, run_id: str) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        folder = _ANSWERS.rpartition("/")[0]
+        try:
+            listed = self._client.list_artifacts(run_id, folder)
+            if _ANSWERS not in {artifact.path for artifact in listed}:
+                return None
+            with tempfile.TemporaryDirectory() as place:
+                file = Path(self._client.download_artifacts(run_id, _ANSWERS, place))
+                return file.read_bytes().decode("utf-8", "surrogateescape")
+        except (MlflowException, OSError):  # artifacts of another machine, or removed
+            return None
+
+
+def _named(runs: list[Any], known: int) -> str:
+    """Some runs by as much of their ids as tells them apart, with their names."""
+    length = 12 if known < 12 else 32
+    words = [f"{r.info.run_id[:length]} ({r.info.run_name})" for r in runs[:_MOST_NAMED]]
+    more = [f"{len(runs) - _MOST_NAMED} more"] if len(runs) > _MOST_NAMED else []
+    return ", ".join(words + more)
+
+
+def _address(uri: str, experiment: str, run_id: str) -> str:
+    base = _LOCAL_UI
+    if is_server(uri):
+        parts = urllib.parse.urlsplit(uri)
+        host = parts.netloc.rpartition("@")[2]  # a page is passed on: no password in it
+        base = urllib.parse.urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+    return f"{base}/#/experiments/{experiment}/runs/{run_id}"
