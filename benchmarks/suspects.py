@@ -47,8 +47,8 @@ def main() -> None:
         parser.error("transfer and fine_tune need --weights")
     first = given.flips * 3 // 2
     tables.head(
-        *("recipe", "labels", "flipped", "suspect", f"flipped among the first {first}", "share"),
-        *("among the first as many", "all found", "seconds"),
+        *("recipe", "labels", "flipped", f"flipped among the first {first}", "share"),
+        *("suspect", "flipped", "probably wrong", "flipped", "seconds"),
     )
     with copied() as copy, tempfile.TemporaryDirectory() as folder:
         flipped = flip(given.folder.resolve(), Path(folder), given.flips, given.seed)
@@ -87,14 +87,15 @@ def flip(images: Path, folder: Path, flips: int, seed: int) -> set[str]:
 
 def _tell(copy: Copy, recipe: str, flipped: set[str], first: int, seconds: float) -> None:
     with (copy.root / "reports" / "suspects" / "suspects.csv").open(newline="") as file:
-        listed = [row["path"] for row in csv.DictReader(file) if row["split"] != "test"]
+        listed = [row for row in csv.DictReader(file) if row["split"] != "test"]
     splits = copy.json("data/prepared/summary.json")["splits"]
     labels = sum(splits[split]["pictures"] for split in ("train", "validation"))
-    hits = [path in flipped for path in listed]
+    hits = [row["path"] in flipped for row in listed]
+    wrong = [hit for hit, row in zip(hits, listed, strict=True) if row["probably_wrong"] == "true"]
     found = sum(hits[:first])
     tables.row(
-        *(recipe, f"{labels:,}", len(flipped), len(listed), found),
-        *(f"{found / len(flipped):.1%}", sum(hits[: len(flipped)]), sum(hits), f"{seconds:.0f}"),
+        *(recipe, f"{labels:,}", len(flipped), found, f"{found / len(flipped):.1%}"),
+        *(len(listed), sum(hits), len(wrong), sum(wrong), f"{seconds:.0f}"),
     )
 
 

@@ -1,5 +1,6 @@
 """Every recipe and every network, from the configuration to a trained network."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from pawprint.config import compose, project_root
 from pawprint.errors import UserError
-from pawprint.images.store import Split
+from pawprint.images.store import Part, Split
 from pawprint.learn import learn
 from pawprint.train import augmentation_of
 from pawprint.training.checkpoint import Checkpoint, State
@@ -24,7 +25,16 @@ class StoppedError(Exception):
     """What ends a training from outside."""
 
 
-def run(folder: Path, *settings: str, classes=2, count=16, stop_after=None, state=None):
+def run(
+    folder: Path,
+    *settings: str,
+    classes=2,
+    count=16,
+    stop_after=None,
+    state=None,
+    parts=False,
+    data=None,
+):
     config = compose(list(settings))
     rng = np.random.default_rng(0)
 
@@ -35,7 +45,12 @@ def run(folder: Path, *settings: str, classes=2, count=16, stop_after=None, stat
         paths = [str(i) for i in range(count)]
         return Split(pictures, labels, paths, list("abc"[:classes]), f"digest of {count}")
 
-    data = {"train": split(count), "validation": split(8)}
+    data = data or {"train": split(count), "validation": split(8)}
+    if parts:
+        whole = split(count + 8)
+        for name, places in zip(data, np.split(np.arange(count + 8), [count]), strict=True):
+            own = {"pictures": whole.pictures[places], "labels": whole.labels[places]}
+            data[name] = replace(data[name], **own, part_of=Part(whole, places))
     told = []
 
     def report(epoch, figures):
@@ -109,6 +124,16 @@ def test_a_second_head_takes_the_features_of_the_first(tmp_path, caplog):
     run(tmp_path, *small("transfer"), "dropout=0.5")
     assert [p.stat().st_mtime_ns for p in sorted(tmp_path.glob("features/*/*.npy"))] == computed
     assert "computed in" not in caplog.text
+
+
+def test_parts_of_a_whole_learn_from_its_features_as_from_their_own(tmp_path):
+    by_parts, _, data = run(tmp_path / "parts", *small("transfer"), parts=True)
+    (file,) = (tmp_path / "parts").glob("features/*/*.npy")
+    assert len(np.load(file)) == 24
+    alone = {name: replace(part, part_of=None) for name, part in data.items()}
+    apart, _, _ = run(tmp_path / "apart", *small("transfer"), data=alone)
+    assert len(list((tmp_path / "apart").glob("features/*/*.npy"))) == 2
+    assert apart.history[0]["val_loss"] == pytest.approx(by_parts.history[0]["val_loss"], rel=1e-4)
 
 
 def test_a_frozen_backbone_needs_no_pictures_that_grow(tmp_path):

@@ -122,9 +122,8 @@ def _write_report(
 
     def explained(answer: Any) -> tuple[bytes, bytes]:
         picture = test.pictures[answer.index]
-        maps = explainer.maps(picture[None])[0]
-        drawn = overlay(picture, maps[:, :, answer.predicted])
-        return jpeg_of(picture), jpeg_of(drawn)
+        (seen,) = explainer.maps(picture[None])
+        return jpeg_of(picture), jpeg_of(overlay(picture, seen))
 
     def jpeg(index: int) -> bytes:
         inside = index < len(validation.labels)

@@ -231,13 +231,14 @@ def _duration(seconds: float) -> str:
 
 def _record(run: Any, paths: Paths, judged: Judged, found: Sequence[Suspect]) -> None:
     of = Counter(judged.splits[one.index] for one in found)
-    figures = {"suspects": len(found), "labels": len(judged.labels)}
+    wrong = sum(one.probably_wrong for one in found)
+    figures = {"labels": len(judged.labels), "suspects": len(found), "probably_wrong": wrong}
     run.log_metrics(figures | {f"suspects_{split}": of[split] for split in set(judged.splits)})
     for name in (TABLE, PAGE):
         run.log_file(paths.suspects / name, "suspects")
     log.info(
-        "%d of %d labels are suspect: %s",
-        *(len(found), len(judged.labels), paths.suspects / PAGE),
+        "%d of %d labels are suspect, %d of them probably wrong: %s",
+        *(len(found), len(judged.labels), wrong, paths.suspects / PAGE),
     )
 
 

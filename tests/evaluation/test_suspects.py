@@ -43,6 +43,13 @@ def test_a_suspect_says_its_probabilities_and_its_quality_rises_from_the_first_o
     assert 0 <= qualities[0] < 0.1
 
 
+def test_about_as_many_are_called_probably_wrong_as_are():
+    labels, probabilities, _, flipped = simulated(600, 3, 60)
+    wrong = {one.index for one in find_suspects(labels, probabilities) if one.probably_wrong}
+    assert 45 <= len(wrong) <= 75
+    assert len(wrong & flipped) >= 0.9 * len(wrong)
+
+
 def test_a_network_that_agrees_with_every_label_suspects_none():
     labels, probabilities, _, _ = simulated(90, 3, 0, sure=20.0)
     assert find_suspects(labels, probabilities) == []
@@ -60,13 +67,13 @@ def test_a_class_without_pictures_is_no_obstacle():
     assert find_suspects(labels, probabilities)[0].index == 0
 
 
-@pytest.mark.parametrize("labels", [[], [1], [0, 0, 0], [0, 1]])
+@pytest.mark.parametrize("labels", [[], [1], [0, 0, 0], [1, 1], [0, 1]])
 def test_tiny_splits_are_taken_without_a_word(labels, capfd):
     probabilities = np.tile([[0.9, 0.1]], (len(labels), 1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = find_suspects(np.array(labels, dtype=int), probabilities)
-    assert isinstance(found, list)
+    assert [one.index for one in found] == np.flatnonzero(labels).tolist()
     assert capfd.readouterr() == ("", "")
 
 

@@ -73,13 +73,12 @@ def _answer(index: int, labels: np.ndarray, probabilities: np.ndarray) -> Answer
     return Answer(int(index), label, predicted, float(row[predicted]), float(row[label]))
 
 
-def overlay(picture: np.ndarray, class_map: np.ndarray) -> np.ndarray:
-    """The picture under what speaks for a class; what speaks against it stays as it is.
+def overlay(picture: np.ndarray, place_map: np.ndarray) -> np.ndarray:
+    """The picture under what speaks for its answer; what speaks against it stays as it is.
 
     Args:
         picture: uint8 (size, size, 3), RGB.
-        class_map: float32 (height, width), of any scale, above 0 where a place speaks for the
-            class.
+        place_map: float32 (height, width), as ``Explainer.maps`` gives it.
 
     Returns:
         uint8 (side, side, 3), of 192 pixels at least.
@@ -89,22 +88,24 @@ def overlay(picture: np.ndarray, class_map: np.ndarray) -> np.ndarray:
 
     side = max(_SHARPEST, len(picture))
     large = cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC)
-    weight = spread(class_map, side)
+    weight = spread(place_map, side)
     colours = colormaps["inferno"](weight)[..., :3] * 255
     share = (_STRENGTH * weight)[..., np.newaxis]
     return (large * (1 - share) + colours * share).round().astype(np.uint8)
 
 
-def spread(class_map: np.ndarray, side: int) -> np.ndarray:
-    """What speaks for a class, as wide as the picture: float32 (side, side), 0 to 1 at the most.
+def spread(place_map: np.ndarray, side: int) -> np.ndarray:
+    """What speaks for an answer, as wide as the picture: float32 (side, side), 0 to 1.
+
+    It is counted from the median place: what all places say alike is about none of them.
 
     Args:
-        class_map: float32 (height, width), above 0 where a place speaks for the class.
+        place_map: float32 (height, width).
         side: in pixels.
     """
     import cv2
 
-    positive = np.maximum(class_map, 0)
+    positive = np.maximum(place_map - np.median(place_map), 0)
     if not positive.max():
         return np.zeros((side, side), np.float32)
     wide = cv2.resize(positive / positive.max(), (side, side), interpolation=cv2.INTER_LINEAR)

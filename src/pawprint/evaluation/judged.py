@@ -17,7 +17,7 @@ from pawprint.serving.predictor import class_columns
 TABLE, PAGE = "suspects.csv", "suspects.html"
 COLUMNS = (
     *("rank", "path", "split", "label", "suggested"),
-    *("probability_of_label", "probability_of_suggested", "quality"),
+    *("probability_of_label", "probability_of_suggested", "quality", "probably_wrong"),
 )
 
 
@@ -66,7 +66,8 @@ def write_suspects(
             figures = (one.probability_of_label, one.probability_of_suggested, one.quality)
             row = [rank, judged.paths[one.index], judged.splits[one.index]]
             row += [names[one.label], names[one.suggested]]
-            row += [f"{p:.6f}" for p in (*figures, *judged.probabilities[one.index])]
+            row += [*map(_figure, figures), str(one.probably_wrong).lower()]
+            row += map(_figure, judged.probabilities[one.index])
             writer.writerow(row)
     content = suspects_page(
         *(suspects, judged.paths, judged.splits, names, lambda index: jpeg_of(picture(index))),
@@ -75,3 +76,7 @@ def write_suspects(
     )
     with replacing_file(folder / PAGE) as temporary:
         temporary.write_text(content, encoding="utf-8")
+
+
+def _figure(probability: float) -> str:
+    return f"{probability:.6f}"

@@ -1,4 +1,4 @@
-"""Where an exported network looks: what each place of a picture says for each class."""
+"""Where an exported network looks: what each place of a picture says for its answer."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ class Explainer:
         import onnxruntime
 
         predictor = Predictor(path)
-        self.class_names, self._batch_size = predictor.class_names, predictor.batch_size
+        self._batch_size = predictor.batch_size
         network = onnx.load(path)
         if not any(MAPS in node.output for node in network.graph.node):
             raise UserError(f"{path} was exported without maps; train again with `dvc repro train`")
-        shape = (None, None, None, len(self.class_names))
+        shape = (None, None, None)
         kind = onnx.TensorProto.FLOAT
         network.graph.output.append(onnx.helper.make_tensor_value_info(MAPS, kind, shape))
         self._session = onnxruntime.InferenceSession(network.SerializeToString())
         self._input = self._session.get_inputs()[0].name
 
     def maps(self, pictures: np.ndarray) -> np.ndarray:
-        """How much each place speaks for (above 0) or against (below) each class.
+        """How much each place speaks for (above 0) or against (below) the most probable class.
 
         Args:
             pictures: uint8 (n, image_size, image_size, 3), n at least 1.
 
         Returns:
-            float32 (n, height, width, classes); a place is a cell of the network's last features.
+            float32 (n, height, width); a place is a cell of late features of the network.
         """
         parts = []
         for start in range(0, len(pictures), self._batch_size):

@@ -37,7 +37,7 @@ def export_onnx(
     """Write the network as ONNX: uint8 pictures in, a probability per class out.
 
     Class names and the way to a square travel in the file's metadata, so that it answers alone.
-    What each place of a picture says for each class is computed in the file too, but only for
+    What each place of a picture says for the answer is computed in the file too, but only for
     who asks for it: it is no output (see `pawprint.serving.explainer`).
 
     Args:
@@ -55,9 +55,7 @@ def export_onnx(
     """
     import onnx
 
-    wrapped = with_maps(model)
-    if mirror:
-        wrapped = _mirrored(wrapped)
+    wrapped = with_maps(model, mirror=mirror)
     with _whole_float32():
         expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False)[0])
     with replacing_file(path) as temporary:
@@ -128,21 +126,6 @@ def _whole_float32() -> Iterator[None]:
         yield
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(before)
-
-
-def _mirrored(model: keras.Model) -> keras.Model:
-    pictures = keras.Input(model.input_shape[1:], dtype="uint8", name="pictures")
-    # One pass over twice as many pictures: the file holds the network once.
-    answers, maps = model(keras.ops.concatenate([pictures, _turned(pictures)], axis=0))
-    both = keras.ops.reshape(answers, (2, -1, answers.shape[-1]))
-    seen = keras.ops.reshape(maps, (2, -1, *maps.shape[1:]))
-    seen = (seen[0] + _turned(seen[1])) / 2
-    return keras.Model(pictures, [keras.ops.mean(both, axis=0), seen], name=model.name)
-
-
-def _turned(pictures: Any) -> Any:
-    # By numbers of columns: ONNX has no operation that turns an axis round.
-    return keras.ops.take(pictures, list(reversed(range(pictures.shape[2]))), axis=2)
 
 
 def _quietly_export(model: keras.Model, path: Path) -> None:

@@ -15,7 +15,10 @@ NAMES = ["cats", "dogs"]
 
 
 def suspects(count, label=0):
-    return [Suspect(n, label, 1 - label, 0.1 + n / 1000, 0.9 - n / 1000, 0.1) for n in range(count)]
+    return [
+        Suspect(n, label, 1 - label, 0.1 + n / 1000, 0.9 - n / 1000, 0.1, n < 9)
+        for n in range(count)
+    ]
 
 
 def picture(index):
@@ -65,16 +68,16 @@ def test_large_pictures_do_not_make_a_page_too_large_to_open():
 
 def test_no_suspects_are_told():
     assert "No label is suspect" in section([])
-    assert "0 labels of 200 may be wrong." in page([])
+    assert "0 labels of 200 may be wrong, 0 of them probably." in page([])
 
 
 def test_the_page_counts_by_split_and_names_the_confusion():
     drawn = page(suspects(160))
-    assert "160 labels of 200 may be wrong. Most often: 160 cats that look like dogs." in drawn
+    assert "160 labels of 200 may be wrong, 9 of them probably. Most often: 160 cats that " in drawn
     figures = re.findall(r'<dt>([^<]+)</dt><dd class="figure">([\d,]+)', drawn)
     assert figures == [
-        *(("labels", "200"), ("suspect", "160"), ("in train", "150")),
-        *(("in validation", "0"), ("in test", "10")),
+        *(("labels", "200"), ("probably wrong", "9"), ("suspect", "160")),
+        *(("in train", "150"), ("in validation", "0"), ("in test", "10")),
     ]
 
 

@@ -88,8 +88,13 @@ def suspects_page(
         table: path of the table with all suspects, as it is told.
     """
     judged, found = Counter(splits), Counter(splits[suspect.index] for suspect in suspects)
-    cards = [_card("labels", len(splits)), _card("suspect", len(suspects), len(splits))]
-    cards += [_card(f"in {split}", found[split], judged[split]) for split in SPLITS]
+    wrong = sum(suspect.probably_wrong for suspect in suspects)
+    cards = [
+        _card("labels", len(splits)),
+        _card("probably wrong", wrong, len(splits)),
+        _card("suspect", len(suspects), len(splits)),
+        *(_card(f"in {split}", found[split], judged[split]) for split in SPLITS),
+    ]
     return draw(
         "page",
         style=style(),
@@ -103,7 +108,11 @@ def suspects_page(
 
 
 def _verdict(suspects: Sequence[Suspect], labels: int, class_names: Sequence[str]) -> str:
-    told = f"{counted(len(suspects), 'label', 'labels')} of {labels:,} may be wrong."
+    wrong = sum(suspect.probably_wrong for suspect in suspects)
+    told = (
+        f"{counted(len(suspects), 'label', 'labels')} of {labels:,} may be wrong, {wrong:,} of "
+        "them probably."
+    )
     pairs = Counter((suspect.label, suspect.suggested) for suspect in suspects)
     often = [
         f"{count:,} {class_names[label]} that look like {class_names[suggested]}"
