@@ -25,12 +25,13 @@ from pathlib import Path
 
 import tables
 from project import Copy, copied
-from trained import Trained, import_seconds, test_accuracy, train
+from trained import Trained, import_seconds, test_metrics, train
 
 DEFAULT = "default"
 BACKBONE = ("model.backbone=MobileNet", "model.alpha=0.25")
 PRETRAINED = ("transfer", "fine_tune")
 OTHER_HEAD = "transfer, another head"
+CALIBRATION = "expected_calibration_error"
 
 
 def main() -> None:
@@ -44,9 +45,10 @@ def main() -> None:
     given = parser.parse_args()
     if set(PRETRAINED) & set(given.recipes) and not given.weights:
         parser.error("transfer and fine_tune need --weights")
-    results: dict[str, list[tuple[Trained, float]]] = defaultdict(list)
+    results: dict[str, list[tuple[Trained, dict[str, float]]]] = defaultdict(list)
     tables.head(
-        *("recipe", "seed", "seconds", "beyond imports", "pictures/s", "validation", "test")
+        *("recipe", "seed", "seconds", "beyond imports", "pictures/s", "validation", "test"),
+        *("calibration error before scaling", "after"),
     )
     with copied() as copy:
         imports = import_seconds(copy)
@@ -56,14 +58,17 @@ def main() -> None:
                     results[name].append((trained, test))
                     _tell(name, seed, trained, trained.seconds - imports, test)
     print()
-    tables.head("recipe", "seeds", "seconds, median", "validation, mean", "test, mean (range)")
+    tables.head(
+        *("recipe", "seeds", "seconds, median", "validation, mean", "test, mean (range)"),
+        "calibration error, mean (range)",
+    )
     for name, runs in results.items():
         _sum_up(name, [trained for trained, _ in runs], [test for _, test in runs])
 
 
 def _trainings(
     copy: Copy, recipe: str, seed: int, given: argparse.Namespace
-) -> Iterator[tuple[str, Trained, float]]:
+) -> Iterator[tuple[str, Trained, dict[str, float]]]:
     """Prepare, train and evaluate; yields a name, the training and its test accuracy."""
     settings = [] if recipe == DEFAULT else [f"recipe={recipe}"]
     settings += [f"seed={seed}", *given.settings]
@@ -71,28 +76,37 @@ def _trainings(
     if recipe in PRETRAINED:
         settings += [f"model.weights={given.weights.resolve()}", *BACKBONE]
         shutil.rmtree(copy.root / "data" / "features", ignore_errors=True)
-    yield recipe, train(copy, *settings), test_accuracy(copy)
+    yield recipe, train(copy, *settings), test_metrics(copy)
     if recipe == "transfer":
-        yield OTHER_HEAD, train(copy, *settings, "dropout=0.5"), test_accuracy(copy)
+        yield OTHER_HEAD, train(copy, *settings, "dropout=0.5"), test_metrics(copy)
 
 
-def _tell(name: str, seed: int, trained: Trained, work: float, test: float) -> None:
+def _tell(name: str, seed: int, trained: Trained, work: float, test: dict[str, float]) -> None:
     tables.row(
         *(name, seed, f"{trained.seconds:.0f}", f"{work:.1f}"),
         f"{trained.metrics['mean_pictures_per_second']:,.0f}",
         f"{trained.run['best_val_accuracy']:.4f}",
-        f"{test:.4f}",
+        f"{test['test_accuracy']:.4f}",
+        f"{test[f'test_{CALIBRATION}_unscaled']:.4f}",
+        f"{test[f'test_{CALIBRATION}']:.4f}",
     )
 
 
-def _sum_up(name: str, trainings: list[Trained], tests: list[float]) -> None:
+def _sum_up(name: str, trainings: list[Trained], tests: list[dict[str, float]]) -> None:
     validation = statistics.mean(trained.run["best_val_accuracy"] for trained in trainings)
     tables.row(
         *(name, len(tests)),
         f"{statistics.median(trained.seconds for trained in trainings):.0f}",
         f"{validation:.4f}",
-        f"{statistics.mean(tests):.4f} ({min(tests):.4f} to {max(tests):.4f})",
+        *(
+            _mean_and_range([test[f"test_{k}"] for test in tests])
+            for k in ("accuracy", CALIBRATION)
+        ),
     )
+
+
+def _mean_and_range(values: list[float]) -> str:
+    return f"{statistics.mean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
 
 
 if __name__ == "__main__":

@@ -148,8 +148,9 @@ def _write_report(
         validation,
         origin=origin,
         plots=[
-            Plot(name.replace("_", " "), png_of(light[name]), png_of(dark[name]), name == "curves")
+            Plot(name.replace("_", " "), png_of(light[name]), png_of(dark[name]))
             for name in light
+            if name != "curves"  # both together are too small on a phone
         ],
         explained=explained,
         jpeg=jpeg,

@@ -20,6 +20,7 @@ BLUE_ON_DARK, ORANGE_ON_DARK = "#7dbadd", "#ec9463"
 INK, INK_ON_DARK = "#17232d", "#c3ced6"
 MOST_NAMED = 25  # classes in a confusion matrix
 MOST_IN_LEGEND = 8
+MOST_MEDIANS = 5  # of a curve's values: above it, it is cut off
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 # Okabe and Ito's, which colour-blind people tell apart; on dark the blue one would be lost.
@@ -41,6 +42,8 @@ def evaluation_figures(history: Path, result: Result, *, dark: bool = False) -> 
     counts = confusion_matrix(result.test.labels, predicted, len(names))
     return {
         "curves": curves_figure(history, dark=dark),
+        "accuracy": curves_figure(history, ["accuracy"], dark=dark),
+        "loss": curves_figure(history, ["loss"], dark=dark),
         "confusion_matrix": confusion_figure(counts, names, dark=dark),
         "reliability": reliability_figure(result.before, result.after, dark=dark),
         "roc": roc_figure(result.roc, dark=dark),
@@ -48,13 +51,23 @@ def evaluation_figures(history: Path, result: Result, *, dark: bool = False) -> 
     }
 
 
-def curves_figure(history: Path, *, dark: bool = False) -> Figure:
-    """Accuracy and loss of training and validation by epoch, from a ``history.csv``."""
+def curves_figure(
+    history: Path, names: Sequence[str] = ("accuracy", "loss"), *, dark: bool = False
+) -> Figure:
+    """Accuracy and loss of training and validation by epoch, from a ``history.csv``.
+
+    What is far above the rest, as a loss at the beginning can be, is cut off.
+    """
     with history.open(newline="") as file:
         rows = list(csv.DictReader(file))
     epochs = [int(row["epoch"]) for row in rows]
-    figure = _figure((9, 3.6), dark)
-    for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+    figure = _figure((4.5 * len(names), 3.6), dark)
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        everything = [float(row[key]) for row in rows for key in (name, f"val_{name}")]
+        middle = float(np.nanmedian(everything))
+        if np.nanmax(everything) > MOST_MEDIANS * middle > 0:
+            axes.set_ylim(0, MOST_MEDIANS * middle)
         for key, label, colour in zip(
             (name, f"val_{name}"), ("training", "validation"), _pair(dark), strict=True
         ):

@@ -142,7 +142,7 @@ def _gradient(path: list[layers.Layer], target: Any, seen: dict[int, Any], chose
 
 def _factors(normalisation: layers.BatchNormalization) -> np.ndarray:
     variance = normalisation.moving_variance + normalisation.epsilon
-    return np.asarray(keras.ops.rsqrt(variance) * normalisation.gamma)
+    return keras.ops.convert_to_numpy(keras.ops.rsqrt(variance) * normalisation.gamma)
 
 
 def _through(
@@ -191,4 +191,5 @@ def _unpooled(pooled: Any, sides: tuple[int, int], before: Any) -> Any:
 
 
 def _numbers(weights: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(weights.value), np.float32)
+    tensor = keras.ops.convert_to_tensor(weights)
+    return keras.ops.convert_to_numpy(tensor).astype(np.float32)

@@ -19,6 +19,7 @@ from pawprint.pages.markup import Html, Parts, breakable, counted, percent, styl
 
 MOST_CLASSES = 10  # whose figures are shown at once
 MOST_SUSPECTS = 30
+TAKEN_AT_WORD = 2.5  # points that probabilities may be off by
 _MOST_CHARACTERS = 200  # of a path
 
 draw = Parts(Path(__file__).with_name("report.html")).draw
@@ -73,7 +74,6 @@ class Plot:
     name: str
     light: bytes
     dark: bytes
-    wide: bool = False
 
 
 def report_page(
@@ -124,13 +124,13 @@ def verdict(result: Result) -> str:
     recalls = {name: metrics[k] for name in names if (k := f"recall_{name}") in metrics}
     weakest = min(recalls, key=recalls.__getitem__)
     off = 100 * metrics["expected_calibration_error"]
-    knows = "its probabilities can be taken at their word" if off <= 2 else "take them with care"
+    knows = " and can be taken at their word" if off <= TAKEN_AT_WORD else ": take them with care"
     return (
         f"Right on {_points(metrics['accuracy'])} of "
         f"{counted(len(result.test.labels), 'test picture', 'test pictures')} "
         f"({100 * low:.1f} to {100 * high:.1f} % with 95 % certainty), least often on {weakest} "
         f"({_points(recalls[weakest])}); its probabilities are off by {off:.1f} points on "
-        f"average: {knows}."
+        f"average{knows}."
     )
 
 
@@ -198,6 +198,11 @@ def _scaling(result: Result) -> Html:
     )
     sentences = [draw("small", text=text)]
     if sure := result.sure:
+        on_test = (
+            f"{_points(sure.precision)} right, {_points(sure.coverage)} answered"
+            if sure.coverage
+            else "none is answered"
+        )
         sentences.append(
             draw(
                 "small",
@@ -205,7 +210,7 @@ def _scaling(result: Result) -> Html:
                 f'"not sure" where its probability is below {sure.chosen.threshold:.4f}. '
                 f"Validation pictures: {_points(sure.chosen.precision)} right, "
                 f"{_points(sure.chosen.coverage)} answered; test pictures: "
-                f"{_points(sure.precision)} right, {_points(sure.coverage)} answered.",
+                f"{on_test}.",
             )
         )
     return Html("".join(sentences))
@@ -252,7 +257,6 @@ def _plot(plot: Plot) -> Html:
     light, dark = (Html(base64.b64encode(png).decode()) for png in (plot.light, plot.dark))
     return draw(
         "plot",
-        look="wide" if plot.wide else "",
         light=light,
         dark=dark,
         alt=plot.name,
