@@ -105,7 +105,8 @@ def _sum_up(name: str, trainings: list[Trained], tests: list[dict[str, float]]) 
     )
 
 
-def _mean_and_range(values: list[float]) -> str:
+def _mean_and_range(tests: list[dict[str, float]], name: str) -> str:
+    values = [test[f"test_{name}"] for test in tests]
     return f"{statistics.mean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
 
 

@@ -30,6 +30,12 @@ def main(arguments: list[str] | None = None) -> None:
         description="Classify pictures, and those inside folders, with the registered champion.",
     )
     predict.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture or folder")
+    predict.add_argument(
+        "--sure-precision",
+        metavar="SHARE",
+        help='share of the answers that is to be right, less sure pictures are "not sure"; '
+        "without it sure_precision of params.yaml",
+    )
     form = predict.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print a JSON list")
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -41,18 +47,19 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(_champion(rollback=given.rollback, as_json=given.json))
         if given.command == "compare":
             sys.exit(_compare(given.runs, given.last, as_json=given.json))
-        sys.exit(_predict(given.paths, as_json=given.json, as_csv=given.csv))
+        settings = [f"sure_precision={given.sure_precision}"] if given.sure_precision else []
+        sys.exit(_predict(given.paths, settings, as_json=given.json, as_csv=given.csv))
     except UserError as error:
         fail(error)
 
 
-def _predict(paths: list[Path], *, as_json: bool, as_csv: bool) -> int:
+def _predict(paths: list[Path], settings: list[str], *, as_json: bool, as_csv: bool) -> int:
     """Print a prediction per picture; 1 where a file was no picture."""
     from pawprint.serving.champion import find_champion
     from pawprint.serving.predictor import Predictor
 
     files = list_pictures(paths)
-    config = compose()
+    config = compose(settings)
     champion = find_champion(config.tracking.uri, config.tracking.registered_model)
     predictor = Predictor(champion.network, config.sure_precision)
     predictions = list(predictor.classify(files))

@@ -30,6 +30,16 @@ def test_the_command_works_from_any_folder_and_prints_json(finished, tmp_path):
     assert set(rows[0]) == {"path", "label", "probability", "probabilities"}
 
 
+def test_the_command_tells_in_a_sentence_what_precision_cannot_be_had(finished):
+    command = ("python", "-m", "pawprint.cli", "predict", "unseen", "--sure-precision")
+    done = finished.run(*command, "0.9", code=1)  # on four validation pictures
+    assert "sure_precision is 0.9, but" in done.stderr
+    assert "reached nothing, with fewer than 30 of them on validation pictures" in done.stderr
+    done = finished.run(*command, "9", code=1)
+    assert "sure_precision is 9" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_file_that_is_no_picture_is_told_and_the_others_are_answered(finished, tmp_path):
     notes = tmp_path / "notes.txt"
     notes.write_text("no picture")

@@ -21,6 +21,8 @@ def test_dvc_repro_writes_what_each_stage_promises(finished):
         "models/model.onnx",
         "models/history.csv",
         "reports/evaluate/metrics.json",
+        "reports/evaluate/intervals.json",
+        "reports/evaluate/report.html",
         "models/registered.json",
         "reports/predict/predictions.csv",
     ):
@@ -54,7 +56,14 @@ def test_one_run_carries_parameters_curves_data_model_and_test_figures(finished)
     inputs = {i.dataset.name: i.dataset.digest for i in run.inputs.dataset_inputs}
     assert set(inputs) == {"train", "validation", "test"}
     names = {a.path for a in client.list_artifacts(run.info.run_id, "figures")}
-    assert names == {f"figures/{n}.png" for n in ("curves", "confusion_matrix", "roc")}
+    drawn = ("curves", "accuracy", "loss", "confusion_matrix", "reliability", "roc")
+    assert names == {f"figures/{n}.png" for n in (*drawn, "precision_recall")}
+    for file in ("metrics.json", "intervals.json"):
+        for name, value in finished.json(f"reports/evaluate/{file}").items():
+            assert run.data.metrics[name] == value, name
+    report = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/evaluate/report.html")
+    assert report == (finished.root / "reports" / "evaluate" / "report.html").read_text()
+    assert run.info.run_id in report
     page = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/prepare/audit.html")
     assert page == (finished.root / "reports" / "prepare" / "audit.html").read_text()
     config = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.yaml")
@@ -126,7 +135,10 @@ def test_metrics_and_plots_render_with_dvc(finished):
     assert "test_accuracy" in finished.run("dvc", "metrics", "show").stdout
     finished.run("dvc", "plots", "show", "-o", "plots")
     page = (finished.root / "plots" / "index.html").read_text()
-    for title in ("accuracy of training and validation", "confusion matrix", "ROC"):
+    for title in (
+        *("accuracy of training and validation", "confusion matrix", "ROC"),
+        *("precision and recall of the test split", "reliability with the temperature"),
+    ):
         assert title in page
 
 

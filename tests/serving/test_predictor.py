@@ -45,6 +45,51 @@ def figures(prediction):
 # Answers
 
 
+@pytest.fixture(scope="module")
+def calibrated(network, tmp_path_factory):
+    """The network's file, calibrated on pictures of which it gets most right."""
+    from pawprint.training.export import calibrate_onnx
+
+    path = tmp_path_factory.mktemp("calibrated") / "model.onnx"
+    path.write_bytes(network.path.read_bytes())
+    random = np.random.default_rng(1)
+    brightness = random.uniform(0, 255, (300, 1, 1, 3))
+    pictures = (random.random((300, 16, 16, 3)) * brightness).astype(np.uint8)
+    raw = network.probabilities(pictures)
+    wrong = random.random(300) > 0.8 * raw.max(axis=1) ** 0.25
+    calibrate_onnx(path, np.where(wrong, (raw.argmax(axis=1) + 1) % 3, raw.argmax(axis=1)), raw)
+    return path
+
+
+def test_a_wanted_precision_makes_the_less_sure_pictures_not_sure(calibrated, files):
+    always = Predictor(calibrated)
+    point = always.sure_points[len(always.sure_points) // 2]
+    careful = Predictor(calibrated, point.precision)
+    assert careful.sure == point
+    before, after = list(always.classify(files)), list(careful.classify(files))
+    assert [p.probabilities for p in before] == [p.probabilities for p in after]
+    assert {p.label for p in before} <= set(NAMES)
+    for one, other in zip(before, after, strict=True):
+        sure = one.probability >= point.threshold
+        assert other.label == (one.label if sure else "not sure")
+
+
+def test_below_the_threshold_there_is_no_answer_and_the_probabilities_stay():
+    answer = {"cats": 0.75, "dogs": 0.25}
+    assert Prediction("a.jpg", answer, threshold=0.75).label == "cats"
+    unsure = Prediction("a.jpg", answer, threshold=0.76)
+    assert (unsure.label, unsure.probability) == ("not sure", 0.75)
+
+
+def test_a_precision_that_was_never_reached_is_one_sentence(calibrated, network):
+    best = Predictor(calibrated).sure_points[-1].precision
+    assert best < 1
+    with pytest.raises(UserError, match=r"^sure_precision is 1, but .* reached 0\.\d{4} at most"):
+        Predictor(calibrated, 1.0)
+    with pytest.raises(UserError, match="reached nothing, with fewer than 30 of them"):
+        Predictor(network.path, 0.5)
+
+
 def test_a_picture_has_the_same_probabilities_alone_and_in_a_folder(network, files):
     together = list(network.classify(files))
     alone = [next(iter(network.classify([path]))) for path in files]

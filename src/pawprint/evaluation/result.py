@@ -62,7 +62,7 @@ class Result:
         mistakes: the surest wrong answers.
         good: some right ones.
         sure: what a threshold does, where a precision is wanted.
-        suspects: doubtful labels; ``index`` counts the validation pictures, then the test ones.
+        suspects: labels that are probably wrong; ``index`` counts the validation pictures, then the test ones.
     """
 
     test: Split
@@ -132,10 +132,14 @@ def judge(
         mistakes=worst_mistakes(test.labels, probabilities),
         good=good_answers(test.labels, probabilities),
         sure=answered,
-        suspects=find_suspects(
-            np.concatenate([validation.labels, test.labels]),
-            np.concatenate([validation_probabilities, probabilities]),
-        ),
+        suspects=[
+            suspect
+            for suspect in find_suspects(
+                np.concatenate([validation.labels, test.labels]),
+                np.concatenate([validation_probabilities, probabilities]),
+            )
+            if suspect.probably_wrong
+        ],
     )
 
 

@@ -7,7 +7,6 @@ import functools
 import os
 import re
 import tempfile
-import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from pawprint.errors import UserError
 from pawprint.serving.champion import CHAMPION, no_champion
-from pawprint.tracking.location import is_server
+from pawprint.tracking.location import run_address
 from pawprint.tracking.registry import CHALLENGER, find_version
 from pawprint.tracking.store import Store
 
@@ -24,7 +23,6 @@ CURVES = ("val_accuracy", "val_loss")
 _ANSWERS = "evaluate/predictions.csv"
 _MOST_NAMED = 5
 _RESOLVED = "resolved."  # see Run.log_parameters
-_LOCAL_UI = "http://127.0.0.1:5000"  # where plain `mlflow ui` answers
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ class Records:
         return RecordedRun(
             id=run_id,
             name=run.info.run_name or run_id[:8],
-            address=_address(self._store.uri, run.info.experiment_id, run_id),
+            address=run_address(self._store.uri, run.info.experiment_id, run_id),
             started=run.info.start_time,
             parameters=parameters,
             tags=dict(run.data.tags),
@@ -212,12 +210,3 @@ def _named(runs: list[Any], known: int) -> str:
     words = [f"{r.info.run_id[:length]} ({r.info.run_name})" for r in runs[:_MOST_NAMED]]
     more = [f"{len(runs) - _MOST_NAMED} more"] if len(runs) > _MOST_NAMED else []
     return ", ".join(words + more)
-
-
-def _address(uri: str, experiment: str, run_id: str) -> str:
-    base = _LOCAL_UI
-    if is_server(uri):
-        parts = urllib.parse.urlsplit(uri)
-        host = parts.netloc.rpartition("@")[2]  # a page is passed on: no password in it
-        base = urllib.parse.urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-    return f"{base}/#/experiments/{experiment}/runs/{run_id}"

@@ -377,7 +377,7 @@ def _suspects(result: Result, validation: Split, jpeg: Callable[[int], bytes]) -
     found = counted(len(result.suspects), "label", "labels")
     text = (
         f"{found} of the {len(splits):,} validation and test pictures may be wrong (confident "
-        "learning); somebody should look. For those of training pictures: "
+        "learning); a person should look at them. For those of training pictures: "
         "python -m pawprint.suspects."
     )
     section = suspects_section(
