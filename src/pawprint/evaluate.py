@@ -54,7 +54,7 @@ def evaluate(config: Config) -> dict[str, float]:
     )
     metrics = named_metrics(result)
     paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
-    write_tables(paths.evaluation, result, validation)
+    write_tables(paths.evaluation, result)
     figures = _write_report(paths, result, validation, summary, record, store, run)
     log.info(
         "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
@@ -145,7 +145,6 @@ def _write_report(
     )
     page = report_page(
         result,
-        validation,
         origin=origin,
         plots=[
             Plot(name.replace("_", " "), png_of(light[name]), png_of(dark[name]))

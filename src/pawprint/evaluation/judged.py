@@ -58,8 +58,21 @@ def write_suspects(
     """
     for name in (TABLE, PAGE):
         mend_file(folder / name)
+    write_suspects_table(folder / TABLE, judged, suspects)
     names = judged.class_names
-    with replacing_table(folder / TABLE) as file:
+    content = suspects_page(
+        *(suspects, judged.paths, judged.splits, names, lambda index: jpeg_of(picture(index))),
+        images=images,
+        table=f"{folder.parent.name}/{folder.name}/{TABLE}",
+    )
+    with replacing_file(folder / PAGE) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
+def write_suspects_table(path: Path, judged: Judged, suspects: Sequence[Suspect]) -> None:
+    """Write a row per suspect as CSV, with the probability of every class."""
+    names = judged.class_names
+    with replacing_table(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*COLUMNS, *class_columns(names, COLUMNS)])
         for rank, one in enumerate(suspects, start=1):
@@ -69,13 +82,6 @@ def write_suspects(
             row += [*map(_figure, figures), str(one.probably_wrong).lower()]
             row += map(_figure, judged.probabilities[one.index])
             writer.writerow(row)
-    content = suspects_page(
-        *(suspects, judged.paths, judged.splits, names, lambda index: jpeg_of(picture(index))),
-        images=images,
-        table=f"{folder.parent.name}/{folder.name}/{TABLE}",
-    )
-    with replacing_file(folder / PAGE) as temporary:
-        temporary.write_text(content, encoding="utf-8")
 
 
 def _figure(probability: float) -> str:

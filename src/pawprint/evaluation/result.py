@@ -15,6 +15,7 @@ from pawprint.evaluation.calibration import (
 )
 from pawprint.evaluation.explained import Answer, good_answers, worst_mistakes
 from pawprint.evaluation.intervals import Intervals, bootstrap_intervals
+from pawprint.evaluation.judged import Judged
 from pawprint.evaluation.metrics import (
     classification_metrics,
     log_loss,
@@ -62,7 +63,8 @@ class Result:
         mistakes: the surest wrong answers.
         good: some right ones.
         sure: what a threshold does, where a precision is wanted.
-        suspects: labels that are probably wrong; ``index`` counts the validation pictures, then the test ones.
+        held_out: validation pictures, then test pictures, with the answers to them.
+        suspects: labels of ``held_out`` that are probably wrong.
     """
 
     test: Split
@@ -77,6 +79,7 @@ class Result:
     mistakes: list[Answer]
     good: list[Answer]
     sure: Sure | None
+    held_out: Judged
     suspects: list[Suspect]
 
 
@@ -107,6 +110,13 @@ def judge(
         "expected_calibration_error_unscaled": expected_calibration_error(test.labels, raw),
         "log_loss_unscaled": log_loss(test.labels, raw),
     }
+    held_out = Judged(
+        [*validation.paths, *test.paths],
+        ["validation"] * len(validation.paths) + ["test"] * len(test.paths),
+        np.concatenate([validation.labels, test.labels]),
+        np.concatenate([validation_probabilities, probabilities]),
+        test.class_names,
+    )
     answered = _answered(test, probabilities, sure) if sure else None
     if answered:
         metrics |= {
@@ -132,12 +142,10 @@ def judge(
         mistakes=worst_mistakes(test.labels, probabilities),
         good=good_answers(test.labels, probabilities),
         sure=answered,
+        held_out=held_out,
         suspects=[
             suspect
-            for suspect in find_suspects(
-                np.concatenate([validation.labels, test.labels]),
-                np.concatenate([validation_probabilities, probabilities]),
-            )
+            for suspect in find_suspects(held_out.labels, held_out.probabilities)
             if suspect.probably_wrong
         ],
     )

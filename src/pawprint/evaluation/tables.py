@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pawprint.evaluation.judged import write_suspects_table
 from pawprint.evaluation.result import Result
 from pawprint.files import replacing_table, write_json
-from pawprint.images.store import Split
 from pawprint.serving.predictor import class_columns
 
 METRICS, INTERVALS = "metrics.json", "intervals.json"
@@ -26,15 +26,17 @@ def named_metrics(result: Result) -> dict[str, float]:
 
 
 def named_intervals(result: Result) -> dict[str, float]:
-    """Both ends of each interval under the names that DVC and MLflow have for them."""
-    return {
+    """Both ends of each interval under the names that MLflow has for them."""
+    taken = named_metrics(result)  # a class may be called "x_low" beside one called "x"
+    ends = {
         f"test_{name}_{end}": value
         for name, interval in result.intervals.items()
         for end, value in zip(("low", "high"), interval, strict=True)
     }
+    return {name: value for name, value in ends.items() if name not in taken}
 
 
-def write_tables(folder: Path, result: Result, validation: Split) -> None:
+def write_tables(folder: Path, result: Result) -> None:
     """Write all files into ``folder``, each whole or not at all."""
     test, names = result.test, result.test.class_names
     labels = np.array(names)[test.labels]
@@ -78,18 +80,7 @@ def write_tables(folder: Path, result: Result, validation: Split) -> None:
             for name, value in one.figures.items()
         ),
     )
-    held_out = [("validation", path) for path in validation.paths]
-    held_out += [("test", path) for path in test.paths]
-    _write(
-        folder / SUSPECTS,
-        ["path", "split", "label", "suggested", "probability_of_label", "probability_of_suggested"],
-        (
-            [path, split, names[one.label], names[one.suggested]]
-            + [_six(one.probability_of_label), _six(one.probability_of_suggested)]
-            for one in result.suspects
-            for split, path in [held_out[one.index]]
-        ),
-    )
+    write_suspects_table(folder / SUSPECTS, result.held_out, result.suspects)
     write_json(folder / INTERVALS, named_intervals(result))
     write_json(folder / METRICS, named_metrics(result))
 

@@ -40,12 +40,10 @@ def judged(names=("cats", "dogs"), count=160, **more):
     test, answers = split(count, names, 0)
     validation, before = split(80, names, 1)
     sizes = np.arange(count) + 100
-    return judge(
-        test, answers, validation, before, sizes=sizes, temperature=0.5, **more
-    ), validation
+    return judge(test, answers, validation, before, sizes=sizes, temperature=0.5, **more)
 
 
-def drawn(result, validation, **more):
+def drawn(result, **more):
     origin = {
         "name": "resnet depth=4",
         "run_id": "a" * 32,
@@ -57,7 +55,6 @@ def drawn(result, validation, **more):
     }
     return report_page(
         result,
-        validation,
         origin=Origin(**(origin | more)),
         plots=[Plot("reliability", PNG.getvalue(), PNG.getvalue())],
         explained=lambda answer: (b"plain", b"drawn"),
@@ -71,7 +68,7 @@ def two():
 
 
 def test_the_verdict_says_how_often_how_sure_what_is_worst_and_what_probabilities_are_worth(two):
-    result, _ = two
+    result = two
     sentence = verdict(result)
     low, high = result.intervals["accuracy"]
     accuracy = (result.probabilities.argmax(axis=1) == result.test.labels).mean()
@@ -83,15 +80,15 @@ def test_the_verdict_says_how_often_how_sure_what_is_worst_and_what_probabilitie
 
 
 def test_the_page_shows_every_figure_with_its_interval(two):
-    page = drawn(*two)
-    for name, (low, high) in two[0].intervals.items():
+    page = drawn(two)
+    for name, (low, high) in two.intervals.items():
         if name.partition("_")[0] not in ("precision", "recall", "f1"):
             assert f"{low:.4f} to {high:.4f}" in page, name
 
 
 def test_the_page_shows_mistakes_slices_suspects_parameters_and_the_way_to_the_run(two):
-    result, validation = two
-    page = drawn(result, validation)
+    result = two
+    page = drawn(result)
     assert all(result.test.paths[one.index].split("/")[1] in page for one in result.mistakes)
     assert {one.kind for one in result.slices} == {"class", "size", "brightness"}
     assert all(one.name in page for one in result.slices)
@@ -102,7 +99,7 @@ def test_the_page_shows_mistakes_slices_suspects_parameters_and_the_way_to_the_r
 
 
 def test_the_page_needs_nothing_else_and_runs_nothing(two):
-    page = drawn(*two)
+    page = drawn(two)
     assert "<script" not in page
     assert not re.search(r'(src|srcset)="(?!data:)', page)
     assert "default-src 'none'" in page
@@ -110,8 +107,8 @@ def test_the_page_needs_nothing_else_and_runs_nothing(two):
 
 
 def test_no_name_becomes_markup():
-    result, validation = judged(names=(SCRIPT, "dogs {x}"))
-    page = drawn(result, validation, name=SCRIPT, parameters={SCRIPT: SCRIPT})
+    result = judged(names=(SCRIPT, "dogs {x}"))
+    page = drawn(result, name=SCRIPT, parameters={SCRIPT: SCRIPT})
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "dogs {x}" in page
@@ -119,8 +116,8 @@ def test_no_name_becomes_markup():
 
 def test_many_classes_are_shown_the_weakest_first_and_the_rest_folded():
     names = [f"class {index:02}" for index in range(14)]
-    result, validation = judged(names, count=280)
-    page = drawn(result, validation)
+    result = judged(names, count=280)
+    page = drawn(result)
     assert "and 4 more classes" in page
     listed = re.findall(r"<bdi>(class \d\d)</bdi>", page.split("By class")[1].split("Plots")[0])
     scores = [result.metrics[f"f1_{name}"] for name in listed]
@@ -130,26 +127,26 @@ def test_many_classes_are_shown_the_weakest_first_and_the_rest_folded():
 
 def test_a_threshold_is_told_with_what_it_does_to_test_pictures():
     point = SurePoint(0.9, 0.99, 0.5)
-    result, validation = judged(sure=(0.98, point))
+    result = judged(sure=(0.98, point))
     answered = result.probabilities.max(axis=1) >= 0.9
     assert result.metrics["sure_coverage"] == pytest.approx(answered.mean())
-    page = drawn(result, validation)
+    page = drawn(result)
     assert "below 0.9000" in page
     assert "surely answered" in page
 
 
 def test_a_threshold_that_no_test_picture_reaches_is_no_obstacle(tmp_path):
-    result, validation = judged(sure=(0.98, SurePoint(0.9999, 0.99, 0.5)))
+    result = judged(sure=(0.98, SurePoint(0.9999, 0.99, 0.5)))
     assert result.metrics["sure_coverage"] == 0
     assert "sure_precision" not in result.metrics
-    page = drawn(result, validation)
+    page = drawn(result)
     assert "none is answered" in page
     assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
 
 
 def test_tables_have_all_figures_under_the_same_names_and_no_half(two, tmp_path):
-    result, validation = two
-    write_tables(tmp_path, result, validation)
+    result = two
+    write_tables(tmp_path, result)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     intervals = json.loads((tmp_path / "intervals.json").read_text())
     assert metrics == named_metrics(result)
