@@ -17,6 +17,8 @@ from pawprint.serving.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
+CURVES = ("accuracy", "loss")
+
 
 def main() -> None:
     """Evaluate the project's network."""
@@ -29,6 +31,7 @@ def evaluate(config: Config) -> dict[str, float]:
     Raises:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
     """
+    from pawprint.evaluation.figures import curves_figure
     from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
 
@@ -66,8 +69,10 @@ def evaluate(config: Config) -> dict[str, float]:
     run.log_dataset("test", str(paths.pictures(summary.images)), digest, "testing")
     run.log_metrics(metrics | named_intervals(result), model_id=run.tags.get("model_id"))
     run.set_tags({"test_digest": digest})
+    run.log_figure(curves_figure(paths.training.history), "figures/curves.png")
     for name, figure in figures.items():
-        run.log_figure(figure, f"figures/{name}.png")
+        if name not in CURVES:  # they are in one figure already
+            run.log_figure(figure, f"figures/{name}.png")
     for file in sorted(paths.evaluation.iterdir()):
         run.log_file(file, "evaluate")
     run.tell_missed()
@@ -147,9 +152,7 @@ def _write_report(
         result,
         origin=origin,
         plots=[
-            Plot(name.replace("_", " "), png_of(light[name]), png_of(dark[name]))
-            for name in light
-            if name != "curves"  # both together are too small on a phone
+            Plot(name.replace("_", " "), png_of(light[name]), png_of(dark[name])) for name in light
         ],
         explained=explained,
         jpeg=jpeg,

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pawprint.evaluation.calibration import Reliability
 from pawprint.evaluation.figures import (
     compared_curves_figure,
     confusion_figure,
     curves_figure,
+    precision_recall_figure,
+    reliability_figure,
     roc_figure,
 )
 
@@ -123,3 +126,46 @@ def test_ten_runs_can_be_told_apart_without_and_with_colours(dark):
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert named == list(curves)
+
+
+@pytest.mark.parametrize("name", ["_hidden", "$x^$", "$", "50 % $a$ and $b", "caf\udce9", "<b>"])
+def test_odd_names_of_classes_are_drawn_as_they_are(name):
+    curve = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0])
+    for draw in (roc_figure, precision_recall_figure):
+        figure = draw({name: curve, "dogs": curve})
+        (first, _) = figure.axes[0].get_legend().get_texts()
+        assert drawn(figure).std() > 5
+        assert first.get_text().strip().replace(r"\$", "$").startswith(name[:3])
+    assert drawn(confusion_figure(np.eye(2, dtype=int), [name, "dogs"])).std() > 5
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_many_classes_are_drawn_without_their_names_and_no_larger(dark):
+    names = [f"class {index}" for index in range(300)]
+    figure = confusion_figure(np.eye(300, dtype=int), names, dark=dark)
+    assert max(figure.get_size_inches()) < 20
+    assert not figure.axes[0].texts
+    curves = {
+        name: (np.array([0, i / 300, 1.0]), np.array([0, 1.0, 1.0])) for i, name in enumerate(names)
+    }
+    shown = roc_figure(curves, dark=dark).axes[0].get_legend().get_texts()
+    assert {text.get_text().split(" (")[0] for text in shown} == set(names[-8:])
+
+
+def test_reliability_shows_both_curves_and_how_many_answers_there_are():
+    before = [Reliability(0.6, 0.8, 30, 0.7, 0.9), Reliability(0.8, 1.0, 70, 0.9, 1.0)]
+    after = [Reliability(0.8, 1.0, 100, 0.95, 0.97)]
+    above, below = reliability_figure(before, after).axes
+    lines = {line.get_label(): list(line.get_ydata()) for line in above.get_lines()}
+    assert lines["before"] == [0.9, 1.0]
+    assert lines["after scaling"] == [0.97]
+    assert sorted(bar.get_height() for bar in below.patches) == [30, 70, 100]
+    assert drawn(reliability_figure([], [])).std() > 1
+
+
+def test_a_loss_that_begins_far_above_the_rest_is_cut_off(tmp_path):
+    rows = ["epoch,accuracy,loss,val_accuracy,val_loss", "1,0.5,0.7,0.5,90"]
+    rows += [f"{epoch},0.5,0.6,0.5,0.6" for epoch in range(2, 9)]
+    (tmp_path / "history.csv").write_text("\n".join(rows))
+    (axes,) = curves_figure(tmp_path / "history.csv", ["loss"]).axes
+    assert axes.get_ylim()[1] == pytest.approx(3.0)

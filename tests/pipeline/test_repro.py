@@ -56,8 +56,8 @@ def test_one_run_carries_parameters_curves_data_model_and_test_figures(finished)
     inputs = {i.dataset.name: i.dataset.digest for i in run.inputs.dataset_inputs}
     assert set(inputs) == {"train", "validation", "test"}
     names = {a.path for a in client.list_artifacts(run.info.run_id, "figures")}
-    drawn = ("curves", "accuracy", "loss", "confusion_matrix", "reliability", "roc")
-    assert names == {f"figures/{n}.png" for n in (*drawn, "precision_recall")}
+    drawn = ("curves", "confusion_matrix", "reliability", "roc", "precision_recall")
+    assert names == {f"figures/{n}.png" for n in drawn}
     for file in ("metrics.json", "intervals.json"):
         for name, value in finished.json(f"reports/evaluate/{file}").items():
             assert run.data.metrics[name] == value, name

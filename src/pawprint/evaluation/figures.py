@@ -41,7 +41,6 @@ def evaluation_figures(history: Path, result: Result, *, dark: bool = False) -> 
     predicted = result.probabilities.argmax(axis=1)
     counts = confusion_matrix(result.test.labels, predicted, len(names))
     return {
-        "curves": curves_figure(history, dark=dark),
         "accuracy": curves_figure(history, ["accuracy"], dark=dark),
         "loss": curves_figure(history, ["loss"], dark=dark),
         "confusion_matrix": confusion_figure(counts, names, dark=dark),
@@ -106,7 +105,7 @@ def compared_curves_figure(
             axes.plot(
                 [epoch for epoch, _ in points],
                 [value for _, value in points],
-                label=label,
+                label=_plain(label),
                 color=palette[place % len(palette)],
                 linestyle="-" if place < len(palette) else "--",
                 marker=MARKERS[place % len(MARKERS)],
@@ -118,7 +117,7 @@ def compared_curves_figure(
     lines = panels[0].get_lines()
     figure.legend(
         lines,
-        list(curves),
+        [_plain(label) for label in curves],
         loc="outside lower center",
         ncols=columns,
         frameon=False,
@@ -142,9 +141,9 @@ def confusion_figure(counts: np.ndarray, class_names: list[str], *, dark: bool =
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count}", ha="center", va="center", color=colour)
-        places = range(len(class_names))
-        axes.set_xticks(places, class_names, rotation=45 if len(class_names) > 3 else 0)
-        axes.set_yticks(places, class_names)
+        places, names = range(len(class_names)), [_plain(name) for name in class_names]
+        axes.set_xticks(places, names, rotation=45 if len(class_names) > 3 else 0)
+        axes.set_yticks(places, names)
     _finish(axes, dark, title="confusion matrix", xlabel="predicted", ylabel="true")
     axes.grid(visible=False)
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
@@ -217,6 +216,12 @@ def png_of(figure: Figure, dpi: int = 150) -> bytes:
     return content.getvalue()
 
 
+def _plain(name: str) -> str:
+    """A name as matplotlib shows it: dollars are no formula, and an underscore hides nothing."""
+    name = name.replace("$", r"\$").encode(errors="backslashreplace").decode()
+    return f" {name}" if name.startswith("_") else name
+
+
 def _ink(dark: bool) -> str:
     return INK_ON_DARK if dark else INK
 
@@ -255,7 +260,9 @@ def _draw_by_class(
     for place, name in enumerate(name for name in curves if name in named):
         colour = palette[place % len(palette)]
         style = "-" if place < len(palette) else "--"
-        axes.plot(*curves[name], color=colour, linestyle=style, label=f"{name} ({texts[name]})")
+        axes.plot(
+            *curves[name], color=colour, linestyle=style, label=f"{_plain(name)} ({texts[name]})"
+        )
     if named:
         axes.legend(frameon=False, labelcolor=_ink(dark), loc="best")
 
