@@ -73,7 +73,7 @@ def evaluate(config: Config) -> dict[str, float]:
     for name, figure in figures.items():
         if name not in CURVES:  # they are in one figure already
             run.log_figure(figure, f"figures/{name}.png")
-    for file in sorted(paths.evaluation.iterdir()):
+    for file in sorted(paths.evaluation.glob("[!.]*")):
         run.log_file(file, "evaluate")
     run.tell_missed()
     write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
