@@ -184,12 +184,16 @@ def reliability_figure(
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
     orange, blue = reversed(_pair(dark))
+    total = max(1, sum(one.pictures for one in after))
     for bins, label, colour, marker in (
         (before, "before", orange, "s"),
         (after, "after scaling", blue, "o"),
     ):
-        x = [one.probability for one in bins]
-        above.plot(x, [one.accuracy for one in bins], color=colour, label=label, marker=marker)
+        x, y = [one.probability for one in bins], [one.accuracy for one in bins]
+        above.plot(x, y, color=colour, label=label, marker=marker, markersize=5, linewidth=1)
+        # A bin with few answers says little: the larger the mark, the more there are.
+        sizes = [10 + 300 * one.pictures / total for one in bins]
+        above.scatter(x, y, sizes, color=colour, marker=marker, alpha=0.35)
         edges = [one.low for one in bins]
         width = bins[0].high - bins[0].low if bins else 1
         counts = [one.pictures for one in bins]
@@ -203,7 +207,7 @@ def reliability_figure(
         )
     least = min([one.low for one in (*before, *after)], default=0)
     above.set_xlim(least, 1)
-    above.legend(frameon=False, labelcolor=_ink(dark), loc="upper left")
+    above.legend(frameon=False, labelcolor=_ink(dark), loc="lower right")
     _finish(above, dark, title="reliability", ylabel="share of right answers")
     _finish(below, dark, xlabel="probability of the answer", ylabel="answers")
     return figure

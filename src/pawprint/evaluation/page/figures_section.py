@@ -111,4 +111,5 @@ def _classes(result: Result) -> Html:
 
 def _with_range(result: Result, name: str) -> Html:
     low, high = result.intervals[name]
-    return draw("number", text=f"{result.metrics[name]:.3f} ({low:.3f} to {high:.3f})")
+    value, interval = f"{result.metrics[name]:.3f}", f"{low:.3f} to {high:.3f}"
+    return draw("with_interval", text=value, interval=interval)

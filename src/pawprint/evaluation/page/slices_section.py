@@ -63,7 +63,9 @@ def _slice_row(one: Slice, least: float) -> Html:
         name=breakable(one.name),
         cells=[
             draw("number", text=one.pictures),
-            draw("number", text=f"{points(value)} ({100 * low:.1f} to {100 * high:.1f})"),
+            draw(
+                "with_interval", text=points(value), interval=f"{100 * low:.1f} to {100 * high:.1f}"
+            ),
             whisker,
             draw("number", text=four(one.figures["log_loss"])),
             draw("chip", look=looks[against], text=against) if against else draw("empty"),
