@@ -98,10 +98,7 @@ def _sum_up(name: str, trainings: list[Trained], tests: list[dict[str, float]]) 
         *(name, len(tests)),
         f"{statistics.median(trained.seconds for trained in trainings):.0f}",
         f"{validation:.4f}",
-        *(
-            _mean_and_range([test[f"test_{k}"] for test in tests])
-            for k in ("accuracy", CALIBRATION)
-        ),
+        *(_mean_and_range(tests, name) for name in ("accuracy", CALIBRATION)),
     )
 
 

@@ -70,14 +70,17 @@ def _note_rollback(registered: Path, event: Event) -> None:
     if not registered.exists():
         return
     try:
-        content = json.loads(registered.read_text(encoding="utf-8"))
-    except ValueError:
+        content = dict(json.loads(registered.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):  # edited by hand
         content = {}
     write_json(registered, content | {"champion": event.version, "rollback": event.why})
 
 
 def _number(text: str | None) -> float | None:
-    return None if text is None else float(text)
+    try:
+        return None if text is None else float(text)
+    except ValueError:  # edited by hand
+        return None
 
 
 def _accuracy(facts: dict[str, Any]) -> str:

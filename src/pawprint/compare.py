@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +82,7 @@ def _prepared_pictures(
     prepared: Path, comparison: Comparison
 ) -> Callable[[str], bytes | None] | None:
     """Make JPEGs of the first run's test pictures, where the project still has those prepared."""
+    from pawprint.evaluation.page.suspects import jpeg_of
     from pawprint.images.store import load_split, load_summary
 
     try:
@@ -95,13 +95,7 @@ def _prepared_pictures(
     rows = {path: row for row, path in enumerate(test.paths)}
 
     def picture(path: str) -> bytes | None:
-        from PIL import Image
-
-        if path not in rows:
-            return None
-        content = io.BytesIO()
-        Image.fromarray(test.pictures[rows[path]]).save(content, "JPEG", quality=90)
-        return content.getvalue()
+        return jpeg_of(test.pictures[rows[path]]) if path in rows else None
 
     return picture
 
@@ -109,7 +103,7 @@ def _prepared_pictures(
 def _write(
     folder: Path, comparison: Comparison, picture: Callable[[str], bytes | None] | None
 ) -> None:
-    from pawprint.evaluation.figures import compared_curves_figure
+    from pawprint.evaluation.figures import compared_curves_figure, png_of
 
     letters, runs = comparison.letters, comparison.runs
     named = {
@@ -120,9 +114,7 @@ def _write(
     short = {x: run.curves for x, run in zip(letters, runs, strict=True)}
 
     def drawn(name: str, dark: bool) -> bytes:
-        content = io.BytesIO()
-        compared_curves_figure(short, [name], dark=dark).savefig(content, format="png", dpi=150)
-        return content.getvalue()
+        return png_of(compared_curves_figure(short, [name], dark=dark))
 
     curves = {
         name: (drawn(name, False), drawn(name, True))

@@ -40,7 +40,7 @@ def evaluate(config: Config) -> dict[str, float]:
     validation, test = (load_split(paths.prepared, split) for split in ("validation", "test"))
     if not paths.training.history.is_file():
         raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
-    predictor = Predictor(paths.training.onnx, config.sure_precision)
+    predictor = Predictor(paths.training.onnx)
     record = read_record(paths.training.run)
     _check_fit(test, predictor, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
@@ -53,7 +53,8 @@ def evaluate(config: Config) -> dict[str, float]:
         predictor.probabilities(validation.pictures),
         sizes=load_sides(paths.prepared, "test"),
         temperature=predictor.temperature,
-        sure=predictor.sure and (config.sure_precision, predictor.sure),
+        wanted=config.sure_precision,
+        thresholds=predictor.sure_points,
     )
     metrics = named_metrics(result)
     paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
@@ -73,8 +74,7 @@ def evaluate(config: Config) -> dict[str, float]:
     for name, figure in figures.items():
         if name not in CURVES:  # they are in one figure already
             run.log_figure(figure, f"figures/{name}.png")
-    for file in sorted(paths.evaluation.glob("[!.]*")):
-        run.log_file(file, "evaluate")
+    run.log_files(paths.evaluation, "evaluate")
     run.tell_missed()
     write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
     link_opened_run(store, run, "evaluate")

@@ -38,7 +38,7 @@ def register(config: Config) -> dict[str, Any]:
         UserError: nothing is trained or evaluated, or the tracking store does not answer.
     """
     from pawprint.tracking.registry import CHALLENGER, Registry
-    from pawprint.tracking.restore import run_of
+    from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
 
     paths = Paths(project_root())
@@ -51,7 +51,8 @@ def register(config: Config) -> dict[str, Any]:
     with store.explained():
         run = run_of(store, paths.training)
         if "test_accuracy" not in run.metrics:  # restored: evaluate came from DVC's cache too
-            run.log_metrics(figures)
+            run.log_metrics(figures, model_id=run.tags["model_id"])
+            run.log_files(paths.evaluation, "evaluate")
         registry = Registry(store, config.tracking.registered_model)
 
         def decide(champion: Any, line: list[Event]) -> Decision:
@@ -69,11 +70,15 @@ def register(config: Config) -> dict[str, Any]:
                 return uncontested(config.gate, right, why, hindrances)
             theirs = right_here(Predictor(network), test, summary, paths)
             classes = champion.tags.get("class_names")
-            other = None if classes == ", ".join(summary.class_names) else classes
-            return contested(config.gate, right, theirs, champion.number, hindrances, other)
+            notes = []
+            if classes != ", ".join(summary.class_names):
+                notes.append(f"which have other classes than its {classes}")
+            if champion.tags.get("test_digest") != summary.splits["test"].digest:
+                notes.append("from which the champion may have learned")
+            return contested(config.gate, right, theirs, champion.number, hindrances, notes)
 
         with registry.alone():
-            tags = _tags(figures, summary, paths.root)
+            tags = _tags(figures, summary, read_record(paths.training.run)["tags"])
             version = registry.version_of(run.id, run.tags["model_id"], tags)
             registry.point(CHALLENGER, version)
             decision, champion = settle(registry, version, decide)
@@ -136,16 +141,16 @@ def _as_before(gate: Gate, tags: Mapping[str, str], line: list[Event]) -> Decisi
     return Decision(PROMOTED, f"is champion already: {line[-1].why}", gate.name)
 
 
-def _tags(figures: Mapping[str, float], summary: Summary, root: Path) -> dict[str, Any]:
+def _tags(
+    figures: Mapping[str, float], summary: Summary, trained: Mapping[str, str]
+) -> dict[str, Any]:
     """Where a version comes from and how well it does, whatever becomes of it."""
-    from pawprint.tracking.provenance import provenance
-
     return {
         **{name: figure for name, figure in figures.items() if figure is not None},
         "test_digest": summary.splits["test"].digest,
-        "data_digest": summary.digest,
-        "class_names": ", ".join(summary.class_names),
-        "git_commit": provenance(root).get("git_commit", "none"),
+        "data_digest": trained["data_digest"],
+        "class_names": trained["class_names"],
+        "git_commit": trained.get("git_commit", "none"),
     }
 
 

@@ -53,7 +53,7 @@ def test_a_drawing_is_coloured_where_the_map_speaks_and_grey_elsewhere():
     place_map = np.zeros((8, 8), np.float32)
     place_map[:2, :2] = 1
     drawn = overlay(picture, place_map)
-    assert (drawn.shape, drawn.dtype) == ((192, 192, 3), np.uint8)
+    assert (drawn.shape, drawn.dtype) == ((160, 160, 3), np.uint8)
     assert np.ptp(drawn[100:], axis=2).max() == 0
     assert np.ptp(drawn[:20, :20].astype(int), axis=2).min() > 50
 

@@ -37,6 +37,11 @@ def test_two_classes_by_hand():
             "balanced_accuracy": (2 / 3 + 1 / 2) / 2,
             # of 3 × 2 pairs of a cat and a dog, the dog has more in 4: 0.3 > 0.1, 0.9 > all
             "roc_auc": 4 / 6,
+            # of dogs: the first and the fourth; of cats: the first, the third and the fourth
+            "average_precision": ((1 + 2 / 4) / 2 + (1 + 2 / 3 + 3 / 4) / 3) / 2,
+            "brier_score": (0.1**2 + 0.4**2 + 0.8**2 + 0.7**2 + 0.1**2) / 5,
+            # both 0.9 are right, and 0.6; 0.8 and 0.7 are wrong
+            "expected_calibration_error": (2 * 0.1 + 0.4 + 0.8 + 0.7) / 5,
             "precision_cats": 2 / 3,
             "recall_cats": 2 / 3,
             "f1_cats": 2 / 3,
@@ -62,6 +67,10 @@ def test_three_classes_by_hand():
             "balanced_accuracy": (1 / 2 + 1 + 0) / 3,
             # asps: 0.7 and 0.2 against 0.1 and 0.5: 3 of 4; newts: 0.8 above all; owls: 0.4 too
             "roc_auc": (3 / 4 + 1 + 1) / 3,
+            "average_precision": ((1 + 2 / 3) / 2 + 1 + 1) / 3,
+            "brier_score": (0.14 + 1.14 + 0.06 + 0.62) / 4,
+            # of two 0.7 one is right, 0.8 is right, 0.5 is wrong
+            "expected_calibration_error": (2 * 0.2 + 0.2 + 0.5) / 4,
             "precision_asps": 1 / 2,
             "recall_asps": 1 / 2,
             "f1_asps": 1 / 2,
@@ -82,7 +91,8 @@ def test_figures_are_plain_floats():
 
 def test_a_perfect_classifier_has_the_best_of_everything():
     figures = classification_metrics(np.array([0, 1]), pairs(0.0, 1.0), ["cats", "dogs"])
-    assert figures.pop("log_loss") == pytest.approx(0, abs=1e-6)
+    for least in ("log_loss", "brier_score", "expected_calibration_error"):
+        assert figures.pop(least) == pytest.approx(0, abs=1e-6)
     assert set(figures.values()) == {1.0}
 
 
@@ -107,7 +117,8 @@ def test_rounding_of_float32_probabilities_is_no_matter():
 def test_of_two_classes_one_without_pictures_is_left_out(labels, second, left):
     figures = classification_metrics(np.array(labels), pairs(*second), ["cats", "dogs"])
     assert set(figures) == {
-        *("accuracy", "balanced_accuracy", "log_loss"),
+        *("accuracy", "balanced_accuracy", "log_loss", "brier_score"),
+        "expected_calibration_error",
         *(f"{name}_{left}" for name in ("precision", "recall", "f1")),
     }
     assert figures["balanced_accuracy"] == figures["accuracy"] == figures[f"recall_{left}"]

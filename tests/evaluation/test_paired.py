@@ -54,9 +54,25 @@ def test_the_other_way_round_everything_is_mirrored():
     assert back.low == pytest.approx(-there.high, abs=0.01)
 
 
-def test_the_same_answers_differ_by_nothing_for_sure():
+def test_the_same_answers_leave_open_what_so_few_pictures_cannot_show():
     paired = compare_paired(*_pair(0, 0, 50, 5))
-    assert (paired.difference, paired.low, paired.high, paired.p_value) == (0, 0, 0, 1)
+    assert (paired.difference, paired.p_value) == (0, 1)
+    # The chance that 0 of 55 change to one side is 2.5 % where 6.5 % of all pictures would.
+    assert paired.high == pytest.approx(1 - 0.025 ** (1 / 55))
+    assert paired.low == -paired.high
+    many = compare_paired(*_pair(0, 0, 1900, 100))
+    assert -0.002 < many.low < 0 < many.high < 0.002
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "told"),
+    [(8, 0, "better"), (0, 8, "worse"), (5, 0, "not told apart"), (60, 30, "better")],
+)
+def test_what_is_told_is_what_the_test_and_the_interval_agree_on(gained, lost, told):
+    paired = compare_paired(*_pair(gained, lost, 300))
+    assert paired.told(0.05) == told
+    assert (paired.low > 0) == (told == "better")
+    assert (paired.high < 0) == (told == "worse")
 
 
 def test_the_same_answers_give_the_same_figures_every_time():

@@ -59,6 +59,15 @@ def test_equal_sizes_stay_together():
     ]
 
 
+def test_where_most_pictures_are_of_the_largest_size_the_others_are_a_slice():
+    sizes = np.array([100] * 20 + [150] * 20 + [200] * 80)
+    found = [one for one in slices(sizes=sizes) if one.kind == "size"]
+    assert [(one.name, one.pictures) for one in found] == [
+        ("100 to 150 pixels", 40),
+        ("200 to 200 pixels", 80),
+    ]
+
+
 def test_a_slice_with_few_pictures_is_left_out():
     paths = [f"{NAMES[p % 2]}/{'own' if p < 29 else 'web'}/{p}.jpg" for p in range(120)]
     assert [one.name for one in slices(paths=paths) if one.kind == "folder"] == [

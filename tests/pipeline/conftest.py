@@ -137,6 +137,7 @@ def _lay_out(root: Path, paint_folder: Callable[..., Any]) -> Project:
     project.run("git", "init", "-q")
     project.run("dvc", "init", "-q")
     project.run("dvc", "config", "core.analytics", "false")
+    shutil.copytree(HERE / ".dvc" / "plots", root / ".dvc" / "plots")
     project.run("git", "add", "-A")
     who = ("-c", "user.name=tester", "-c", "user.email=tester@localhost")
     project.run("git", *who, "commit", "-qm", "a project")

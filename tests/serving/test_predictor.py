@@ -86,7 +86,7 @@ def test_a_precision_that_was_never_reached_is_one_sentence(calibrated, network)
     assert best < 1
     with pytest.raises(UserError, match=r"^sure_precision is 1, but .* reached 0\.\d{4} at most"):
         Predictor(calibrated, 1.0)
-    with pytest.raises(UserError, match="reached nothing, with fewer than 30 of them"):
+    with pytest.raises(UserError, match="was exported without thresholds; train again"):
         Predictor(network.path, 0.5)
 
 

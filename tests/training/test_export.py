@@ -163,7 +163,13 @@ def test_a_calibrated_file_is_sound_and_says_all_that_it_said(calibrated):
     predictor = Predictor(path)
     assert (predictor.class_names, predictor.resize) == (NAMES, "crop")
     assert predictor.temperature == temperature
-    assert predictor.sure_points == sure_points(labels, scale(raw, temperature).astype("float32"))
+    points = sure_points(labels, scale(raw, temperature))
+    assert len(points) == len(predictor.sure_points) > 3
+    answers = predictor.probabilities(pictures(200))
+    for point, expected in zip(predictor.sure_points, points, strict=True):
+        assert (point.precision, point.coverage) == (expected.precision, expected.coverage)
+        answered = answers.max(axis=1) >= point.threshold
+        assert answered.mean() == expected.coverage  # to the last picture
 
 
 def test_certain_answers_are_calibrated_to_numbers(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 
 from pawprint.comparison.answers import Answers, parse_answers
 from pawprint.comparison.figures import Figure, figures_of, is_of_a_class
-from pawprint.evaluation.paired import CONFIDENCE, Paired, compare_paired
+from pawprint.evaluation.paired import CONFIDENCE, NOT_TOLD_APART, Paired, compare_paired
 from pawprint.tracking.recorded import RecordedRun
 
 MOST_RUNS = 10
@@ -111,10 +111,9 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
 
 
 def verdict(paired: Paired) -> str:
-    """What McNemar's test says at 5 %: better or worse beyond chance, or not told apart."""
-    if paired.p_value >= 1 - CONFIDENCE:
-        return "not told apart"
-    return f"{'better' if paired.gained > paired.lost else 'worse'} beyond chance"
+    """What is told at 5 %: better or worse beyond chance, or not told apart."""
+    told = paired.told(1 - CONFIDENCE)
+    return told if told == NOT_TOLD_APART else f"{told} beyond chance"
 
 
 def chance(p_value: float) -> str:

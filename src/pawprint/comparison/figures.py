@@ -33,7 +33,9 @@ def figures_of(runs: Sequence[dict[str, float]]) -> dict[str, list[Figure | None
     Ends of intervals, which end in ``_low`` and ``_high``, belong to their figures.
     """
     names = dict.fromkeys(name for metrics in runs for name in metrics if name.startswith("test_"))
-    ends = {f"{name}_{end}" for name in names for end in ("low", "high")}
+    ends = {
+        end for name in names if (both := _ends(name)) and set(both) <= set(names) for end in both
+    }
     names = [name for name in sorted(names, key=_importance) if name not in ends]
     return {
         name: row
@@ -49,4 +51,11 @@ def _importance(name: str) -> tuple[bool, str]:
 def _figure(metrics: dict[str, float], name: str) -> Figure | None:
     if name not in metrics:
         return None
-    return Figure(metrics[name], metrics.get(f"{name}_low"), metrics.get(f"{name}_high"))
+    low, high = map(metrics.get, _ends(name))
+    if low is None or high is None:  # one alone is the figure of a class that is called so
+        return Figure(metrics[name])
+    return Figure(metrics[name], low, high)
+
+
+def _ends(name: str) -> tuple[str, str]:
+    return f"{name}_low", f"{name}_high"

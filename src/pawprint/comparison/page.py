@@ -9,7 +9,7 @@ from pawprint.comparison.compared import NOT_RECORDED, Changed, Comparison, Pair
 from pawprint.comparison.figures import Figure
 from pawprint.comparison.parts import draw
 from pawprint.comparison.text import figure_text, when
-from pawprint.pages.markup import Html, breakable, counted, style
+from pawprint.pages.markup import Html, breakable, breakable_key, counted, style
 
 MOST_TILES = 24  # of those gained, and as many of those lost
 _LOOKS = {"better beyond chance": "kept", "worse beyond chance": "out", "not told apart": ""}
@@ -101,7 +101,9 @@ def _differing(comparison: Comparison, heading: list[Html]) -> Html:
         return draw("nothing_differs")
     body = [
         draw(
-            "row", name=_key(name), cells=[draw("cell", text=breakable(value)) for value in values]
+            "row",
+            name=breakable_key(name),
+            cells=[draw("cell", text=breakable(value)) for value in values],
         )
         for name, values in rows.items()
     ]
@@ -112,15 +114,10 @@ def _table(name: str, heading: list[Html], figures: Mapping[str, list[Figure | N
     if not figures:
         return draw("no_figures")
     rows = [
-        draw("row", name=_key(key), cells=[_figure_cell(key, one) for one in row])
+        draw("row", name=breakable_key(key), cells=[_figure_cell(key, one) for one in row])
         for key, row in figures.items()
     ]
     return draw("table", name=name, heading=heading, rows=rows)
-
-
-def _key(name: str) -> Html:
-    """A key that breaks after its points and underscores."""
-    return Html(breakable(name).replace("_", "_<wbr>").replace(".", ".<wbr>"))
 
 
 def _figure_cell(name: str, figure: Figure | None) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,6 +168,6 @@ def sure_points(labels: np.ndarray, probabilities: np.ndarray) -> list[SurePoint
     return points
 
 
-def choose(points: list[SurePoint], precision: float) -> SurePoint | None:
+def choose(points: Sequence[SurePoint], precision: float) -> SurePoint | None:
     """The threshold that answers most pictures with at least this ``precision``, if one does."""
     return next((point for point in points if point.precision >= precision), None)

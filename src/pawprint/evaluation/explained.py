@@ -9,7 +9,7 @@ import numpy as np
 WORST, GOOD = 24, 8
 _STRENGTH = 0.8  # of the colours over the picture, at the most
 _CONTRAST = 0.6  # below 1, also what speaks less can be seen
-_SHARPEST = 192  # pixels, the least side of a drawing
+_SHARPEST = 160  # pixels, the least side of a drawing
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def overlay(picture: np.ndarray, place_map: np.ndarray) -> np.ndarray:
         place_map: float32 (height, width), as ``Explainer.maps`` gives it.
 
     Returns:
-        uint8 (side, side, 3), of 192 pixels at least.
+        uint8 (side, side, 3), of 160 pixels at least.
     """
     import cv2
     from matplotlib import colormaps

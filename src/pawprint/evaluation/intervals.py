@@ -13,6 +13,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 2000
 _FEWEST_RESAMPLES = 200
 _MOST_NUMBERS = 4_000_000_000  # pictures × classes × resamples, before there are fewer of these
+_MOST_RANKED = 10_000_000  # pictures × classes, for figures that sort all answers
 _AT_A_TIME = 4_000_000  # pictures × resamples in memory
 _TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
@@ -24,7 +25,7 @@ def bootstrap_intervals(
     probabilities: np.ndarray,
     class_names: list[str],
     *,
-    resamples: int | None = None,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Intervals:
     """The 95 % interval of each figure of ``classification_metrics``, by its name.
@@ -40,32 +41,38 @@ def bootstrap_intervals(
         labels: class indices (n,), n at least 1.
         probabilities: (n, classes), rows sum to 1.
         class_names: classes in the order of their indices.
-        resamples: how many. Defaults to 2,000, and to fewer (200 at least) where pictures times
-            classes are above two millions.
+        resamples: how many. Defaults to 2,000; it becomes fewer (200 at least) where pictures
+            times classes are above two millions.
         seed: of what is drawn. Defaults to 0.
 
     Returns:
-        Lower and upper end.
+        Lower and upper end; none of a figure that no resample changes, nor of ``roc_auc`` and
+        ``average_precision`` where pictures times classes are above ten millions.
     """
-    if resamples is None:
-        most = _MOST_NUMBERS // max(1, probabilities.size)
-        resamples = int(np.clip(most, _FEWEST_RESAMPLES, RESAMPLES))
+    most = _MOST_NUMBERS // max(1, probabilities.size)
+    resamples = min(resamples, max(most, _FEWEST_RESAMPLES))
     figures = classification_metrics(labels, probabilities, class_names)
     sample = _Sample(labels, probabilities, class_names)
     random = np.random.default_rng(seed)
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in figures}
+    ranked = 0  # resamples of which the figures that sort all answers are computed
     for counts in _resampled(len(labels), resamples, random):
-        for name, values in sample.figures(counts):
+        ranking = ranked < sample.most_ranked
+        ranked += len(counts)
+        for name, values in sample.figures(counts, ranking=ranking):
             if name in drawn:
                 drawn[name].append(values)
     intervals: Intervals = {}
     for name, parts in drawn.items():
+        if not parts:
+            continue
         values = np.concatenate(parts)
         # A class may be missing from a resample, which then has no figure of it.
         low, high = np.quantile(values[np.isfinite(values)], _TAILS).tolist()
         if low == high:
             low, high = _exact(figures[name], sample.pictures_of(name), (low, high))
-        intervals[name] = low, high
+        if low < high:
+            intervals[name] = low, high
     name = "expected_calibration_error"
     chance = sample.calibration_error_by_chance(resamples, random)
     intervals[name] = _unbiased(figures[name], np.concatenate(drawn[name]), chance)
@@ -124,10 +131,9 @@ class _Sample:
         self._confidence = self._probabilities.max(axis=1)
         self._bins = bins_of(self._confidence)
         self._gaps = table(self._bins, self._confidence - right, BINS)
-        truth = np.zeros((n, classes))
-        truth[rows, labels] = 1
-        squares = ((self._probabilities - truth) ** 2).sum(axis=1)
-        likely = np.maximum(self._probabilities[rows, labels], np.finfo(np.float64).eps)  # as there
+        of_label = self._probabilities[rows, labels]
+        squares = (self._probabilities**2).sum(axis=1) - 2 * of_label + 1
+        likely = np.maximum(of_label, np.finfo(np.float64).eps)  # as there
         # scikit-learn halves the Brier score of two classes
         self._losses = np.stack([-np.log(likely), squares / (2 if classes == 2 else 1)], axis=1)
         self._everybody = np.bincount(labels, minlength=classes)
@@ -143,8 +149,21 @@ class _Sample:
         table = self._answered if kind == "precision" else self._of_class
         return int(table[:, column].sum())
 
-    def figures(self, counts: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield each figure's name and its values (resamples,), NaN where there is none."""
+    @property
+    def most_ranked(self) -> int:
+        """Of how many resamples there is time to sort the answers."""
+        numbers = self._probabilities.size
+        return 0 if numbers > _MOST_RANKED else max(_FEWEST_RESAMPLES, 4 * _MOST_RANKED // numbers)
+
+    def figures(
+        self, counts: np.ndarray, *, ranking: bool = True
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield each figure's name and its values (resamples,), NaN where there is none.
+
+        Args:
+            counts: how often each picture was drawn, float32 (resamples, n).
+            ranking: whether to compute those that sort all answers too. Defaults to True.
+        """
         n, classes = self._shape
         support, answered, hit = (
             counts @ self._of_class,
@@ -162,7 +181,7 @@ class _Sample:
         yield "log_loss", losses[:, 0]
         yield "brier_score", losses[:, 1]
         yield "expected_calibration_error", np.abs(counts @ self._gaps).sum(axis=1) / n
-        if self._everybody.all():
+        if ranking and self._everybody.all():
             areas = [self._areas(counts, index) for index in range(classes)]
             yield "roc_auc", _mean([area for area, _ in areas])
             yield "average_precision", _mean([precise for _, precise in areas])

@@ -6,6 +6,8 @@ import numpy as np
 
 from pawprint.evaluation.calibration import expected_calibration_error
 
+MOST_POINTS = 1000  # of a curve
+
 
 def classification_metrics(
     labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]
@@ -65,7 +67,7 @@ def precision_recall_curves(
     for index, name in enumerate(class_names):
         if (belongs := labels == index).any():
             precision, recall, _ = metrics.precision_recall_curve(belongs, probabilities[:, index])
-            curves[name] = recall, precision
+            curves[name] = _thinned(recall, precision)
     return curves
 
 
@@ -99,8 +101,16 @@ def roc_curves(
         belongs = labels == index
         if 0 < belongs.sum() < len(labels):
             false_rate, true_rate, _ = metrics.roc_curve(belongs, probabilities[:, index])
-            curves[class_names[index]] = false_rate, true_rate
+            curves[class_names[index]] = _thinned(false_rate, true_rate)
     return curves
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As many points of a curve as can be seen: they are drawn, not computed with."""
+    if len(x) <= MOST_POINTS:
+        return x, y
+    kept = np.linspace(0, len(x) - 1, MOST_POINTS).round().astype(int)
+    return x[kept], y[kept]
 
 
 def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from pawprint.evaluation.calibration import (
     Reliability,
     SurePoint,
+    choose,
     expected_calibration_error,
     reliability,
     scale,
@@ -35,13 +37,14 @@ class Sure:
 
     Attributes:
         wanted: share of the answers that was to be right, 0 to 1.
-        chosen: threshold, precision and coverage on validation pictures.
+        chosen: threshold, precision and coverage on validation pictures; None where no threshold
+            is that precise.
         precision: share of the answers to test pictures that is right; NaN without answers.
         coverage: share of the test pictures that get an answer.
     """
 
     wanted: float
-    chosen: SurePoint
+    chosen: SurePoint | None
     precision: float
     coverage: float
 
@@ -91,7 +94,8 @@ def judge(
     *,
     sizes: np.ndarray,
     temperature: float,
-    sure: tuple[float, SurePoint] | None = None,
+    wanted: float | None = None,
+    thresholds: Sequence[SurePoint] = (),
 ) -> Result:
     """Find out all about a network's answers to pictures that it did not learn from.
 
@@ -102,7 +106,8 @@ def judge(
         validation_probabilities: answers to it, float32 (m, classes).
         sizes: (n,), longer side of the original test pictures in pixels.
         temperature: that is in the probabilities.
-        sure: the wanted precision and the threshold chosen for it, if any.
+        wanted: the precision that a threshold is to reach, 0 to 1; None, the default: none.
+        thresholds: to choose from.
     """
     given = test.labels, probabilities, test.class_names
     raw = scale(probabilities, 1 / temperature)
@@ -117,8 +122,10 @@ def judge(
         np.concatenate([validation_probabilities, probabilities]),
         test.class_names,
     )
-    answered = _answered(test, probabilities, sure) if sure else None
-    if answered:
+    answered = None
+    if wanted is not None:
+        answered = _answered(test, probabilities, wanted, choose(thresholds, wanted))
+    if answered and answered.chosen:
         metrics |= {
             "sure_threshold": answered.chosen.threshold,
             "sure_precision": answered.precision,
@@ -151,9 +158,10 @@ def judge(
     )
 
 
-def _answered(test: Split, probabilities: np.ndarray, sure: tuple[float, SurePoint]) -> Sure:
-    wanted, chosen = sure
-    answered = probabilities.max(axis=1) >= chosen.threshold
+def _answered(
+    test: Split, probabilities: np.ndarray, wanted: float, chosen: SurePoint | None
+) -> Sure:
+    answered = probabilities.max(axis=1) >= (chosen.threshold if chosen else np.inf)
     right = (probabilities.argmax(axis=1) == test.labels)[answered]
     precision = float(right.mean()) if len(right) else float("nan")
     return Sure(wanted, chosen, precision, float(answered.mean()))

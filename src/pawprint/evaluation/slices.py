@@ -111,6 +111,8 @@ def _thirds(values: np.ndarray, text: str) -> Iterator[tuple[str, np.ndarray]]:
     if not len(values) or values.min() == values.max():
         return
     edges = np.unique(np.quantile(values, [1 / 3, 2 / 3], method="lower"))
+    if edges.tolist() == [values.max()]:  # most are of the largest: apart from all others
+        edges = np.array([values[values < values.max()].max()])
     part = np.searchsorted(edges, values, side="left")
     for number in np.unique(part):
         inside = part == number

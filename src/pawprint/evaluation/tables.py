@@ -13,6 +13,7 @@ from pawprint.evaluation.judged import write_suspects_table
 from pawprint.evaluation.result import Result
 from pawprint.files import replacing_table, write_json
 from pawprint.serving.predictor import class_columns
+from pawprint.tracking.run import NOT_IN_NAMES
 
 METRICS, INTERVALS = "metrics.json", "intervals.json"
 PREDICTIONS, SLICES, SUSPECTS = "predictions.csv", "slices.csv", "suspects.csv"
@@ -27,13 +28,14 @@ def named_metrics(result: Result) -> dict[str, float]:
 
 def named_intervals(result: Result) -> dict[str, float]:
     """Both ends of each interval under the names that MLflow has for them."""
-    taken = named_metrics(result)  # a class may be called "x_low" beside one called "x"
-    ends = {
-        f"test_{name}_{end}": value
-        for name, interval in result.intervals.items()
-        for end, value in zip(("low", "high"), interval, strict=True)
-    }
-    return {name: value for name, value in ends.items() if name not in taken}
+    taken = {NOT_IN_NAMES.sub("_", name) for name in named_metrics(result)}
+    named = {}
+    for name, interval in result.intervals.items():
+        ends = [f"test_{name}_low", f"test_{name}_high"]
+        # A class may be called "x_low" beside one called "x".
+        if not any(NOT_IN_NAMES.sub("_", end) in taken for end in ends):
+            named |= zip(ends, interval, strict=True)
+    return named
 
 
 def write_tables(folder: Path, result: Result) -> None:
@@ -75,7 +77,7 @@ def write_tables(folder: Path, result: Result) -> None:
         folder / SLICES,
         ["kind", "slice", "pictures", "figure", "value", "low", "high"],
         (
-            [one.kind, one.name, one.pictures, name, *map(_six, (value, *one.intervals[name]))]
+            [one.kind, one.name, one.pictures, name, _six(value), *_ends(one.intervals.get(name))]
             for one in result.slices
             for name, value in one.figures.items()
         ),
@@ -90,6 +92,10 @@ def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> No
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(head)
         writer.writerows(rows)
+
+
+def _ends(interval: tuple[float, float] | None) -> tuple[str, str]:
+    return (_six(interval[0]), _six(interval[1])) if interval else ("", "")
 
 
 def _six(value: float) -> str:

@@ -57,6 +57,11 @@ def breakable(name: str) -> Html:
     return Html(_text(name).replace("/", "/<wbr>"))
 
 
+def breakable_key(name: str) -> Html:
+    """Escape a key so that it rather breaks after its points and underscores."""
+    return Html(breakable(name).replace("_", "_<wbr>").replace(".", ".<wbr>"))
+
+
 def style() -> Html:
     """The style sheet of all pages."""
     return Html(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))

@@ -31,7 +31,7 @@ def contested(
     theirs: np.ndarray,
     champion: int,
     hindrances: Sequence[str],
-    other_classes: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Decision:
     """Where there is a champion, both are judged by the same test pictures.
 
@@ -41,11 +41,11 @@ def contested(
         theirs: the same of the champion.
         champion: its version.
         hindrances: what keeps the challenger from being champion, each in words.
-        other_classes: the champion's, where they are not those of the test pictures.
+        notes: on the test pictures, each in words that follow them.
     """
     paired = compare_paired(theirs, right)
     verdict = judge(gate.name, paired, significance=gate.significance, margin=gate.margin)
-    note = f", which have other classes than its {other_classes}" if other_classes else ""
+    note = "".join(f", {words}" for words in notes)
     sentence = (
         f"{verdict.relation} champion version {champion} on the same {paired.pictures:,} test "
         f"pictures{note}: accuracy {right.mean():.4f} against {theirs.mean():.4f}, "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pawprint.evaluation.paired import Paired
+from pawprint.evaluation.paired import BETTER as BETTER_ONE
+from pawprint.evaluation.paired import NOT_TOLD_APART, Paired
 
 BETTER = "better"
 NOT_WORSE = "not_worse"
@@ -41,12 +42,8 @@ def judge(
     if rule == NOT_WORSE:
         passes = paired.low > -margin
         return Verdict(passes, f"{'not' if passes else 'perhaps'} more than {margin:g} worse than")
-    if paired.p_value > significance:
-        return Verdict(False, "not told apart from")
-    if paired.difference < 0:
-        return Verdict(False, "worse than")
-    passes = paired.difference > 0 and paired.low > 0
-    return Verdict(passes, "better than" if passes else "not told apart from")
+    told = paired.told(significance)
+    return Verdict(told == BETTER_ONE, f"{told} {'from' if told == NOT_TOLD_APART else 'than'}")
 
 
 def over_limit(

@@ -34,6 +34,12 @@ class Event:
     why: str
     newest: int
 
+    @property
+    def name(self) -> str:
+        """The name of its tag, which no other event has: nothing is written over."""
+        time = self.at.partition("+")[0]  # no plus in a name for MLflow
+        return f"{PREFIX}{time}.{self.version}.{self.by}"
+
     def as_tag(self) -> str:
         """The event as JSON of one line."""
         content = {
@@ -52,22 +58,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def next_name(tags: Mapping[str, str]) -> str:
-    """The name of the tag for one more event: champion.0001, champion.0002 and so on."""
-    return f"{PREFIX}{max((_number(name) for name in tags), default=0) + 1:04}"
-
-
-def _number(name: str) -> int:
-    """The number in the name of an event's tag, 0 in another one."""
-    number = name.removeprefix(PREFIX)
-    return int(number) if name.startswith(PREFIX) and number.isdecimal() else 0
-
-
 def events(tags: Mapping[str, str]) -> list[Event]:
     """The events among a registered model's tags, oldest first; what is none is left out."""
-    found: list[tuple[int, Event]] = []
+    found = []
     for name, text in tags.items():
-        if not (number := _number(name)):
+        if not name.startswith(PREFIX):
             continue
         try:
             content = json.loads(text)
@@ -82,8 +77,8 @@ def events(tags: Mapping[str, str]) -> list[Event]:
             )
         except (ValueError, KeyError, TypeError):  # edited by hand
             continue
-        found.append((number, event))
-    return [event for _, event in sorted(found, key=lambda pair: pair[0])]
+        found.append(event)
+    return sorted(found, key=lambda event: event.at)
 
 
 def standing(line: Sequence[Event]) -> list[int]:

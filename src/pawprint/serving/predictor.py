@@ -84,6 +84,7 @@ class Predictor:
             self.temperature = float(properties.get("temperature", 1.0))
             points = json.loads(properties.get("sure_points", "[]"))
             self.sure_points = [SurePoint(*point) for point in points]
+            self._calibrated = "temperature" in properties
             self.batch_size = pictures_at_a_time(self.image_size)
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -94,6 +95,11 @@ class Predictor:
         self.sure = None if sure_precision is None else self._sure(sure_precision, path)
 
     def _sure(self, sure_precision: float, path: Path) -> SurePoint:
+        if not self._calibrated:
+            raise UserError(
+                f"{path} was exported without thresholds; train again with `dvc repro train` or "
+                "set sure_precision to null"
+            )
         point = choose(self.sure_points, sure_precision)
         if point is not None:
             return point

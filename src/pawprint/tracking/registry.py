@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pawprint.errors import UserError
-from pawprint.registration.line import Event, events, next_name
+from pawprint.registration.line import Event, events
 from pawprint.serving.champion import CHAMPION, FILE, no_champion
 from pawprint.tracking.location import sqlite_path
-from pawprint.tracking.run import NOT_IN_NAMES
+from pawprint.tracking.run import LONGEST_NAME, NOT_IN_NAMES
 from pawprint.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHALLENGER = "challenger"
-LONGEST_KEY = 250
+GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,7 @@ class Registry:
 
     def record(self, event: Event) -> None:
         """Add an event to the line of champions."""
-        text = event.as_tag()
-        while True:
-            name = next_name(self._model_tags())
-            self._client.set_registered_model_tag(self.model, name, text)
-            if self._model_tags().get(name) == text:  # else another process took that number
-                return
+        self._client.set_registered_model_tag(self.model, event.name, event.as_tag())
 
     def events(self) -> list[Event]:
         """The recorded line of champions, oldest first."""
@@ -149,13 +144,20 @@ class Registry:
                 version.tags[name] = str(value)
 
     def network(self, version: Version) -> Path | None:
-        """The file of a version's network on this disk, fetched from elsewhere; None if gone."""
+        """The file of a version's network on this disk, fetched from elsewhere; None if gone.
+
+        A store that does not answer is another matter: what it raises goes on.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
             file = _download(f"models:/{self.model}/{version.number}") / FILE
-        except (MlflowException, OSError):
+        except FileNotFoundError:
             return None
+        except MlflowException as error:
+            if error.error_code in GONE:
+                return None
+            raise
         return file if file.is_file() else None
 
 
@@ -201,7 +203,7 @@ def _aliased(client: MlflowClient, model: str, alias: str) -> Version | None:
 
 def _key(name: str) -> str:
     """A tag's name as MLflow takes it; a class's may be longer and of other characters."""
-    return NOT_IN_NAMES.sub("_", name)[:LONGEST_KEY]
+    return NOT_IN_NAMES.sub("_", name)[:LONGEST_NAME]
 
 
 def _version(version: Any) -> Version:

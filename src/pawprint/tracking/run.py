@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONGEST_VALUE = 6000
+LONGEST_NAME = 250  # of a metric or a tag
 NOT_IN_NAMES = re.compile(r"[^\w.\- :/]")  # MLflow refuses them; a class may have them
 MODEL_ID = "model_id"
 
@@ -104,7 +105,10 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        named = {NOT_IN_NAMES.sub("_", key): float(value) for key, value in metrics.items()}
+        named = {
+            NOT_IN_NAMES.sub("_", key)[:LONGEST_NAME]: float(value)
+            for key, value in metrics.items()
+        }
         self._waiting += [
             Metric(key, value, now, step, model_id=model_id)
             for key, value in named.items()
@@ -143,6 +147,11 @@ class Run:
             return True
 
         return bool(self._attempt(path.name, record))
+
+    def log_files(self, source: Path, folder: str) -> None:
+        """Record the files in ``source``, hidden ones not, as artifacts in ``folder``."""
+        for path in sorted(source.glob("[!.]*")):
+            self.log_file(path, folder)
 
     def log_image(self, image: Image.Image, name: str) -> None:
         """Record a Pillow image as the artifact ``name``."""

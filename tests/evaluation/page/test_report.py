@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.evaluation.calibration import SurePoint
+from pawprint.evaluation.calibration import SurePoint, scale
 from pawprint.evaluation.page.report import Origin, Plot, report_page, verdict
 from pawprint.evaluation.result import judge
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
@@ -36,8 +36,9 @@ def split(count, names, seed):
     )
 
 
-def judged(names=("cats", "dogs"), count=160, **more):
+def judged(names=("cats", "dogs"), count=160, boldness=1, **more):
     test, answers = split(count, names, 0)
+    answers = scale(answers, 1 / boldness).astype(np.float32)
     validation, before = split(80, names, 1)
     sizes = np.arange(count) + 100
     return judge(test, answers, validation, before, sizes=sizes, temperature=0.5, **more)
@@ -76,7 +77,11 @@ def test_the_verdict_says_how_often_how_sure_what_is_worst_and_what_probabilitie
     assert f"{100 * low:.1f} to {100 * high:.1f} %" in sentence
     worst = min(("cats", "dogs"), key=lambda name: result.metrics[f"recall_{name}"])
     assert f"least often on {worst}" in sentence
-    assert "take them with care" in sentence  # an eighth is wrong, and 0.88 is said of each
+    assert "can be taken at their word" in sentence  # an eighth is wrong, and 0.88 is said
+
+
+def test_probabilities_that_are_off_beyond_chance_are_to_be_taken_with_care():
+    assert ": take them with care" in verdict(judged(boldness=8))
 
 
 def test_the_page_shows_every_figure_with_its_interval(two):
@@ -127,7 +132,7 @@ def test_many_classes_are_shown_the_weakest_first_and_the_rest_folded():
 
 def test_a_threshold_is_told_with_what_it_does_to_test_pictures():
     point = SurePoint(0.9, 0.99, 0.5)
-    result = judged(sure=(0.98, point))
+    result = judged(wanted=0.98, thresholds=[point])
     answered = result.probabilities.max(axis=1) >= 0.9
     assert result.metrics["sure_coverage"] == pytest.approx(answered.mean())
     page = drawn(result)
@@ -136,11 +141,27 @@ def test_a_threshold_is_told_with_what_it_does_to_test_pictures():
 
 
 def test_a_threshold_that_no_test_picture_reaches_is_no_obstacle(tmp_path):
-    result = judged(sure=(0.98, SurePoint(0.9999, 0.99, 0.5)))
+    result = judged(wanted=0.98, thresholds=[SurePoint(0.9999, 0.99, 0.5)])
     assert result.metrics["sure_coverage"] == 0
     assert "sure_precision" not in result.metrics
     page = drawn(result)
     assert "none is answered" in page
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
+
+
+def test_a_precision_that_no_threshold_reaches_is_told_and_all_else_is_there():
+    result = judged(wanted=0.99, thresholds=[SurePoint(0.5, 0.9, 1.0)])
+    assert "sure_threshold" not in result.metrics
+    page = drawn(result)
+    assert "No threshold makes 99.0 %" in page
+    assert "surely answered" not in page
+
+
+def test_an_interval_that_resampling_cannot_give_is_shown_as_none():
+    result = judged()
+    del result.intervals["roc_auc"]
+    page = drawn(result)
+    assert "–" in page
     assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pawprint.evaluation.page.parts import draw, four, points, span
-from pawprint.evaluation.result import Result
+from pawprint.evaluation.result import Result, Sure
 from pawprint.pages.markup import Html, counted
 
 MOST_CLASSES = 10  # whose figures are shown at once
@@ -40,7 +40,7 @@ def figures_section(result: Result) -> Html:
             name=NAMES[name],
             cells=[
                 draw("number", text=four(metrics[name])),
-                draw("number", text=span(intervals[name])),
+                draw("number", text=span(intervals.get(name))),
                 draw("text", text=_MEANINGS[name]),
             ],
         )
@@ -62,23 +62,28 @@ def _scaling(result: Result) -> Html:
         f"{four(metrics['log_loss_unscaled'])} instead of {four(metrics['log_loss'])}."
     )
     sentences = [draw("small", text=text)]
-    if sure := result.sure:
-        on_test = (
-            f"{points(sure.precision)} right, {points(sure.coverage)} answered"
-            if sure.coverage
-            else "none is answered"
-        )
-        sentences.append(
-            draw(
-                "small",
-                text=f"To be right in {points(sure.wanted)} of its answers it calls a picture "
-                f'"not sure" where its probability is below {sure.chosen.threshold:.4f}. '
-                f"Validation pictures: {points(sure.chosen.precision)} right, "
-                f"{points(sure.chosen.coverage)} answered; test pictures: "
-                f"{on_test}.",
-            )
-        )
+    if result.sure:
+        sentences.append(draw("small", text=_sure(result.sure)))
     return Html("".join(sentences))
+
+
+def _sure(sure: Sure) -> str:
+    if sure.chosen is None:
+        return (
+            f"No threshold makes {points(sure.wanted)} of the answers to validation pictures "
+            "right: predicting with this sure_precision will not work."
+        )
+    on_test = (
+        f"{points(sure.precision)} right, {points(sure.coverage)} answered"
+        if sure.coverage
+        else "none is answered"
+    )
+    return (
+        f'To be right in {points(sure.wanted)} of its answers it calls a picture "not sure" '
+        f"where its probability is below {sure.chosen.threshold:.4f}. Validation pictures: "
+        f"{points(sure.chosen.precision)} right, {points(sure.chosen.coverage)} answered; test "
+        f"pictures: {on_test}."
+    )
 
 
 def _classes(result: Result) -> Html:
@@ -110,6 +115,5 @@ def _classes(result: Result) -> Html:
 
 
 def _with_range(result: Result, name: str) -> Html:
-    low, high = result.intervals[name]
-    value, interval = f"{result.metrics[name]:.3f}", f"{low:.3f} to {high:.3f}"
-    return draw("with_interval", text=value, interval=interval)
+    interval = span(result.intervals.get(name), digits=3)
+    return draw("with_interval", text=f"{result.metrics[name]:.3f}", interval=interval)

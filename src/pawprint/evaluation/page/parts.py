@@ -17,6 +17,8 @@ def four(value: float) -> str:
     return f"{value:.4f}"
 
 
-def span(interval: tuple[float, float]) -> str:
-    """Write both ends of an interval of a figure."""
-    return f"{four(interval[0])} to {four(interval[1])}"
+def span(interval: tuple[float, float] | None, digits: int = 4) -> str:
+    """Write both ends of an interval of a figure, or that there is none."""
+    if interval is None:
+        return "–"
+    return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"

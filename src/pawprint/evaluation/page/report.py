@@ -13,10 +13,10 @@ from pawprint.evaluation.page.parts import draw, four, points, span
 from pawprint.evaluation.page.slices_section import slices_section
 from pawprint.evaluation.page.suspects import suspects_section
 from pawprint.evaluation.result import Result
-from pawprint.pages.markup import Html, breakable, counted, style
+from pawprint.pages.markup import Html, breakable, breakable_key, counted, style
 
 MOST_SUSPECTS = 30
-TAKEN_AT_WORD = 2.5  # points that probabilities may be off by
+TAKEN_AT_WORD = 2.0  # points that probabilities may be off by
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,10 @@ def verdict(result: Result) -> str:
     recalls = {name: metrics[k] for name in names if (k := f"recall_{name}") in metrics}
     weakest = min(recalls, key=recalls.__getitem__)
     off = 100 * metrics["expected_calibration_error"]
-    knows = " and can be taken at their word" if off <= TAKEN_AT_WORD else ": take them with care"
+    # By the least that they may be off: few pictures show an error that is chance alone.
+    certain = 100 * result.intervals["expected_calibration_error"][0]
+    good = certain <= TAKEN_AT_WORD
+    knows = " and can be taken at their word" if good else ": take them with care"
     return (
         f"Right on {points(metrics['accuracy'])} of "
         f"{counted(len(result.test.labels), 'test picture', 'test pictures')} "
@@ -111,11 +114,11 @@ def _cards(result: Result) -> list[Html]:
     cards = []
     for name in ("accuracy", "roc_auc", "log_loss", "expected_calibration_error"):
         if name in result.metrics:
-            cards.append(_card(NAMES[name], result.metrics[name], span(result.intervals[name])))
+            cards.append(_card(NAMES[name], result.metrics[name], span(result.intervals.get(name))))
     wrong = int((result.probabilities.argmax(axis=1) != result.test.labels).sum())
     more = f"of {len(result.test.labels):,} test pictures"
     cards.append(draw("card", name="mistakes", figure=wrong, more=more))
-    if result.sure:
+    if result.sure and result.sure.chosen:
         text = f"{points(result.sure.precision)} of them right" if result.sure.coverage else ""
         figure = points(result.sure.coverage)
         cards.append(draw("card", name="surely answered", figure=figure, more=text))
@@ -168,12 +171,9 @@ def _origin(origin: Origin) -> list[Html]:
 
 def _facts(title: str, values: Mapping[str, object], more: Html | str = "") -> Html:
     rows = [
-        draw("fact", name=_key(name), value=v if isinstance(v, Html) else breakable(str(v)))
+        draw(
+            "fact", name=breakable_key(name), value=v if isinstance(v, Html) else breakable(str(v))
+        )
         for name, v in values.items()
     ]
     return draw("facts", title=title, rows=rows, more=more)
-
-
-def _key(name: str) -> Html:
-    """A key that breaks after its points and underscores."""
-    return Html(breakable(name).replace("_", "_<wbr>").replace(".", ".<wbr>"))
