@@ -44,41 +44,42 @@ def evaluate(config: Config) -> dict[str, float]:
     record = read_record(paths.training.run)
     _check_fit(test, predictor, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
-    run = run_of(store, paths.training)
+    with store.explained():
+        run = run_of(store, paths.training)
 
-    result = judge(
-        test,
-        predictor.probabilities(test.pictures),
-        validation,
-        predictor.probabilities(validation.pictures),
-        sizes=load_sides(paths.prepared, "test"),
-        temperature=predictor.temperature,
-        wanted=config.sure_precision,
-        thresholds=predictor.sure_points,
-    )
-    metrics = named_metrics(result)
-    paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
-    write_tables(paths.evaluation, result)
-    figures = _write_report(paths, result, validation, summary, record, store, run)
-    log.info(
-        "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
-        *(metrics["test_accuracy"], *result.intervals["accuracy"], metrics["test_log_loss"]),
-        *(len(test.labels), paths.report),
-    )
+        result = judge(
+            test,
+            predictor.probabilities(test.pictures),
+            validation,
+            predictor.probabilities(validation.pictures),
+            sizes=load_sides(paths.prepared, "test"),
+            temperature=predictor.temperature,
+            wanted=config.sure_precision,
+            thresholds=predictor.sure_points,
+        )
+        metrics = named_metrics(result)
+        paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
+        write_tables(paths.evaluation, result)
+        figures = _write_report(paths, result, validation, summary, record, store, run)
+        log.info(
+            "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
+            *(metrics["test_accuracy"], *result.intervals["accuracy"], metrics["test_log_loss"]),
+            *(len(test.labels), paths.report),
+        )
 
-    digest = summary.splits["test"].digest
-    run.log_dataset("test", str(paths.pictures(summary.images)), digest, "testing")
-    run.log_metrics(metrics | named_intervals(result), model_id=run.tags.get("model_id"))
-    run.set_tags({"test_digest": digest})
-    run.log_figure(curves_figure(paths.training.history), "figures/curves.png")
-    for name, figure in figures.items():
-        if name not in CURVES:  # they are in one figure already
-            run.log_figure(figure, f"figures/{name}.png")
-    run.log_files(paths.evaluation, "evaluate")
-    run.tell_missed()
-    write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
-    link_opened_run(store, run, "evaluate")
-    return metrics
+        digest = summary.splits["test"].digest
+        run.log_dataset("test", str(paths.pictures(summary.images)), digest, "testing")
+        run.log_metrics(metrics | named_intervals(result), model_id=run.tags.get("model_id"))
+        run.set_tags({"test_digest": digest})
+        run.log_figure(curves_figure(paths.training.history), "figures/curves.png")
+        for name, figure in figures.items():
+            if name not in CURVES:  # they are in one figure already
+                run.log_figure(figure, f"figures/{name}.png")
+        run.log_files(paths.evaluation, "evaluate")
+        run.tell_missed()
+        write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
+        link_opened_run(store, run, "evaluate")
+        return metrics
 
 
 def _check_fit(
