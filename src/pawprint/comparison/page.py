@@ -9,7 +9,7 @@ from pawprint.comparison.compared import NOT_RECORDED, Changed, Comparison, Pair
 from pawprint.comparison.figures import Figure
 from pawprint.comparison.parts import draw
 from pawprint.comparison.text import figure_text, when
-from pawprint.pages.markup import Html, breakable, breakable_key, counted, style
+from pawprint.pages.markup import Html, breakable, breakable_key, counted, head
 
 MOST_TILES = 24  # of those gained, and as many of those lost
 _LOOKS = {"better beyond chance": "kept", "worse beyond chance": "out", "not told apart": ""}
@@ -34,11 +34,12 @@ def comparison_page(
     """
     letters = comparison.letters
     heading = [Html(draw("head", letter=letter)) for letter in letters]
+    count = len(comparison.runs)
+    names = " and ".join(run.name for run in comparison.runs[:2])
     return draw(
         "page",
-        style=style(),
-        count=len(comparison.runs),
-        title=" and ".join(run.name for run in comparison.runs[:2]),
+        head=head(f"{count} runs compared: {names}", draw("style")),
+        count=count,
         verdicts=[_verdict(comparison, pair) for pair in comparison.pairs],
         notes=_notes(comparison, picture is None),
         runs=[_run_row(comparison, place) for place in range(len(letters))],

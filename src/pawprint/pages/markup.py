@@ -17,6 +17,8 @@ class Html(str):
     __slots__ = ()
 
 
+_HERE = Path(__file__).parent
+
 Value = str | int | float | Iterable[Html]
 
 
@@ -62,9 +64,19 @@ def breakable_key(name: str) -> Html:
     return Html(breakable(name).replace("_", "_<wbr>").replace(".", ".<wbr>"))
 
 
-def style() -> Html:
-    """The style sheet of all pages."""
-    return Html(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))
+def head(title: str, own_style: Html | str = "") -> Html:
+    """Draw what a page begins with, up to its body: it loads nothing, and runs nothing.
+
+    Args:
+        title: Of the page.
+        own_style: Rules of a style sheet beside those of all pages. Defaults to none.
+    """
+    own = Html(own_style)
+    return Parts(_HERE / "page.html").draw("head", title=title, style=_style(), own=own)
+
+
+def _style() -> Html:
+    return Html((_HERE / "page.css").read_text(encoding="utf-8"))
 
 
 def counted(count: int, one: str, many: str) -> str:

@@ -13,7 +13,7 @@ from pawprint.evaluation.page.parts import draw, four, points, span
 from pawprint.evaluation.page.slices_section import slices_section
 from pawprint.evaluation.page.suspects import suspects_section
 from pawprint.evaluation.result import Result
-from pawprint.pages.markup import Html, breakable, breakable_key, counted, style
+from pawprint.pages.markup import Html, breakable, breakable_key, counted, head
 
 MOST_SUSPECTS = 30
 TAKEN_AT_WORD = 2.0  # points that probabilities may be off by
@@ -76,7 +76,7 @@ def report_page(
     """
     return draw(
         "page",
-        style=style(),
+        head=head(f"Evaluation of {origin.name}", draw("style")),
         name=origin.name,
         verdict=verdict(result),
         cards=_cards(result),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pawprint.evaluation.suspects import Suspect
 from pawprint.images.split import SPLITS
-from pawprint.pages.markup import Html, Parts, breakable, counted, percent, style
+from pawprint.pages.markup import Html, Parts, breakable, counted, head, percent
 
 MOST = 100  # shown
 _MOST_BYTES = 4_000_000  # of all pictures as text
@@ -97,8 +97,7 @@ def suspects_page(
     ]
     return draw(
         "page",
-        style=style(),
-        images=images,
+        head=head(f"Suspect labels of {images}"),
         heading=breakable(images),
         verdict=_verdict(suspects, len(splits), class_names),
         cards=cards,

@@ -14,7 +14,7 @@ from pawprint.images.page.contact_sheets import (
 from pawprint.images.page.overview import classes_section, sizes_section
 from pawprint.images.page.parts import draw
 from pawprint.images.split import SPLITS
-from pawprint.pages.markup import Html, breakable, counted, percent, style
+from pawprint.pages.markup import Html, breakable, counted, head, percent
 
 _LEARNED = {"train": "training", "validation": "validation"}
 
@@ -53,8 +53,7 @@ def audit_page(
     kinds = [kind for kind in KINDS if found[kind]]
     return draw(
         "page",
-        style=style(),
-        images=images,
+        head=head(f"Audit of {images}"),
         heading=breakable(images),
         verdict=_verdict(audit, found, groups, len(usable)),
         fine=draw("fine") if fine else "",
