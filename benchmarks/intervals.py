@@ -7,8 +7,7 @@ its figures are known from five million pictures. Of each of 1,000 test sets the
 computed as `evaluate` does, with 500 resamples. The second table has test sets in which each
 answer is right by the toss of a coin of known accuracy.
 
-EXPECTED: accuracy 93 to 97 %; so do the other figures but the expected calibration error, which
-has 90 to 98 % where probabilities are off, and more than 95 % where they are not.
+EXPECTED: accuracy 93.5 to 95.6 %, every other figure 92.6 to 96.9 %; 15 minutes on one core.
 """
 
 from __future__ import annotations
