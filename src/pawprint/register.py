@@ -58,6 +58,8 @@ def register(config: Config) -> dict[str, Any]:
         def decide(champion: Any, line: list[Event]) -> Decision:
             """The decision beside this champion; the line of champions ends with it."""
             if champion and champion.number == version.number:
+                if limit:
+                    log.warning("%s; it is champion already, and stays", limit)
                 return _as_before(config.gate, version.tags, line)
             held = None if config.gate.name == ALWAYS else held_back(line, version.number)
             hindrances = [words for words in (held, limit) if words]
@@ -83,7 +85,10 @@ def register(config: Config) -> dict[str, Any]:
             registry.point(CHALLENGER, version)
             decision, champion = settle(registry, version, decide)
     _tell_run(run, version.number, decision)
-    log.info("version %d of %s: %s", version.number, registry.model, decision.reason)
+    log.info(
+        "version %d of %s, decided %s: %s",
+        *(version.number, registry.model, decision.decided, decision.reason),
+    )
     content = {
         "model": registry.model,
         "version": version.number,

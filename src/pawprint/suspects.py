@@ -65,8 +65,8 @@ def suspects(config: Config) -> list[Suspect]:
     """Train a network per fold of the training and validation pictures and doubt their labels.
 
     Each fold is judged by the network that learned from the others (the fold's own labels chose
-    its best epoch, no more), the test pictures by the mean of all. Table and page go into `reports/suspects` and into a run. Killed, the same command goes
-    on where it was.
+    its best epoch, no more), the test pictures by the mean of all. Table and page go into
+    `reports/suspects` and into a run. Killed, the same command goes on where it was.
 
     Raises:
         UserError: nothing is prepared, a class has too few pictures, the tracking store does not

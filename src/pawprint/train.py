@@ -34,6 +34,7 @@ MENDED_OUTSIDE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.EISDIR, errno.ENOTDIR),
 )
+LATER = ("folds", "gate", "sure_precision")  # of other stages, which may change them afterwards
 PREVIEW = "--augment-preview"
 PREVIEW_FILE = "augmentation.png"
 
@@ -71,7 +72,8 @@ def train(config: Config) -> float:
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
-    parameters = config.flat() | {"images": summary.images}  # what was really prepared
+    parameters = {k: v for k, v in config.flat().items() if k.split(".")[0] not in LATER}
+    parameters |= {"images": summary.images}  # what was really prepared
     find_weights(config, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
     tags = {
@@ -196,7 +198,7 @@ def identity_of(config: Config, parameters: dict[str, Any], data: dict[str, Any]
     files += [*here.glob("models/*.py"), *here.glob("training/*.py")]
     for path in sorted(files):
         code.update(path.read_bytes())
-    elsewhere = ("images", "predict_images", "gate", "sure_precision", "folds", "tracking")
+    elsewhere = (*LATER, "images", "predict_images", "tracking")
     return {
         "parameters": {k: v for k, v in parameters.items() if k.split(".")[0] not in elsewhere},
         "data": {split: part.digest for split, part in data.items()},

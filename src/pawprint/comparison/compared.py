@@ -218,9 +218,7 @@ def _code_notes(runs: Sequence[RecordedRun], letters: str) -> list[str]:
     dirty = [x for x, run in zip(letters, runs, strict=True) if run.tags.get("git_dirty") == "true"]
     if not dirty:
         return []
-    return [
-        f"Trained with uncommitted changes, so with code that no commit has: {', '.join(dirty)}."
-    ]
+    return [f"Trained with uncommitted changes, of code or settings: {', '.join(dirty)}."]
 
 
 def _chance_notes(pairs: list[Pair]) -> list[str]:

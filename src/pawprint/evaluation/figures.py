@@ -20,6 +20,7 @@ BLUE_ON_DARK, ORANGE_ON_DARK = "#7dbadd", "#ec9463"
 INK, INK_ON_DARK = "#17232d", "#c3ced6"
 MOST_NAMED = 25  # classes in a confusion matrix
 MOST_IN_LEGEND = 8
+LONGEST_NAME = 40  # characters of a class in a figure
 MOST_MEDIANS = 5  # of a curve's values: above it, it is cut off
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -222,6 +223,8 @@ def png_of(figure: Figure, dpi: int = 150) -> bytes:
 
 def _plain(name: str) -> str:
     """A name as matplotlib shows it: dollars are no formula, and an underscore hides nothing."""
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 :]}"
     name = name.replace("$", r"\$").encode(errors="backslashreplace").decode()
     return f" {name}" if name.startswith("_") else name
 

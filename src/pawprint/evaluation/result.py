@@ -125,16 +125,10 @@ def judge(
     answered = None
     if wanted is not None:
         answered = _answered(test, probabilities, wanted, choose(thresholds, wanted))
-    if answered and answered.chosen:
-        metrics |= {
-            "sure_threshold": answered.chosen.threshold,
-            "sure_precision": answered.precision,
-            "sure_coverage": answered.coverage,
-        }
     return Result(
         test=test,
         probabilities=probabilities,
-        metrics={name: value for name, value in metrics.items() if np.isfinite(value)},
+        metrics=metrics,
         intervals=bootstrap_intervals(*given),
         slices=find_slices(
             *given,

@@ -45,7 +45,7 @@ def contested(
     """
     paired = compare_paired(theirs, right)
     verdict = judge(gate.name, paired, significance=gate.significance, margin=gate.margin)
-    note = "".join(f", {words}" for words in notes)
+    note = f" ({'; '.join(notes)})" if notes else ""
     sentence = (
         f"{verdict.relation} champion version {champion} on the same {paired.pictures:,} test "
         f"pictures{note}: accuracy {right.mean():.4f} against {theirs.mean():.4f}, "

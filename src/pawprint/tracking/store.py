@@ -187,7 +187,10 @@ def reach(address: str) -> MlflowClient:
     # Whatever it tells, with a traceback, it also raises: then we tell it.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(address)
-    mlflow.set_registry_uri(os.environ.get("MLFLOW_REGISTRY_URI") or address)
+    registry = os.environ.get("MLFLOW_REGISTRY_URI")
+    mlflow.set_registry_uri(registry or address)
+    if not registry:  # it wrote the variable, which would speak for another store too
+        os.environ.pop("MLFLOW_REGISTRY_URI", None)
     with _alone(address):
         return mlflow.MlflowClient()
 

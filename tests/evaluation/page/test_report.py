@@ -80,6 +80,11 @@ def test_the_verdict_says_how_often_how_sure_what_is_worst_and_what_probabilitie
     assert "can be taken at their word" in sentence  # an eighth is wrong, and 0.88 is said
 
 
+def test_of_few_pictures_nobody_can_tell_what_probabilities_are_worth():
+    sentence = verdict(judged(count=6))
+    assert "too few pictures to tell" in sentence
+
+
 def test_probabilities_that_are_off_beyond_chance_are_to_be_taken_with_care():
     assert ": take them with care" in verdict(judged(boldness=8))
 
@@ -100,6 +105,7 @@ def test_the_page_shows_mistakes_slices_suspects_parameters_and_the_way_to_the_r
     assert result.suspects
     assert "may be wrong (confident learning)" in page
     assert "optimizer" in page
+    assert not re.search(r">(None|True|False)<", drawn(result, parameters={"a": None, "b": True}))
     assert f'href="http://127.0.0.1:5000/#/experiments/1/runs/{"a" * 32}"' in page
 
 
@@ -134,7 +140,7 @@ def test_a_threshold_is_told_with_what_it_does_to_test_pictures():
     point = SurePoint(0.9, 0.99, 0.5)
     result = judged(wanted=0.98, thresholds=[point])
     answered = result.probabilities.max(axis=1) >= 0.9
-    assert result.metrics["sure_coverage"] == pytest.approx(answered.mean())
+    assert result.sure.coverage == pytest.approx(answered.mean())
     page = drawn(result)
     assert "below 0.9000" in page
     assert "surely answered" in page
@@ -142,8 +148,7 @@ def test_a_threshold_is_told_with_what_it_does_to_test_pictures():
 
 def test_a_threshold_that_no_test_picture_reaches_is_no_obstacle(tmp_path):
     result = judged(wanted=0.98, thresholds=[SurePoint(0.9999, 0.99, 0.5)])
-    assert result.metrics["sure_coverage"] == 0
-    assert "sure_precision" not in result.metrics
+    assert result.sure.coverage == 0
     page = drawn(result)
     assert "none is answered" in page
     assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
@@ -151,7 +156,7 @@ def test_a_threshold_that_no_test_picture_reaches_is_no_obstacle(tmp_path):
 
 def test_a_precision_that_no_threshold_reaches_is_told_and_all_else_is_there():
     result = judged(wanted=0.99, thresholds=[SurePoint(0.5, 0.9, 1.0)])
-    assert "sure_threshold" not in result.metrics
+    assert result.sure.chosen is None
     page = drawn(result)
     assert "No threshold makes 99.0 %" in page
     assert "surely answered" not in page

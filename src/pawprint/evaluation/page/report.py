@@ -16,7 +16,7 @@ from pawprint.evaluation.result import Result
 from pawprint.pages.markup import Html, breakable, breakable_key, counted, head
 
 MOST_SUSPECTS = 30
-TAKEN_AT_WORD = 2.0  # points that probabilities may be off by
+TAKEN_AT_WORD, TOO_WIDE = 2.0, 6.0  # points that probabilities may be off by, and perhaps are
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,14 @@ def verdict(result: Result) -> str:
     recalls = {name: metrics[k] for name in names if (k := f"recall_{name}") in metrics}
     weakest = min(recalls, key=recalls.__getitem__)
     off = 100 * metrics["expected_calibration_error"]
-    # By the least that they may be off: few pictures show an error that is chance alone.
-    certain = 100 * result.intervals["expected_calibration_error"][0]
-    good = certain <= TAKEN_AT_WORD
-    knows = " and can be taken at their word" if good else ": take them with care"
+    # Few pictures show an error that is chance alone: what counts is the interval.
+    least, most = (100 * end for end in result.intervals["expected_calibration_error"])
+    if least > TAKEN_AT_WORD:
+        knows = ": take them with care"
+    elif most > TOO_WIDE:
+        knows = ": too few pictures to tell whether they can be taken at their word"
+    else:
+        knows = " and can be taken at their word"
     return (
         f"Right on {points(metrics['accuracy'])} of "
         f"{counted(len(result.test.labels), 'test picture', 'test pictures')} "
@@ -169,10 +173,18 @@ def _origin(origin: Origin) -> list[Html]:
     ]
 
 
+def _told(value: object) -> str:
+    """A value as it stands in params.yaml."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
 def _facts(title: str, values: Mapping[str, object], more: Html | str = "") -> Html:
     rows = [
         draw(
-            "fact", name=breakable_key(name), value=v if isinstance(v, Html) else breakable(str(v))
+            "fact",
+            name=breakable_key(name),
+            value=v if isinstance(v, Html) else breakable(_told(v)),
         )
         for name, v in values.items()
     ]
