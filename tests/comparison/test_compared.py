@@ -24,7 +24,9 @@ def test_data_classes_and_commit_are_shown_where_they_differ(a_run):
         "data_digest": ["1" * 12, "2" * 12],
         "git_commit": ["c" * 12, "c" * 12 + " with changes"],
     }
-    assert any(note.endswith("uncommitted changes, of code or settings: B.") for note in compared.notes)
+    assert any(
+        note.endswith("uncommitted changes, of code or settings: B.") for note in compared.notes
+    )
 
 
 def test_figures_stand_beside_their_intervals_and_ends_are_no_figures(a_run):
