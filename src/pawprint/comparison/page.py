@@ -9,7 +9,7 @@ from pawprint.comparison.compared import NOT_RECORDED, Changed, Comparison, Pair
 from pawprint.comparison.figures import Figure
 from pawprint.comparison.parts import draw
 from pawprint.comparison.text import figure_text, when
-from pawprint.pages.markup import Html, breakable, breakable_key, counted, head
+from pawprint.pages.markup import Html, breakable, breakable_key, counted, head, notes_card
 
 MOST_TILES = 24  # of those gained, and as many of those lost
 _LOOKS = {"better beyond chance": "kept", "worse beyond chance": "out", "not told apart": ""}
@@ -78,7 +78,7 @@ def _notes(comparison: Comparison, no_pictures: bool) -> Html:
             "The project holds other test pictures now than these runs had, or none: "
             "the pictures below are shown by their paths."
         )
-    return draw("notes", notes=[draw("note", text=note) for note in notes]) if notes else Html()
+    return notes_card(notes)
 
 
 def _run_row(comparison: Comparison, place: int) -> Html:

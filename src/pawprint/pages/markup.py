@@ -75,6 +75,13 @@ def head(title: str, own_style: Html | str = "") -> Html:
     return Parts(_HERE / "page.html").draw("head", title=title, style=_style(), own=own)
 
 
+def notes_card(notes: Iterable[str]) -> Html:
+    """Draw sentences about what a person may not expect; nothing where there are none."""
+    parts = Parts(_HERE / "page.html")
+    lines = [parts.draw("note", text=note) for note in notes]
+    return parts.draw("notes", notes=lines) if lines else Html()
+
+
 def _style() -> Html:
     return Html((_HERE / "page.css").read_text(encoding="utf-8"))
 

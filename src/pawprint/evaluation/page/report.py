@@ -13,7 +13,7 @@ from pawprint.evaluation.page.parts import draw, four, points, span
 from pawprint.evaluation.page.slices_section import slices_section
 from pawprint.evaluation.page.suspects import suspects_section
 from pawprint.evaluation.result import Result
-from pawprint.pages.markup import Html, breakable, breakable_key, counted, head
+from pawprint.pages.markup import Html, breakable, breakable_key, counted, head, notes_card
 
 MOST_SUSPECTS = 30
 TAKEN_AT_WORD, TOO_WIDE = 2.0, 6.0  # points that probabilities may be off by, and perhaps are
@@ -80,7 +80,7 @@ def report_page(
         name=origin.name,
         verdict=verdict(result),
         cards=_cards(result),
-        notes=draw("notes", notes=[draw("note", text=n) for n in notes]) if notes else "",
+        notes=notes_card(notes),
         figures=figures_section(result),
         plots=[_plot(plot) for plot in plots],
         slices=slices_section(result.slices),

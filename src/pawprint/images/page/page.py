@@ -14,7 +14,7 @@ from pawprint.images.page.contact_sheets import (
 from pawprint.images.page.overview import classes_section, sizes_section
 from pawprint.images.page.parts import draw
 from pawprint.images.split import SPLITS
-from pawprint.pages.markup import Html, breakable, counted, head, percent
+from pawprint.pages.markup import Html, breakable, counted, head, notes_card, percent
 
 _LEARNED = {"train": "training", "validation": "validation"}
 
@@ -59,7 +59,7 @@ def audit_page(
         fine=draw("fine") if fine else "",
         cards=_cards(audit, found, groups),
         kinds=draw("kinds", links=[_link(kind, found[kind]) for kind in kinds]) if kinds else "",
-        notes=draw("notes", notes=[draw("note", text=note) for note in notes]) if notes else "",
+        notes=notes_card(notes),
         classes=classes_section(audit, class_names),
         sizes=sizes_section(usable, image_size, resize),
         found=contact_sheets(audit, thumbnail) or draw("nothing" if fine else "no_files"),
