@@ -7,7 +7,7 @@ learns for an epoch, and the default one too; then `evaluate` runs as a whole co
 network alone takes for the validation and test pictures is measured in the same round and
 subtracted. The maps of the pictures in the report stay in the figure.
 
-EXPECTED on 2,000 test pictures and 2 cores: 10 s beside the network, start of Python included.
+EXPECTED on 2,000 test pictures and 2 cores: 5 s beside the network, start of Python included.
 """
 
 from __future__ import annotations
