@@ -79,7 +79,7 @@ def corners(count, classes, seed, empty=0.0):
 
 @pytest.mark.parametrize(
     ("name", "depth", "width", "classes"),
-    [("article", 2, 8, 2), ("cnn", 3, 16, 3), ("resnet", 3, 8, 2), ("resnet", 3, 8, 3)],
+    [("article", 2, 8, 2), ("cnn", 3, 16, 3), ("resnet", 3, 16, 2), ("resnet", 3, 8, 3)],
 )
 def test_most_of_what_is_shown_lies_where_the_class_lies(tmp_path, name, depth, width, classes):
     seed_everything(0)
