@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -24,6 +23,7 @@ from pawprint.schema import CHOICES, Config, check
 
 PATHS = ("images", "predict_images", "model.weights")
 RECIPE = "recipe="
+SWEEP_WORDS = ("-m", "--multirun")
 
 
 def project_root() -> Path:
@@ -58,7 +58,7 @@ def read_params(root: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid YAML ({reason}); mend that line") from None
     if not isinstance(params, dict):
         raise UserError(f"{path} must hold keys and values, one 'key: value' a line")
-    known = [f.name for f in fields(Config)]
+    known = [f.name for f in fields(Config) if f.name != "sweep"]
     for key in params:
         if key not in known:
             raise UserError(f"params.yaml: there is no key {key!r}; {_suggest(str(key), known)}")
@@ -68,8 +68,10 @@ def read_params(root: Path) -> dict[str, Any]:
     return params
 
 
-def run_stage(stage: str, task: Callable[[Config], Any]) -> None:
+def run_stage(stage: str, task: Callable[[Config], Any], *, sweeps: bool = False) -> None:
     """Compose the configuration from the command line, call ``task`` with it, end the process.
+
+    With `-m`, a stage that ``sweeps`` gives the work to the configured sweeper instead.
 
     Exit code 0, or 1 after one sentence on standard error where the person can mend it.
     ``--key value`` is read as ``key=value``, which is how ``mlflow run -P key=value`` passes it.
@@ -82,6 +84,8 @@ def run_stage(stage: str, task: Callable[[Config], Any]) -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8
     try:
         root = project_root()
+        if not sweeps and (word := next((w for w in sys.argv if w in SWEEP_WORDS), None)):
+            raise UserError(f"only train sweeps; leave out {word}")
         try:
             sys.argv[1:] = as_overrides(with_recipe(root, sys.argv[1:]))
             _check_overrides(root, read_params(root), sys.argv[1:])
@@ -131,32 +135,19 @@ def compose(overrides: list[str] | None = None) -> Config:
             tree = hydra.compose("config", overrides)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise _explained(error) from None
-    return _typed(tree)
+    return typed(tree)
 
 
 def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:
     import hydra
-    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
-    from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    from pawprint.sweep import close_unfinished, note_failure
-
     def run(tree: Any) -> Any:
-        job = HydraConfig.get()
         try:
-            return task(_typed(tree))
-        except Exception as error:
-            if job.mode == RunMode.MULTIRUN:
-                if not isinstance(error, UserError):
-                    traceback.print_exc()
-                print(f"error: {error}; the other trials go on", file=sys.stderr)
-                note_failure(Path(job.runtime.output_dir), job.job.override_dirname, str(error))
-                return None
-            if isinstance(error, UserError):
-                fail(error)  # from Hydra it would come with lines of its own
-            raise
+            return task(typed(tree))
+        except UserError as error:
+            fail(error)  # from Hydra it would come with lines of its own
 
     _register(root)
     sys.argv[1:] = [*_overrides_last(sys.argv[1:]), f"hydra.job.name={stage}"]
@@ -164,10 +155,8 @@ def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
     try:
         hydra.main(config_path=str(root / "conf"), config_name="config", version_base="1.3")(run)()
-    except BaseException as error:
-        close_unfinished("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        theirs = isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError)
-        if wants_traceback or not theirs:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        if wants_traceback:
             raise
         raise _explained(error) from None
 
@@ -182,7 +171,12 @@ def _register(root: Path) -> None:
     OmegaConf.register_new_resolver("root", lambda: str(root), replace=True)
 
 
-def _typed(tree: Any) -> Config:
+def typed(tree: Any) -> Config:
+    """The configuration that a composed tree holds.
+
+    Raises:
+        UserError: a wrong type, a value out of range, or values that do not fit together.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -261,11 +255,13 @@ def _overrides_last(arguments: list[str]) -> list[str]:
 def as_overrides(arguments: list[str]) -> list[str]:
     """The arguments with each ``--key value`` of a configuration key turned into ``key=value``."""
     known = {f.name for f in fields(Config)}
-    sweeps = bool({"-m", "--multirun"} & set(arguments))
+    sweeps = not set(SWEEP_WORDS).isdisjoint(arguments)
     overrides: list[str] = []
     rest = iter(arguments)
     for argument in rest:
         name, equals, value = argument.removeprefix("--").partition("=")
+        if name == "seeds" and sweeps:  # the word for it where there are several
+            argument, name = argument.replace("seeds", "seed", 1), "seed"
         if name.split(".")[0] not in known or not (equals or argument.startswith("--")):
             overrides.append(argument)
             continue

@@ -25,8 +25,12 @@ def main() -> None:
     run_stage("evaluate", evaluate)
 
 
-def evaluate(config: Config) -> dict[str, float]:
+def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     """Judge the exported network by the test split; write figures, answers, plots and a report.
+
+    Args:
+        config: the whole configuration.
+        paths: where the network is and the results go. Defaults to the project's.
 
     Raises:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
@@ -35,7 +39,7 @@ def evaluate(config: Config) -> dict[str, float]:
     from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
 
-    paths = Paths(project_root())
+    paths = paths or Paths(project_root())
     summary = load_summary(paths.prepared)
     validation, test = (load_split(paths.prepared, split) for split in ("validation", "test"))
     if not paths.training.history.is_file():

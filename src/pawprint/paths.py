@@ -45,9 +45,13 @@ class TrainingFiles:
 
 @dataclass(frozen=True)
 class Paths:
-    """The project's files, from its root."""
+    """The project's files, from its root.
+
+    ``own`` is the folder of a network beside the project's one, and of what is found out of it.
+    """
 
     root: Path
+    own: Path | None = None
 
     def given(self, path: str) -> Path:
         """A path from the configuration; relative ones are meant from the root."""
@@ -71,6 +75,11 @@ class Paths:
     def checkpoints(self) -> Path:
         """The states of unfinished trainings."""
         return self.lasting / "models" / ".checkpoints"
+
+    @property
+    def sweeps(self) -> Path:
+        """The states of unfinished sweeps."""
+        return self.lasting / "models" / ".sweeps"
 
     @property
     def lasting(self) -> Path:
@@ -108,17 +117,17 @@ class Paths:
     @property
     def training(self) -> TrainingFiles:
         """What the train stage writes."""
-        return TrainingFiles(self.root / "models")
+        return TrainingFiles(self.own or self.root / "models")
 
     @property
     def registered(self) -> Path:
         """What the register stage decided."""
-        return self.root / "models" / "registered.json"
+        return self.training.folder / "registered.json"
 
     @property
     def evaluation(self) -> Path:
         """Figures of the test split."""
-        return self.root / "reports" / "evaluate"
+        return (self.own or self.root / "reports") / "evaluate"
 
     @property
     def suspects(self) -> Path:

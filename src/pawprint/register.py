@@ -31,8 +31,12 @@ def main() -> None:
     run_stage("register", register)
 
 
-def register(config: Config) -> dict[str, Any]:
+def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
     """Register the evaluated network as challenger; promote it where the gate lets it pass.
+
+    Args:
+        config: the whole configuration.
+        paths: where network and figures are and the decision goes. Defaults to the project's.
 
     Raises:
         UserError: nothing is trained or evaluated, or the tracking store does not answer.
@@ -41,7 +45,7 @@ def register(config: Config) -> dict[str, Any]:
     from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
 
-    paths = Paths(project_root())
+    paths = paths or Paths(project_root())
     summary = load_summary(paths.prepared)
     figures = _read_figures(paths, summary)
     test = load_split(paths.prepared, "test")

@@ -8,6 +8,9 @@ from typing import Any
 
 from pawprint.errors import UserError
 
+# Keys that decide nothing of what a training of given pictures ends with.
+LATER = ("folds", "gate", "sure_precision", "sweep")
+ELSEWHERE = (*LATER, "images", "predict_images", "tracking")
 CHOICES = ("augment", "gate", "growth", "model", "optimizer", "schedule", "tracking")
 
 
@@ -117,6 +120,14 @@ class Schedule:
 
 
 @dataclass
+class Sweep:
+    """How a sweep goes: ``fresh`` runs what is done once more, ``promote`` registers the winner."""
+
+    fresh: bool = False
+    promote: bool = False
+
+
+@dataclass
 class Tracking:
     """Where runs and models are recorded; ``uri`` None means the project's own store."""
 
@@ -165,6 +176,7 @@ class Config:
     model: Model = field(default_factory=Model)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
+    sweep: Sweep = field(default_factory=Sweep)
     tracking: Tracking = field(default_factory=Tracking)
 
     def flat(self) -> dict[str, Any]:
@@ -175,6 +187,8 @@ class Config:
         """
         parameters: dict[str, Any] = {}
         for key, value in vars(self).items():
+            if key == "sweep":  # no parameter of an experiment
+                continue
             if key in CHOICES:
                 parameters[key] = value.name
                 details = {k: v for k, v in vars(value).items() if k != "name" and v is not None}
@@ -185,6 +199,10 @@ class Config:
         for key in ("optimizer.learning_rate", "model.depth", "model.width"):
             parameters.pop(key, None)
         return parameters
+
+    def deciding(self) -> dict[str, Any]:
+        """Those of ``flat`` that decide what a training of given pictures ends with."""
+        return {k: v for k, v in self.flat().items() if k.split(".")[0] not in ELSEWHERE}
 
     @property
     def rate(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import logging
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pawprint.config import fail, project_root, run_stage
+from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.evaluation.folds import assign_folds
 from pawprint.evaluation.judged import PAGE, TABLE, Judged, write_suspects
@@ -56,8 +55,6 @@ class Work:
 
 def main() -> None:
     """Look for suspect labels among the prepared pictures."""
-    if {"-m", "--multirun"} & set(sys.argv):
-        fail(UserError("suspects trains a network for each fold, not a sweep; leave out -m"))
     run_stage("suspects", suspects)
 
 
@@ -73,16 +70,10 @@ def suspects(config: Config) -> list[Suspect]:
             answer, or a training fails.
     """
     from pawprint.images.store import load_pool, load_split, load_summary
+    from pawprint.recording import recorded
     from pawprint.tracking.provenance import provenance
     from pawprint.tracking.store import connect
-    from pawprint.train import (
-        check_prepared,
-        files_explained,
-        find_weights,
-        identity_of,
-        open_run_of,
-    )
-    from pawprint.training.checkpoint import Checkpoint, State
+    from pawprint.train import check_prepared, find_weights, identity_of
     from pawprint.training.start import start_tensorflow
 
     paths = Paths(project_root())
@@ -104,45 +95,23 @@ def suspects(config: Config) -> list[Suspect]:
     name = f"suspects of {config.model.name} depth={config.blocks} {config.optimizer.name}"
     start_tensorflow()
     whole = pool.whole()
-    identity = identity_of(config, parameters, {"all": whole, "test": test})
+    identity = identity_of(config, {"all": whole, "test": test})
     identity |= {"folds": hashlib.sha256(fold_of.tobytes()).hexdigest()}
     work = Work(config, paths, pool, whole, test, fold_of, identity)
-    with (
-        files_explained(),
-        store.explained(),
-        Checkpoint(paths.checkpoints, identity).alone() as checkpoint,
-    ):
-        state = checkpoint.load() or State()
-        run, earlier = open_run_of(store, name, None, checkpoint.place, state.run_id)
-        status = "FAILED"
-        try:
-            state.run_id = run.id
-            checkpoint.save(state)  # whatever happens from here on, there is one run of this
-            if earlier:
-                run.reopen()
-            run.log_parameters(parameters)
-            run.set_tags(tags)
-            run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
-            judged = _judge(work, run, checkpoint, state)
-            found = find_suspects(judged.labels, judged.probabilities)
+    with recorded(store, name, paths.checkpoints, identity) as recording:
+        run = recording.run
+        run.log_parameters(parameters)
+        run.set_tags(tags)
+        run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
+        judged = _judge(work, run, recording.checkpoint, recording.state)
+        found = find_suspects(judged.labels, judged.probabilities)
 
-            def picture(index: int) -> np.ndarray:
-                inside = len(pool.paths)
-                return whole.pictures[index] if index < inside else test.pictures[index - inside]
+        def picture(index: int) -> np.ndarray:
+            inside = len(pool.paths)
+            return whole.pictures[index] if index < inside else test.pictures[index - inside]
 
-            write_suspects(paths.suspects, judged, found, picture, summary.images)
-            _record(run, paths, judged, found)
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
-            raise
-        except UserError:
-            if not state.arrays.get(HELD_OUT):  # nothing to go on from
-                checkpoint.remove()
-            raise
-        finally:
-            run.finish(status)
-        checkpoint.remove()
+        write_suspects(paths.suspects, judged, found, picture, summary.images)
+        _record(run, paths, judged, found)
     return found
 
 

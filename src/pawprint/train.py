@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import logging
-import os
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -21,20 +18,28 @@ from pawprint.config import fail, project_root, run_stage
 from pawprint.errors import UserError
 from pawprint.files import replacing_file, write_json
 from pawprint.paths import WEIGHTS, Paths, TrainingFiles, weights_file
-from pawprint.schema import Config
+from pawprint.schema import LATER, Config
 from pawprint.serving.predictor import Predictor
+from pawprint.sweep.trial import (
+    FINISHED,
+    PRUNED,
+    PRUNED_TAG,
+    Outcome,
+    PrunedError,
+    Trial,
+    best_row,
+)
 from pawprint.training.augmentation import Augmentation
+
+if TYPE_CHECKING:
+    from pawprint.learn import Learned
+    from pawprint.recording import Recording
+    from pawprint.tracking.run import Run
 
 log = logging.getLogger(__name__)
 
 # Libraries of which another version may compute other numbers.
 COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
-# Of the disk and its permissions, not of this code.
-MENDED_OUTSIDE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.EISDIR, errno.ENOTDIR),
-)
-LATER = ("folds", "gate", "sure_precision")  # of other stages, which may change them afterwards
 PREVIEW = "--augment-preview"
 PREVIEW_FILE = "augmentation.png"
 
@@ -47,117 +52,90 @@ def main() -> None:
             fail(UserError(f"{PREVIEW} draws one augment at a time; leave out -m"))
         run_stage("train", preview)
     else:
-        run_stage("train", train)
+        run_stage("train", train, sweeps=True)
 
 
 def train(config: Config) -> float:
     """Train as configured and write model, export, history and run; return the best val_accuracy.
 
-    A sweep's trial writes into Hydra's output folder, everything else into the project's `models`.
     A training that was killed goes on where it was when the same one is started again.
 
     Raises:
         UserError: nothing is prepared, the tracking store does not answer, values do not fit, the
             loss is not a number any more, or there is no room on the disk or in memory.
     """
+    for key, given in vars(config.sweep).items():
+        if given:
+            raise UserError(f"sweep.{key} is of sweeps; add -m and an axis, or leave it out")
+    return _train(config)["best_val_accuracy"]
+
+
+def train_trial(trial: Trial) -> Outcome:
+    """Train what a sweep's trial says, into its own folder, without an export.
+
+    Raises:
+        UserError: as for ``train``.
+    """
+    try:
+        record = _train(trial.config, trial)
+    except PrunedError as pruned:
+        return pruned.outcome
+    figures = {k: v for k, v in record.items() if isinstance(v, int | float)}
+    return Outcome(FINISHED, figures, record["run_id"])
+
+
+def _train(config: Config, trial: Trial | None = None) -> dict[str, Any]:
+    """Train and record; returns what stands in `run.json`."""
     from pawprint.images.store import load_split, load_summary
+    from pawprint.recording import recorded
     from pawprint.tracking.provenance import provenance
     from pawprint.tracking.store import connect
-    from pawprint.training.checkpoint import Checkpoint, State
     from pawprint.training.start import start_tensorflow
 
     began = time.monotonic()
     paths = Paths(project_root())
-    files, name, trial, parent = _place(config, paths)
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
     parameters = {k: v for k, v in config.flat().items() if k.split(".")[0] not in LATER}
     parameters |= {"images": summary.images}  # what was really prepared
     find_weights(config, paths)
-    store = connect(config.tracking.uri, config.tracking.experiment)
+    files = TrainingFiles(trial.folder) if trial else paths.training
+    default = f"{config.model.name} depth={config.blocks} {config.optimizer.name}"
+    name, parent = (trial.name, trial.parent) if trial else (default, None)
+    store = connect(trial.store if trial else config.tracking.uri, config.tracking.experiment)
     tags = {
         **provenance(paths.root),
-        **trial,
         "data_digest": summary.digest,
         "test_digest": summary.splits["test"].digest,
         "class_names": ", ".join(summary.class_names),
+        **(trial.tags if trial else {}),
     }
     start_tensorflow()
-    with (
-        files_explained(),
-        store.explained(),
-        Checkpoint(paths.checkpoints, identity_of(config, parameters, data)).alone() as checkpoint,
-    ):
-        state = checkpoint.load() or State()
-        run, earlier = open_run_of(store, name, parent, checkpoint.place, state.run_id)
-        status = "FAILED"
-        try:
-            state.run_id = run.id
-            checkpoint.save(state)  # whatever happens from here on, there is one run of this
-            if earlier:
-                run.reopen()
-            run.log_parameters(parameters)
-            run.set_tags(tags)
-            _record_data(config, run, summary, paths)
-            for epoch, figures in enumerate(state.reports, start=1):
-                run.log_metrics(figures, step=epoch)
-            result = _train_network(
-                config, data, paths, files, run, checkpoint, state, began if parent else None
-            )
-            record = {
-                "run_id": run.id,
-                "name": name,
-                "store": store.uri,
-                "parameters": parameters,
-                "tags": tags,
-                **result,
-            }
-            write_json(files.run, record)
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
-            raise
-        except UserError:
-            if not state.arrays:  # nothing to go on from
-                checkpoint.remove()
-            raise
-        finally:
-            run.finish(status)
-        checkpoint.remove()
-        files.last_good.unlink(missing_ok=True)  # of an earlier training
-    return result["best_val_accuracy"]
-
-
-def open_run_of(
-    store: Any, name: str, parent: str | None, training: str, known: str | None
-) -> tuple[Any, bool]:
-    """The run to record in, and whether a killed training began it."""
-    if parent:
-        return store.open_run(name, parent=parent), False
-    if adopt := os.environ.get("MLFLOW_RUN_ID"):  # `mlflow run` opened it
-        return store.open_run(name, adopt=adopt), False
-    earlier = store.find(known) if known else store.find_unfinished(training)
-    return earlier or store.open_run(name, training=training), bool(earlier)
-
-
-@contextlib.contextmanager
-def files_explained() -> Iterator[None]:
-    """Say in a sentence where the disk or its permissions stop a training.
-
-    Raises:
-        UserError: they do.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in MENDED_OUTSIDE:
-            raise
-        where = error.filename or "a file"
-        raise UserError(
-            f"{where} cannot be read or written: {error.strerror}; free room on the disk or mend "
-            "permissions, then the same command goes on"
-        ) from error
+    identity = identity_of(config, data)
+    if trial:  # it is not exported: the same training outside of a sweep is another one
+        identity["trial"] = trial.identity
+    with recorded(store, name, paths.checkpoints, identity, parent) as recording:
+        run = recording.run
+        run.log_parameters(parameters)
+        run.set_tags(tags)
+        _record_data(config, run, summary, paths)
+        for epoch, figures in enumerate(recording.state.reports, start=1):
+            run.log_metrics(figures, step=epoch)
+            if trial and trial.watch:
+                trial.watch.tell(epoch, figures)  # to compare the next ones with
+        result = _train_network(config, data, paths, files, recording, began, trial)
+        record = {
+            "run_id": run.id,
+            "name": name,
+            "store": store.uri,
+            "parameters": parameters,
+            "tags": tags,
+            **result,
+        }
+        write_json(files.run, record)
+    files.last_good.unlink(missing_ok=True)  # of an earlier training
+    return record
 
 
 def preview(config: Config) -> None:
@@ -184,7 +162,7 @@ def find_weights(config: Config, paths: Paths) -> None:
         config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
 
 
-def identity_of(config: Config, parameters: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+def identity_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
     """All that decides what a training ends with: settings, data, code, and what computes it."""
     from importlib.metadata import version
 
@@ -198,9 +176,8 @@ def identity_of(config: Config, parameters: dict[str, Any], data: dict[str, Any]
     files += [*here.glob("models/*.py"), *here.glob("training/*.py")]
     for path in sorted(files):
         code.update(path.read_bytes())
-    elsewhere = (*LATER, "images", "predict_images", "tracking")
     return {
-        "parameters": {k: v for k, v in parameters.items() if k.split(".")[0] not in elsewhere},
+        "parameters": config.deciding(),
         "data": {split: part.digest for split, part in data.items()},
         "versions": [version(name) for name in COMPUTING],
         "code": code.hexdigest(),
@@ -219,44 +196,34 @@ def _record_data(config: Config, run: Any, summary: Any, paths: Paths) -> None:
         run.log_file(paths.audit / "audit.html", "prepare")
 
 
-def _place(config: Config, paths: Paths) -> tuple[TrainingFiles, str, dict[str, str], str | None]:
-    """Where this training writes, its run's name and tags, and the parent run of its sweep."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    from pawprint.sweep import name_and_tags, parent_run
-
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        job = HydraConfig.get()
-        name, tags = name_and_tags(list(job.overrides.task))
-        return TrainingFiles(Path(job.runtime.output_dir)), name, tags, parent_run()
-    name = f"{config.model.name} depth={config.blocks} {config.optimizer.name}"
-    return paths.training, name, {}, None
-
-
 def _train_network(
     config: Config,
     data: dict[str, Any],
     paths: Paths,
     files: TrainingFiles,
-    run: Any,
-    checkpoint: Any,
-    state: Any,
-    began: float | None,
+    recording: Recording,
+    began: float,
+    trial: Trial | None,
 ) -> dict[str, Any]:
-    """Learn, export and record; returns the figures of the best epoch."""
+    """Learn, write and record; returns the figures of the best epoch."""
     from pawprint.learn import learn
-    from pawprint.training.batches import balanced_weights
-    from pawprint.training.callbacks import write_history
     from pawprint.training.devices import memory_explained
-    from pawprint.training.export import calibrate_onnx, export_onnx
     from pawprint.training.fit import DivergedError
     from pawprint.training.preview import draw
 
-    validation = data["validation"]
+    run, state = recording.run, recording.state
+    earlier = sum(figures["seconds"] for figures in state.reports)  # in processes before this one
+
+    def spent() -> dict[str, float]:
+        return {"trial_seconds": earlier + time.monotonic() - began}
 
     def report(epoch: int, figures: dict[str, float]) -> None:
         run.log_metrics(figures, step=epoch)
+        if trial and trial.watch and trial.watch.tell(epoch, figures):
+            best = best_row(state.history) | {"trained_epochs": epoch} | spent()
+            run.log_metrics(best, step=epoch)
+            run.set_tags({PRUNED_TAG: f"after epoch {epoch}"})
+            raise PrunedError(Outcome(PRUNED, best, run.id))
 
     vary = augmentation_of(config)
     if config.frozen:
@@ -265,7 +232,10 @@ def _train_network(
     run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
     try:
         with memory_explained(config.batch_size):
-            learned = learn(config, data, vary, paths.features, report, checkpoint, state, began)
+            learned = learn(
+                *(config, data, vary, paths.features, report, recording.checkpoint, state),
+                began if trial else None,
+            )
     except DivergedError as error:
         if not error.fitted.best:
             raise
@@ -275,6 +245,42 @@ def _train_network(
         raise UserError(
             f"{error}; the best weights before are in {files.last_good}{also}"
         ) from None
+    if trial is None:
+        return export(config, learned, data["validation"], files, run)
+    from pawprint.training.callbacks import write_history
+
+    with replacing_file(files.model) as keras_file:
+        learned.model.save(keras_file)
+        write_history(files.history, learned.history)
+    run.log_file(files.history)
+    run.log_file(files.model)
+    result = learned.figures | {"trained_epochs": len(learned.history)} | spent()
+    if trial.timed:
+        result["seconds_per_picture"] = _seconds_per_picture(config, learned, data["validation"])
+    # At last: they tell that the trial is done.
+    run.log_metrics(result | learned.costs, step=len(learned.history))
+    return result
+
+
+def export(
+    config: Config, learned: Learned, validation: Any, files: TrainingFiles, run: Run
+) -> dict[str, Any]:
+    """Write the network for Keras and as ONNX, calibrated, and record both.
+
+    Args:
+        config: what was trained.
+        learned: the network, its history, figures and costs.
+        validation: the validation split.
+        files: where they go.
+        run: where they are recorded.
+
+    Returns:
+        The figures of the best epoch, those of the exported network, and the model's id.
+    """
+    from pawprint.training.batches import balanced_weights
+    from pawprint.training.callbacks import write_history
+    from pawprint.training.export import calibrate_onnx, export_onnx
+
     example = validation.pictures[:8]
     # All take their places together, at the end: until then there are those of the last training.
     with replacing_file(files.model) as keras_file, replacing_file(files.onnx) as onnx_file:
@@ -301,6 +307,19 @@ def _train_network(
     run.log_file(files.history)
     run.log_file(files.model)
     return {**result, "model_id": model_id}
+
+
+def _seconds_per_picture(config: Config, learned: Learned, validation: Any) -> float:
+    """How long the network as it would be used takes for one picture alone."""
+    from pawprint.registration.scoring import milliseconds_per_picture
+    from pawprint.training.export import export_onnx
+
+    some = validation.pictures[:8]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        settings = (validation.class_names, some, config.resize, config.mirror)
+        export_onnx(learned.model, path, *settings)
+        return milliseconds_per_picture(Predictor(path), some[0]) / 1000
 
 
 def augmentation_of(config: Config) -> Augmentation:

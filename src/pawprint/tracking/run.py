@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shutil
 import signal
+import tempfile
 import threading
 import time
 import warnings
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pawprint.errors import UserError
+from pawprint.files import replacing_file
 from pawprint.tracking.location import check_answers, is_server
 
 if TYPE_CHECKING:
@@ -58,6 +61,10 @@ class Run:
             [here.info.experiment_id], f"source_run_id = '{self.id}'"
         ):
             self._client.delete_logged_model(model.model_id)
+
+    def go_on(self, name: str) -> None:
+        """Go on in a run that ended, under this name; what is recorded again counts instead."""
+        self._client.update_run(self.id, status="RUNNING", name=name)
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Record flat parameters; one that the run has with another value gets a prefix."""
@@ -147,6 +154,24 @@ class Run:
             return True
 
         return bool(self._attempt(path.name, record))
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copy the artifact ``name`` to ``path``.
+
+        Raises:
+            UserError: the run does not have it any more.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                found = Path(self._client.download_artifacts(self.id, name, folder))
+            except (MlflowException, OSError) as error:
+                raise UserError(
+                    f"{name} of the run {self.id} is gone ({error}); train again"
+                ) from None
+            with replacing_file(path) as temporary:
+                shutil.copyfile(found, temporary)
 
     def log_files(self, source: Path, folder: str) -> None:
         """Record the files in ``source``, hidden ones not, as artifacts in ``folder``."""

@@ -1,0 +1,269 @@
+"""Sweepers and launchers for Hydra, thin because it imports them at every start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from omegaconf import OmegaConf, open_dict
+
+
+class GridSweeper(Sweeper):
+    """All combinations of the axes' values.
+
+    Args:
+        params: more axes, ``{key: values}``; the command line goes before them.
+    """
+
+    kind = "grid"
+
+    def __init__(self, params: dict[str, Any] | None = None) -> None:
+        self.params = params or {}
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        """Take what Hydra composed; the task is that of the train stage."""
+        self.hydra_context, self.config = hydra_context, config
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the sweep that the words of the command line ask for."""
+        from pawprint.sweep.sweeping import sweep
+
+        order, parsed = self._order(arguments)
+        return sweep(order, self._source(order, parsed), lambda: open_workers(self.config))
+
+    def _order(self, arguments: list[str]) -> tuple[Any, list[Any]]:
+        from pawprint.sweep.planner import Order
+
+        given = {word.partition("=")[0] for word in arguments}
+        words = [f"{key}={value}" for key, value in self.params.items() if key not in given]
+        words += arguments
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        parsed = parser.parse_overrides(words)
+        fixed = [o.input_line for o in parsed if not o.is_sweep_override()]
+        swept = {o.get_key_element(): o.get_value_string() for o in parsed if o.is_sweep_override()}
+        order = Order(
+            words=words,
+            axes=swept,
+            base=self._resolve(fixed),
+            resolve=self._resolve,
+            folder=Path(self.config.hydra.sweep.dir),
+            objectives={"best_val_accuracy": True},
+        )
+        return order, parsed
+
+    def _source(self, order: Any, parsed: list[Any]) -> Callable[..., Any]:
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        from pawprint.errors import UserError
+        from pawprint.sweep.grid import Grid
+
+        for override in parsed:
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                raise UserError(
+                    f"command line: {override.input_line} has no end of values; give some, or add "
+                    "hydra/sweeper=optuna"
+                )
+        (combinations,) = BasicSweeper.split_arguments(parsed, None)
+        return lambda planner, known, paths: Grid(planner, known, combinations)
+
+    def _resolve(self, words: Sequence[str]) -> Any:
+        """The typed configuration of these settings."""
+        from pawprint.config import typed
+
+        loader = self.hydra_context.config_loader
+        tree = loader.load_sweep_config(self.config, list(words))
+        with open_dict(tree):
+            del tree["hydra"]
+        return typed(tree)
+
+
+class OptunaSweeper(GridSweeper):
+    """Trials that Optuna suggests.
+
+    Args:
+        n_trials: how many, those of earlier sessions included.
+        objective: the metric that is optimised, or several of them.
+        sampler: what to instantiate as Optuna's sampler; a ``seed`` moves with the trials done.
+        pruner: what to instantiate as Optuna's pruner.
+        storage: URL of a database; None for a file of the project's.
+        study_name: None for the id of the sweep's run.
+        params: as of the grid; the search space.
+    """
+
+    def __init__(
+        self,
+        n_trials: int,
+        objective: str | list[str],
+        sampler: Any,
+        pruner: Any,
+        storage: str | None = None,
+        study_name: str | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(params)
+        self.n_trials, self.objective = n_trials, objective
+        self.sampler, self.pruner = sampler, pruner
+        self.storage, self.study_name = storage, study_name
+
+    def _order(self, arguments: list[str]) -> tuple[Any, list[Any]]:
+        from dataclasses import replace
+
+        from pawprint.sweep.board import objectives_of
+
+        order, parsed = super()._order(arguments)
+        names = [self.objective] if isinstance(self.objective, str) else list(self.objective)
+        objectives = objectives_of(names)
+        space = [o.input_line for o in parsed if o.is_sweep_override()]
+        kind = f"search {sorted(space)} {names} {self.study_name}"
+        timed = "seconds_per_picture" in names
+        return replace(order, kind=kind, objectives=objectives, timed=timed), parsed
+
+    def _source(self, order: Any, parsed: list[Any]) -> Callable[..., Any]:
+        from hydra.utils import instantiate
+
+        from pawprint.errors import UserError
+        from pawprint.sweep.planner import SEED
+
+        try:
+            from pawprint.sweep.search import Search, Settings, distributions
+        except ImportError:
+            raise UserError(
+                "hydra/sweeper=optuna needs Optuna; `pip install 'pawprint[search]'` installs it"
+            ) from None
+        swept = [o for o in parsed if o.is_sweep_override()]
+        space = distributions([o for o in swept if o.get_key_element() != SEED])
+        if not space:
+            raise UserError(
+                "command line: there is nothing to search; give an axis, for example "
+                "optimizer=adam,sgd or 'learning_rate=tag(log,interval(1e-4,1e-1))'"
+            )
+        seeds = [
+            word.partition("=")[2]
+            for o in swept
+            if o.get_key_element() == SEED
+            for word in (f"{SEED}={value}" for value in o.sweep_string_iterator())
+        ]
+
+        def sampler(done: int) -> Any:
+            given = OmegaConf.to_container(OmegaConf.create(self.sampler), resolve=True)
+            if given.get("seed") is not None:
+                given["seed"] += done
+            return instantiate(given)
+
+        settings = Settings(
+            n_trials=self.n_trials,
+            objectives=order.objectives,
+            sampler=sampler,
+            pruner=instantiate(self.pruner),
+            storage=self.storage,
+            study_name=self.study_name,
+        )
+        fixed = [o.input_line for o in parsed if not o.is_sweep_override()]
+        return lambda planner, known, paths: Search(
+            planner, known, paths, fixed=fixed, space=space, seeds=seeds, settings=settings
+        )
+
+
+class WorkersLauncher(Launcher):
+    """What the sweepers of this project take their workers from."""
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        """Nothing to do: the workers are opened by the sweep."""
+
+    def launch(self, job_overrides: Any, initial_job_idx: int) -> Any:
+        """Refuse: another sweeper than this project's asks for it."""
+        from pawprint.errors import UserError
+
+        raise UserError("this launcher works with hydra/sweeper=grid and optuna; choose one")
+
+    def workers(self) -> Any:
+        """What runs the trials."""
+        raise NotImplementedError
+
+
+class JoblibLauncher(WorkersLauncher):
+    """Processes of this machine.
+
+    Args:
+        n_jobs: how many; -1 for one per core.
+    """
+
+    def __init__(self, n_jobs: int) -> None:
+        self.n_jobs = n_jobs
+
+    def workers(self) -> Any:
+        """Processes that share the cores and GPUs."""
+        from pawprint.sweep.processes import Processes
+
+        return Processes(self.n_jobs)
+
+
+class SubmititLauncher(WorkersLauncher):
+    """Jobs of a SLURM cluster, or of this machine with ``cluster=local``.
+
+    Args:
+        cluster: slurm, local, or auto for what is there.
+        jobs: how many at once.
+        options: submitit's, as ``timeout_min`` or ``slurm_partition``.
+    """
+
+    def __init__(self, cluster: str, jobs: int, **options: Any) -> None:
+        self.cluster, self.jobs, self.options = cluster, jobs, options
+
+    def workers(self) -> Any:
+        """A job per trial."""
+        from pawprint.sweep.jobs import Jobs
+
+        return Jobs(self.cluster, self.jobs, self.options)
+
+
+class RayLauncher(WorkersLauncher):
+    """Tasks of a Ray cluster.
+
+    Args:
+        address: of the cluster; None for one of this machine, started for the sweep.
+        num_cpus: cores of a trial.
+        num_gpus: GPUs of a trial.
+    """
+
+    def __init__(self, address: str | None, num_cpus: float, num_gpus: float) -> None:
+        self.address, self.num_cpus, self.num_gpus = address, num_cpus, num_gpus
+
+    def workers(self) -> Any:
+        """As many trials at once as the cluster has room for."""
+        from pawprint.sweep.cluster import Cluster
+
+        return Cluster(self.address, self.num_cpus, self.num_gpus)
+
+
+def open_workers(config: Any) -> Any:
+    """The workers that ``hydra/launcher`` chooses.
+
+    Raises:
+        UserError: it is none of this project's, or its library is not installed.
+    """
+    from hydra.core.plugins import Plugins
+
+    from pawprint.errors import UserError
+    from pawprint.sweep.workers import InProcess
+
+    chosen = config.hydra.runtime.choices["hydra/launcher"]
+    if chosen == "basic":
+        return InProcess()
+    launcher = Plugins.instance()._instantiate(config.hydra.launcher)
+    if not isinstance(launcher, WorkersLauncher):
+        raise UserError(
+            f"hydra/launcher={chosen} is none that this project knows; choose one of basic, "
+            "joblib, submitit, ray"
+        )
+    try:
+        return launcher.workers()
+    except ImportError as error:
+        raise UserError(
+            f"hydra/launcher={chosen} needs {error.name}; `pip install 'pawprint[workers]'` "
+            "installs it"
+        ) from None

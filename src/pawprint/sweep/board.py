@@ -1,0 +1,215 @@
+"""The ranked table of a sweep's trials."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pawprint.errors import UserError
+from pawprint.sweep.planner import SEED, name_of
+
+if TYPE_CHECKING:
+    from pawprint.tracking.trials import TrialRun
+
+ACCURACY = "best_val_accuracy"
+SECONDS = "trial_seconds"
+SHORT = {ACCURACY: "val_accuracy", SECONDS: "seconds"}
+DIGITS = {ACCURACY: 4, SECONDS: 1, "seconds_per_picture": 5, "best_epoch": 0, "trained_epochs": 0}
+
+
+# Metrics of a trial that can be optimised, and whether more of one is better.
+OBJECTIVES = {
+    ACCURACY: True,
+    "best_val_loss": False,
+    "seconds_per_picture": False,
+    SECONDS: False,
+    "weights": False,
+}
+
+
+def objectives_of(names: Sequence[str]) -> dict[str, bool]:
+    """The named objectives, each with whether more of it is better.
+
+    Raises:
+        UserError: one is unknown, or there is none.
+    """
+    for name in names:
+        if name not in OBJECTIVES:
+            raise UserError(
+                f"hydra.sweeper.objective is {name}, but must be of {', '.join(OBJECTIVES)}; "
+                "change it"
+            )
+    if not names:
+        raise UserError(f"hydra.sweeper.objective is empty; give one of {', '.join(OBJECTIVES)}")
+    return {name: OBJECTIVES[name] for name in names}
+
+
+@dataclass(frozen=True)
+class Board:
+    """Trials, the best one first.
+
+    Attributes:
+        axes: keys of the sweep.
+        objectives: metrics that rank them, each with whether more of it is better.
+        trials: all that have a figure, ranked; pruned ones come last.
+        without: those that failed or were stopped.
+    """
+
+    axes: Sequence[str]
+    objectives: Mapping[str, bool]
+    trials: Sequence[TrialRun]
+    without: Sequence[TrialRun]
+
+    @property
+    def groups(self) -> list[Group]:
+        """Trials that differ in their seed only, by their mean; empty without that axis."""
+        if SEED not in self.axes:
+            return []
+        together: dict[str, list[TrialRun]] = {}
+        for trial in self.trials:
+            if not trial.pruned:
+                others = {key: value for key, value in trial.axes.items() if key != SEED}
+                together.setdefault(name_of(others), []).append(trial)
+        metric, more = next(iter(self.objectives.items()))
+        groups = [
+            Group(name, [t.figures[metric] for t in trials], trials)
+            for name, trials in together.items()
+        ]
+        return sorted(groups, key=lambda group: group.mean, reverse=more)
+
+    @property
+    def winner(self) -> TrialRun | None:
+        """The best trial; where seeds are swept, the best one of the best group."""
+        whole = [trial for trial in self.trials if not trial.pruned]
+        groups = self.groups
+        return groups[0].trials[0] if groups else whole[0] if whole else None
+
+    def rows(self) -> list[dict[str, str]]:
+        """A row of text per trial; what has no figure comes last."""
+        metrics = [*self.objectives, *(m for m in ("best_epoch", SECONDS))]
+        front = {trial.id for trial in self.front()} if len(self.objectives) > 1 else set()
+        rows = []
+        for rank, trial in enumerate([*self.trials, *self.without], start=1):
+            row = {"rank": str(rank) if trial in self.trials else ""}
+            row |= {axis: trial.axes.get(axis, "") for axis in self.axes}
+            row |= {SHORT.get(m, m): _text(m, trial.figures.get(m)) for m in dict.fromkeys(metrics)}
+            if front:
+                row["best_of_both"] = "yes" if trial.id in front else ""
+            row |= {"status": trial.words, "run": trial.id}
+            rows.append(row)
+        return rows
+
+    def front(self) -> list[TrialRun]:
+        """Trials of which no other one is better in every objective (Pareto's front)."""
+
+        def values(trial: TrialRun) -> list[float]:
+            return [
+                trial.figures[metric] * (1 if more else -1)
+                for metric, more in self.objectives.items()
+            ]
+
+        whole = [trial for trial in self.trials if not trial.pruned]
+        return [
+            trial
+            for trial in whole
+            if not any(
+                all(b >= a for a, b in zip(values(trial), values(other), strict=True))
+                and values(other) != values(trial)
+                for other in whole
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials that differ in their seed only, the best one first."""
+
+    name: str
+    values: Sequence[float]
+    trials: Sequence[TrialRun]
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over the seeds, of the sample; 0 for a single one."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+
+
+def board_of(
+    trials: Sequence[TrialRun], axes: Sequence[str], objectives: Mapping[str, bool]
+) -> Board:
+    """Rank trials."""
+    ranked = [
+        t for t in trials if t.done and all(m in t.figures for m in objectives if not t.pruned)
+    ]
+    ranked = [t for t in ranked if next(iter(objectives)) in t.figures]
+
+    def key(trial: TrialRun) -> tuple[float, ...]:
+        values = [
+            -trial.figures[metric] if more else trial.figures[metric]
+            for metric, more in objectives.items()
+            if metric in trial.figures
+        ]
+        return (trial.pruned, *values)
+
+    ids = {trial.id for trial in ranked}
+    rest = [trial for trial in trials if trial.id not in ids]
+    return Board(axes, objectives, sorted(ranked, key=key), rest)
+
+
+def group_rows(board: Board) -> list[dict[str, str]]:
+    """A row of text per group of seeds."""
+    metric = next(iter(board.objectives))
+    return [
+        {
+            "rank": str(rank),
+            "trials": group.name or "all",
+            f"mean {SHORT.get(metric, metric)}": _text(metric, group.mean),
+            "spread": _text(metric, group.spread),
+            "lowest": _text(metric, min(group.values)),
+            "highest": _text(metric, max(group.values)),
+            "seeds": str(len(group.values)),
+        }
+        for rank, group in enumerate(board.groups, start=1)
+    ]
+
+
+def as_csv(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows as CSV with a head."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows as a Markdown table."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
+    """Show rows on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column in ("status", "run") else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _text(metric: str, value: float | None) -> str:
+    return "" if value is None else f"{value:.{DIGITS.get(metric, 4)}f}"

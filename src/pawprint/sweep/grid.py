@@ -1,0 +1,67 @@
+"""All combinations of the axes' values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pawprint.errors import UserError
+from pawprint.sweep.planner import Planner
+from pawprint.sweep.trial import Outcome, Trial
+
+if TYPE_CHECKING:
+    from pawprint.tracking.trials import TrialRun
+
+
+class Grid:
+    """The trials of a grid that are not done yet, in their order.
+
+    Args:
+        planner: makes trials.
+        known: trials that are done, by identity.
+        combinations: settings of each trial.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        known: Mapping[str, TrialRun],
+        combinations: Sequence[Sequence[str]],
+    ) -> None:
+        self.asked: list[str] = []
+        self._missing: list[Trial] = []
+        self._running = 0
+        self._elsewhere = 0
+        for number, words in enumerate(combinations):
+            try:
+                trial = planner.trial(words, number)
+            except UserError as error:
+                raise UserError(f"trial {' '.join(words)}: {error}") from None
+            if trial.identity in self.asked:  # the same under two names
+                continue
+            self.asked.append(trial.identity)
+            if trial.identity not in known:
+                self._missing.append(trial)
+            elif known[trial.identity].parent != planner.parent:
+                self._elsewhere += 1
+
+    def plan(self) -> str:
+        """How many trials are done and how many are not."""
+        done = len(self.asked) - len(self._missing)
+        of_others = f" ({self._elsewhere} of them in other sweeps)" if self._elsewhere else ""
+        return f"{done} done{of_others}, {len(self._missing)} to run"
+
+    def next(self) -> Trial | None:
+        """The next trial, None after the last."""
+        if not self._missing:
+            return None
+        self._running += 1
+        return self._missing.pop(0)
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Take how a trial ended."""
+        self._running -= 1
+
+    def left(self) -> int:
+        """How many trials have not ended."""
+        return len(self._missing) + self._running

@@ -1,0 +1,112 @@
+"""From the words of a command line to trials that are known again in another sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pawprint.schema import CHOICES, Config
+from pawprint.sweep.trial import Trial, Watch
+
+SEED = "seed"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asked for.
+
+    Attributes:
+        words: all settings of the command line, ``key=value``; axes with all their values.
+        axes: the swept keys, each with its values as they were given.
+        base: the configuration with every axis left at its default.
+        resolve: the configuration that comes out of settings; raises UserError.
+        folder: where the trials' files go.
+        kind: what chooses the trials, and from which space; sweeps that differ in it are others.
+        objectives: metrics by which trials are ranked, the first one counts most, each with
+            whether more of it is better.
+        timed: whether the time of one answer of each network is measured.
+    """
+
+    words: Sequence[str]
+    axes: Mapping[str, str]
+    base: Config
+    resolve: Callable[[Sequence[str]], Config]
+    folder: Path
+    objectives: Mapping[str, bool]
+    kind: str = "grid"
+    timed: bool = False
+
+    def identity(self, data: str) -> str:
+        """What the sweep is known by, also when its axes have got more values.
+
+        Args:
+            data: digest of the pictures.
+        """
+        swept = tuple(self.axes)
+        base = {
+            key: value
+            for key, value in self.base.deciding().items()
+            if not any(key == axis or key.startswith(f"{axis}.") for axis in swept)
+        }
+        if any(axis in CHOICES for axis in swept):
+            base.pop("learning_rate")  # an optimizer's own
+        return _hash({"axes": sorted(swept), "base": base, "data": data, "kind": self.kind})
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes trials.
+
+    Attributes:
+        order: what was asked for.
+        data: digest of the pictures to learn from.
+        parent: id of the sweep's run.
+        store: tracking URI of the store that has it.
+    """
+
+    order: Order
+    data: str
+    parent: str
+    store: str
+
+    def trial(self, words: Sequence[str], number: int, watch: Watch | None = None) -> Trial:
+        """The trial of these settings.
+
+        Raises:
+            UserError: they do not make a configuration.
+        """
+        config = self.order.resolve(words)
+        settings = dict(word.split("=", 1) for word in words)
+        axes = {key: settings[key] for key in self.order.axes if key in settings}
+        return Trial(
+            number,
+            name_of(axes) or " ".join(words) or "trial",
+            axes,
+            tuple(words),
+            config,
+            trial_identity(config, self.data),
+            self.order.folder / str(number),
+            self.parent,
+            self.store,
+            watch,
+            self.order.timed,
+        )
+
+
+def name_of(axes: Mapping[str, str]) -> str:
+    """A trial's name: its settings along the axes."""
+    return " ".join(f"{key}={value}" for key, value in axes.items())
+
+
+def trial_identity(config: Config, data: str) -> str:
+    """16 hex digits of the resolved configuration and the data's digest."""
+    return _hash({"config": config.deciding(), "data": data})
+
+
+def _hash(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

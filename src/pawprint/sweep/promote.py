@@ -1,0 +1,77 @@
+"""The winner of a sweep, judged on the test pictures and taken to the gate."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pawprint.evaluate import evaluate
+from pawprint.files import write_json
+from pawprint.images.store import load_split
+from pawprint.paths import Paths
+from pawprint.register import register
+from pawprint.sweep.planner import Order
+
+if TYPE_CHECKING:
+    from pawprint.tracking.store import Store
+    from pawprint.tracking.trials import TrialRun
+
+log = logging.getLogger(__name__)
+
+FOLDER = "winner"
+
+
+def promote(winner: TrialRun, order: Order, paths: Paths, store: Store) -> None:
+    """Export the winner, evaluate it once, and register it; it may become the champion.
+
+    The project's own network and figures stay as they are.
+
+    Raises:
+        UserError: the trial's files are gone, or the store does not answer.
+    """
+    run = store.find(winner.id)
+    if version := run.tags.get("registered_version"):
+        log.info("the winner, %s, is version %s already", winner.name, version)
+        return
+    log.info("promoting the winner, %s", winner.name)
+    from pawprint.training.start import start_tensorflow
+
+    start_tensorflow()
+    import keras
+
+    from pawprint.learn import Learned
+    from pawprint.train import export
+
+    here = replace(paths, own=order.folder / FOLDER)
+    files = here.training
+    for path in (files.model, files.history):
+        run.fetch(path.name, path)
+    model = keras.models.load_model(files.model)
+    with files.history.open(newline="") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    history = [{**row, "epoch": int(row["epoch"])} for row in rows]
+    names = ("best_epoch", "best_val_accuracy", "best_val_loss", "best_accuracy", "weights")
+    figures = {name: winner.figures[name] for name in names}
+    config = order.resolve(winner.overrides)
+    run.reopen()
+    result = export(
+        config,
+        Learned(model, history, figures, {}),
+        load_split(paths.prepared, "validation"),
+        files,
+        run,
+    )
+    record = {
+        "run_id": run.id,
+        "name": winner.name,
+        "store": store.uri,
+        "parameters": dict(winner.parameters),
+        "tags": run.tags,
+        **result,
+    }
+    write_json(files.run, record)
+    evaluate(config, here)
+    register(config, here)
+    run.finish()

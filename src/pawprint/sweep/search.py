@@ -1,0 +1,293 @@
+"""Trials that Optuna suggests, with those pruned that are hopeless."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import TrialState
+
+from pawprint.errors import UserError
+from pawprint.paths import Paths
+from pawprint.sweep.planner import SEED, Planner
+from pawprint.sweep.trial import FINISHED, KILLED, PRUNED, Outcome, Trial
+
+if TYPE_CHECKING:
+    from pawprint.tracking.trials import TrialRun
+
+log = logging.getLogger(__name__)
+
+JOURNAL = "journal:"  # and a path: Optuna's own file, which several processes may write
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a search does.
+
+    Attributes:
+        n_trials: how many suggestions, those of earlier sessions included.
+        objectives: metrics, each with whether more of it is better.
+        sampler: makes Optuna's sampler, of a seed.
+        pruner: Optuna's pruner.
+        storage: URL of a database, or None for a file of the project's.
+        study_name: the study's name there, or None for the id of the sweep's run.
+    """
+
+    n_trials: int
+    objectives: Mapping[str, bool]
+    sampler: Callable[[int], Any]
+    pruner: Any
+    storage: str | None = None
+    study_name: str | None = None
+
+
+@dataclass
+class _Suggestion:
+    """One of Optuna's trials: a training, or one for each seed."""
+
+    trial: Any
+    left: int
+    values: list[list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PrunerWatch:
+    """Reports a trial's validation accuracy to the study, which may find it hopeless."""
+
+    storage: str
+    study_name: str
+    trial_id: int
+    pruner: Any
+
+    def tell(self, epoch: int, figures: Mapping[str, float]) -> bool:
+        """Report an epoch, counted from 1; whether the pruner would end the trial."""
+        self._trial.report(figures["val_accuracy"], epoch)
+        return self._trial.should_prune()
+
+    @functools.cached_property
+    def _trial(self) -> Any:
+        study = optuna.load_study(
+            study_name=self.study_name, storage=open_storage(self.storage), pruner=self.pruner
+        )
+        return optuna.trial.Trial(study, self.trial_id)
+
+
+class Search:
+    """Asks Optuna for trials until ``n_trials`` have ended.
+
+    Args:
+        planner: makes trials.
+        known: trials that are done, by identity: their figures are taken, nothing runs.
+        paths: the project's.
+        fixed: settings of all trials.
+        space: Optuna's distributions by key.
+        seeds: words of the seeds that each suggestion is trained with; empty for the default.
+        settings: of the search.
+
+    Raises:
+        UserError: the study that is there is of another space.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        known: Mapping[str, TrialRun],
+        paths: Paths,
+        *,
+        fixed: Sequence[str],
+        space: Mapping[str, Any],
+        seeds: Sequence[str],
+        settings: Settings,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.asked: list[str] = []
+        self._planner, self._fixed, self._space = planner, list(fixed), dict(space)
+        self._seeds, self._settings = list(seeds), settings
+        self._known = {
+            identity: Outcome(PRUNED if run.pruned else FINISHED, run.figures, run.id)
+            for identity, run in known.items()
+        }
+        self._storage = settings.storage or f"{JOURNAL}{paths.sweeps / planner.parent}.journal"
+        self._name = settings.study_name or planner.parent
+        self._queue: list[tuple[Trial, _Suggestion]] = []
+        self._running: dict[str, list[_Suggestion]] = {}
+        self._begun = self._ended = self._before = self._number = 0
+        self._study: Any = None
+
+    def plan(self) -> str:
+        """Open the study; how many trials are done, and how many are not."""
+        directions = [
+            "maximize" if more else "minimize" for more in self._settings.objectives.values()
+        ]
+        try:
+            self._study = optuna.create_study(
+                storage=open_storage(self._storage),
+                study_name=self._name,
+                directions=directions,
+                pruner=self._settings.pruner,
+                load_if_exists=True,
+            )
+        except ValueError as error:  # the study has other directions
+            raise UserError(
+                f"the study {self._name} in {self._storage} does not fit ({error}); give "
+                "another hydra.sweeper.study_name"
+            ) from None
+        trials = self._study.get_trials(deepcopy=False)
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:  # of a session that was killed
+                self._study.tell(trial.number, state=TrialState.FAIL)
+                self._study.enqueue_trial(trial.params)
+        # Else it would begin with the same suggestions again.
+        self._study.sampler = self._settings.sampler(len(trials))
+        ended = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        self._before = len(ended)
+        for trial in ended:
+            for seed in self._seeds or [None]:
+                made = self._planned(trial.params, seed, None)
+                if made.identity in self._known:
+                    self.asked.append(made.identity)
+        self._ended = self._begun = self._before
+        return f"{self._before} done, {max(0, self._settings.n_trials - self._before)} to run"
+
+    def next(self) -> Trial | None:
+        """A trial that no other one equals; None where all have begun."""
+        while self._queue or self._begun < self._settings.n_trials:
+            if not self._queue:
+                self._suggest()
+                continue
+            trial, suggestion = self._queue.pop(0)
+            self.asked.append(trial.identity)
+            if trial.identity in self._known:
+                self._take(suggestion, self._known[trial.identity])
+            elif trial.identity in self._running:
+                self._running[trial.identity].append(suggestion)
+            else:
+                self._running[trial.identity] = [suggestion]
+                return trial
+        return None
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Take how a trial ended."""
+        suggestions = self._running.pop(trial.identity)
+        if outcome.status in (FINISHED, PRUNED):
+            self._known[trial.identity] = outcome
+        for suggestion in suggestions:
+            self._take(suggestion, outcome)
+
+    def left(self) -> int:
+        """How many trials have not ended."""
+        return max(0, self._settings.n_trials - self._ended)
+
+    def _suggest(self) -> None:
+        asked = self._study.ask(self._space)
+        self._begun += 1
+        watch = PrunerWatch(self._storage, self._name, asked._trial_id, self._settings.pruner)
+        watched = len(self._settings.objectives) == 1 and not isinstance(
+            self._settings.pruner, optuna.pruners.NopPruner
+        )
+        suggestion = _Suggestion(asked, len(self._seeds) or 1)
+        for place, seed in enumerate(self._seeds or [None]):
+            of_this = watch if watched and place == 0 else None  # one curve a suggestion
+            self._queue.append((self._planned(asked.params, seed, of_this), suggestion))
+
+    def _planned(self, params: Mapping[str, Any], seed: str | None, watch: Any) -> Trial:
+        words = [*self._fixed, *(f"{key}={_word(value)}" for key, value in params.items())]
+        if seed is not None:
+            words.append(f"{SEED}={seed}")
+        self._number += 1
+        return self._planner.trial(words, self._number - 1, watch)
+
+    def _take(self, suggestion: _Suggestion, outcome: Outcome) -> None:
+        if suggestion.left <= 0:
+            return
+        if outcome.status == KILLED:
+            return  # it is asked for again in the next session
+        suggestion.left -= 1
+        if outcome.status == FINISHED:
+            names = self._settings.objectives
+            suggestion.values.append([outcome.figures[name] for name in names])
+        else:  # the other seeds need not run
+            self._queue = [pair for pair in self._queue if pair[1] is not suggestion]
+            suggestion.left = 0
+        if suggestion.left:
+            return
+        self._ended += 1
+        if outcome.status == FINISHED:
+            count = len(suggestion.values)
+            means = [sum(column) / count for column in zip(*suggestion.values, strict=True)]
+            self._study.tell(suggestion.trial, means)
+        else:
+            state = TrialState.PRUNED if outcome.status == PRUNED else TrialState.FAIL
+            self._study.tell(suggestion.trial, state=state)
+
+
+def open_storage(address: str) -> Any:
+    """Optuna's storage at a database URL or in a journal file."""
+    if not address.startswith(JOURNAL):
+        return optuna.storages.RDBStorage(address)
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(address.removeprefix(JOURNAL)))
+
+
+def distributions(overrides: Sequence[Any]) -> dict[str, Any]:
+    """Optuna's distributions of Hydra's parsed sweep words.
+
+    ``choice(a,b)`` and ``a,b`` are categorical, ``range(1,5)`` whole numbers, ``interval(0,1)`` a
+    stretch; ``tag(log,...)`` makes it logarithmic, ``int(interval(1,9))`` whole.
+
+    Raises:
+        UserError: a stretch is not one, or ends are not numbers.
+    """
+    from hydra.core.override_parser.types import IntervalSweep, RangeSweep, Transformer
+
+    found: dict[str, Any] = {}
+    for override in overrides:
+        key, value = override.get_key_element(), override.value()
+        try:
+            if isinstance(value, IntervalSweep):
+                whole = isinstance(value.start, int) and isinstance(value.end, int)
+                kind = (
+                    optuna.distributions.IntDistribution
+                    if whole
+                    else optuna.distributions.FloatDistribution
+                )
+                found[key] = kind(value.start, value.end, log="log" in value.tags)
+            elif isinstance(value, RangeSweep) and not value.shuffle:
+                found[key] = _range(value)
+            else:
+                words = list(override.sweep_iterator(transformer=Transformer.encode))
+                found[key] = optuna.distributions.CategoricalDistribution(words)
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"command line: {key}={override.get_value_string()} is no search space ({error}); "
+                "give for example choice(a,b), range(1,5), interval(0,1) or "
+                "tag(log,interval(1e-4,1e-1))"
+            ) from None
+    return found
+
+
+def _range(value: Any) -> Any:
+    step = value.step or 1
+    numbers = (value.start, value.stop, step)
+    if "log" in value.tags:
+        raise ValueError("a logarithmic range; take tag(log,interval(low,high))")
+    if all(isinstance(n, int) for n in numbers):
+        last = value.start + (value.stop - 1 - value.start) // step * step
+        return optuna.distributions.IntDistribution(value.start, last, step=step)
+    # As Hydra's grid has it, the end is not part of it.
+    count = 0
+    while value.start + (count + 1) * step < value.stop - 1e-9 * abs(step):
+        count += 1
+    return optuna.distributions.FloatDistribution(
+        value.start, value.start + count * step, step=step
+    )
+
+
+def _word(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
