@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,9 @@ class OptunaSweeper(GridSweeper):
             given = OmegaConf.to_container(OmegaConf.create(self.sampler), resolve=True)
             if given.get("seed") is not None:
                 given["seed"] += done
-            return instantiate(given)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # options that Optuna calls experimental
+                return instantiate(given)
 
         settings = Settings(
             n_trials=self.n_trials,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import logging
 import tempfile
@@ -163,6 +162,7 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
     from pawprint.training.checkpoint import State
     from pawprint.training.devices import memory_explained
     from pawprint.training.export import export_onnx
+    from pawprint.training.start import forget_training
 
     config, learning = work.config, np.flatnonzero(work.fold_of != fold)
     held_out = work.pool.chosen(np.flatnonzero(work.fold_of == fold), work.whole)
@@ -187,7 +187,7 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
         settings = (held_out.class_names, held_out.pictures[:8], config.resize, config.mirror)
         export_onnx(learned.model, network, *settings)
         del learned
-        gc.collect()  # which seldom happens by itself here; the next network needs the room
+        forget_training()  # the next network needs the room
         predictor = Predictor(network)
         answers = predictor.probabilities(held_out.pictures)
         agree = float((answers.argmax(axis=1) == held_out.labels).mean())

@@ -76,10 +76,14 @@ def train_trial(trial: Trial) -> Outcome:
     Raises:
         UserError: as for ``train``.
     """
+    from pawprint.training.start import forget_training
+
     try:
         record = _train(trial.config, trial)
     except PrunedError as pruned:
         return pruned.outcome
+    finally:
+        forget_training()
     figures = {k: v for k, v in record.items() if isinstance(v, int | float)}
     return Outcome(FINISHED, figures, record["run_id"])
 
@@ -229,7 +233,8 @@ def _train_network(
     if config.frozen:
         does = "mirrors pictures, no more" if vary.horizontal_flip else "changes nothing"
         log.info("while the backbone is frozen, augment=%s %s", config.augment.name, does)
-    run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
+    if trial is None or any(key.startswith("augment") for key in trial.axes):
+        run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
     try:
         with memory_explained(config.batch_size):
             learned = learn(

@@ -7,7 +7,7 @@ from typing import Any
 
 from pawprint.errors import UserError
 from pawprint.sweep.trial import FAILED, KILLED, Outcome, Trial, run_trial
-from pawprint.sweep.workers import Ended, forget_training
+from pawprint.sweep.workers import Ended
 
 PATIENCE = 60.0  # seconds in which cancelled tasks mark themselves
 
@@ -95,6 +95,4 @@ def _run(trial: Trial, cores: int) -> Outcome:
     """In a process of Ray's, which sets neither cores nor threads for TensorFlow."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ.setdefault(name, str(cores))
-    outcome = run_trial(trial, apart=True)
-    forget_training()
-    return outcome
+    return run_trial(trial, apart=True)

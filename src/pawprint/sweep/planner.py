@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pawprint.schema import CHOICES, Config
+from pawprint.schema import Config
 from pawprint.sweep.trial import Trial, Watch
 
 SEED = "seed"
@@ -47,13 +47,12 @@ class Order:
             data: digest of the pictures.
         """
         swept = tuple(self.axes)
+        given = {key: getattr(self.base, key) for key in ("learning_rate", "depth", "width")}
         base = {
             key: value
-            for key, value in self.base.deciding().items()
+            for key, value in (self.base.deciding() | given).items()  # not an optimizer's own
             if not any(key == axis or key.startswith(f"{axis}.") for axis in swept)
         }
-        if any(axis in CHOICES for axis in swept):
-            base.pop("learning_rate")  # an optimizer's own
         return _hash({"axes": sorted(swept), "base": base, "data": data, "kind": self.kind})
 
 

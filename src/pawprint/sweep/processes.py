@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
+import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
-
 from pawprint.sweep.trial import FAILED, KILLED, Outcome, Trial, run_trial
-from pawprint.sweep.workers import Ended, forget_training, usable_cores
+from pawprint.sweep.workers import Ended, usable_cores
 
 PATIENCE = 60.0  # seconds in which stopped trials mark themselves
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
 @dataclass
@@ -26,9 +27,9 @@ class _Slot:
     """A worker, its process, and what it does."""
 
     executor: ProcessPoolExecutor
-    pid: int
+    process: Any
     trial: Trial | None = None
-    future: Any = None
+    future: Future[Outcome] | None = None
 
 
 class Processes:
@@ -39,23 +40,21 @@ class Processes:
     """
 
     def __init__(self, count: int) -> None:
-        cores = usable_cores()
+        cores, gpus = usable_cores(), usable_gpus()
         self.count = len(cores) if count == -1 else count
-        self._shares = [_share(cores, place, self.count) for place in range(self.count)]
-        self._gpus = [_share(usable_gpus(), place, self.count) for place in range(self.count)]
+        self._cores = [_share(cores, place, self.count) for place in range(self.count)]
+        self._gpus = [_share(gpus, place, self.count) for place in range(self.count)]
         self._slots: list[_Slot | None] = [None] * self.count
 
     def start(self, trial: Trial) -> None:
         """Give the trial to an idle process."""
         place = next(i for i, s in enumerate(self._slots) if s is None or s.trial is None)
-        slot = self._slots[place] or self._open(place)
-        slot.trial, slot.future = trial, slot.executor.submit(_run, trial)
-        self._slots[place] = slot
+        slot = self._slots[place] = self._slots[place] or self._open(place)
+        slot.trial, slot.future = trial, slot.executor.submit(run_trial, trial, apart=True)
 
     def wait(self) -> Ended:
         """Trials that have ended since, at least one."""
-        running = [slot.future for slot in self._slots if slot and slot.trial]
-        concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+        wait([s.future for s in self._slots if s and s.future], return_when=FIRST_COMPLETED)
         return self._collect()
 
     def stop(self) -> Ended:
@@ -63,45 +62,63 @@ class Processes:
         running = [slot for slot in self._slots if slot and slot.trial]
         for slot in running:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(slot.pid, signal.SIGINT)
-        concurrent.futures.wait([slot.future for slot in running], timeout=PATIENCE)
+                os.kill(slot.process.pid, signal.SIGINT)
+        wait([slot.future for slot in running], timeout=PATIENCE)
         ended = self._collect()
         late = [slot.trial for slot in running if slot.trial]
         return ended + [(trial, Outcome(KILLED, sentence="stopped")) for trial in late]
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, also where one still trains."""
         for slot in self._slots:
             if slot:
-                slot.executor.shutdown(wait=True, kill_workers=True)
+                if slot.trial:
+                    slot.process.kill()
+                slot.executor.shutdown()
 
     def _open(self, place: int) -> _Slot:
-        cores = self._shares[place]
-        # Read by the libraries as they are imported there.
-        threads = str(len(cores))
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-        environment = dict.fromkeys(names, threads)
-        if self._gpus[place]:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._gpus[place])
+        cores, gpus = self._cores[place], self._gpus[place]
+        variables = dict.fromkeys(THREADS, str(len(cores)))
+        if gpus:
+            variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        before = set(multiprocessing.active_children())
         executor = ProcessPoolExecutor(
-            1, initializer=_settle, initargs=(cores, os.getpid()), env=environment
+            1, multiprocessing.get_context("spawn"), _settle, (cores, os.getpid())
         )
-        return _Slot(executor, executor.submit(os.getpid).result())
+        with _environment(variables):  # read by libraries as they are imported there
+            executor.submit(os.getpid)  # which starts the process
+        (process,) = set(multiprocessing.active_children()) - before
+        return _Slot(executor, process)
 
     def _collect(self) -> Ended:
         ended: Ended = []
         for place, slot in enumerate(self._slots):
-            if not (slot and slot.trial and slot.future.done()):
+            if not (slot and slot.trial and slot.future and slot.future.done()):
                 continue
             try:
                 outcome = slot.future.result()
-            except BrokenProcessPool as error:
-                outcome = Outcome(FAILED, sentence=_death(str(error)))
-                slot.executor.shutdown(wait=False, kill_workers=True)
+            except BrokenProcessPool:
+                slot.process.join(10)
+                outcome = Outcome(FAILED, sentence=_death(slot.process.exitcode))
+                slot.executor.shutdown()
                 self._slots[place] = None
             ended.append((slot.trial, outcome))
             slot.trial = slot.future = None
         return ended
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def usable_gpus() -> list[str]:
@@ -138,14 +155,9 @@ def _end_with(parent: int) -> None:
     os._exit(1)  # the sweep was killed: its trials are told by their unfinished runs
 
 
-def _run(trial: Trial) -> Outcome:
-    outcome = run_trial(trial, apart=True)
-    forget_training()
-    return outcome
-
-
-def _death(words: str) -> str:
-    found = re.search(r"SIG[A-Z]+", words)
-    if found and found[0] == "SIGKILL":
+def _death(code: int | None) -> str:
+    if code is not None and -code == signal.SIGKILL:
         return "its process was killed by the system (SIGKILL), probably for want of memory"
-    return f"its process died ({found[0]})" if found else "its process died"
+    if code is not None and code < 0:
+        return f"its process died ({signal.Signals(-code).name})"
+    return f"its process died (exit code {code})"

@@ -195,7 +195,8 @@ class Search:
             self._queue.append((self._planned(asked.params, seed, of_this), suggestion))
 
     def _planned(self, params: Mapping[str, Any], seed: str | None, watch: Any) -> Trial:
-        words = [*self._fixed, *(f"{key}={_word(value)}" for key, value in params.items())]
+        words = [*self._fixed]
+        words += [f"{key}={_word(value, self._space[key])}" for key, value in params.items()]
         if seed is not None:
             words.append(f"{SEED}={seed}")
         self._number += 1
@@ -289,5 +290,9 @@ def _range(value: Any) -> Any:
     )
 
 
-def _word(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
+def _word(value: Any, distribution: Any) -> str:
+    """A suggested value as a person would write it."""
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:.5g}"
+    return short if distribution.low <= float(short) <= distribution.high else repr(value)

@@ -112,11 +112,11 @@ def sweep(
             planner = Planner(order, data, run.id, store.uri)
             source = open_source(planner, {t.identity: t for t in here}, paths)
             began = time.monotonic()
-            failed: list[tuple[str, str]] = []
+            failed = 0
             try:
                 log.info("%s: %s", run.tags["mlflow.runName"], source.plan())
                 with closing(open_workers()) as workers:
-                    _run_all(source, workers, store, run.id, failed)
+                    failed = _run_all(source, workers, store, run.id)
             finally:
                 board = _conclude(store, run, order, source, time.monotonic() - began)
             _offer(order, board, paths, store)
@@ -124,10 +124,8 @@ def sweep(
         lock.release()
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(source.asked)} trials failed: "
-            + "; ".join(f"{name}: {sentence}" for name, sentence in failed[:3])
-            + ("; …" if len(failed) > 3 else "")
-            + "; the same command runs them again, and no other"
+            f"{failed} of {len(source.asked)} trials failed, as told above; the same command runs "
+            "them again, and no other"
         )
     return board
 
@@ -139,7 +137,7 @@ def _parent(store: Store, order: Order, identity: str) -> Iterator[tuple[Run, bo
     from pawprint.tracking.store import link_opened_run
     from pawprint.tracking.trials import FRESH_TAG, SWEEP_TAG, find_sweep
 
-    name = f"sweep {' '.join(f'{key}={values}' for key, values in order.axes.items())}".strip()
+    name = " ".join(["sweep", *(f"{key}={values}" for key, values in order.axes.items())])[:200]
     fresh = order.base.sweep.fresh
     run = None if fresh else find_sweep(store, identity)
     if run:
@@ -169,10 +167,9 @@ def _run_all(
     workers: Workers,
     store: Store,
     parent: str,
-    failed: list[tuple[str, str]],
-) -> None:
-    """Keep the workers busy until no trial is left; names of failed ones go into ``failed``."""
-    began, ended_here, running = time.monotonic(), 0, 0
+) -> int:
+    """Keep the workers busy until no trial is left; returns how many failed."""
+    began, ended_here, running, failed = time.monotonic(), 0, 0, 0
 
     def take(trial: Trial, outcome: Outcome) -> None:
         if outcome.status in (FAILED, KILLED):
@@ -181,7 +178,6 @@ def _run_all(
         left = source.left()
         rest = (time.monotonic() - began) / max(1, ended_here) * left
         if outcome.status == FAILED:
-            failed.append((trial.name, outcome.sentence))
             print(f"failed: {trial.name}: {outcome.sentence}; log: {trial.log}", file=sys.stderr)
         elif outcome.status == KILLED:
             log.info("stopped: %s", trial.name)
@@ -201,10 +197,11 @@ def _run_all(
                 workers.start(trial)
                 running += 1
             if not running:
-                return
+                return failed
             for trial, outcome in workers.wait():
                 running -= 1
                 ended_here += 1
+                failed += outcome.status == FAILED
                 take(trial, outcome)
     except KeyboardInterrupt:
         for trial, outcome in workers.stop():

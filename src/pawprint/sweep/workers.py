@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import os
-import sys
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -51,7 +48,6 @@ class InProcess:
     def start(self, trial: Trial) -> None:
         """Train; returns when the trial has ended."""
         self._ended.append((trial, run_trial(trial, apart=False)))
-        forget_training()
 
     def wait(self) -> Ended:
         """The trial that was started."""
@@ -64,17 +60,6 @@ class InProcess:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def forget_training() -> None:
-    """Give back the memory of a training that has ended in this process."""
-    if "keras" in sys.modules:
-        import keras
-
-        keras.backend.clear_session()
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # of glibc only
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -35,6 +36,7 @@ def operations_per_picture(model: keras.Model, size: int) -> int:
     return int(counted.total_float_ops)
 
 
+@functools.cache  # the machine stays the same from trial to trial
 def matrix_peak(dtype: str, rounds: int = 5) -> float:
     """Operations per second of a large matrix product on this machine, the best of some rounds.
 
