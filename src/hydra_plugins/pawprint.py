@@ -90,6 +90,7 @@ class OptunaSweeper(GridSweeper):
         objective: the metric that is optimised, or several of them.
         sampler: what to instantiate as Optuna's sampler; a ``seed`` moves with the trials done.
         pruner: what to instantiate as Optuna's pruner.
+        max_epochs: how many epochs all trials together may learn; None for any number.
         storage: URL of a database; None for a file of the project's.
         study_name: None for the id of the sweep's run.
         params: as of the grid; the search space.
@@ -101,6 +102,7 @@ class OptunaSweeper(GridSweeper):
         objective: str | list[str],
         sampler: Any,
         pruner: Any,
+        max_epochs: int | None = None,
         storage: str | None = None,
         study_name: str | None = None,
         params: dict[str, Any] | None = None,
@@ -108,6 +110,7 @@ class OptunaSweeper(GridSweeper):
         super().__init__(params)
         self.n_trials, self.objective = n_trials, objective
         self.sampler, self.pruner = sampler, pruner
+        self.max_epochs = max_epochs
         self.storage, self.study_name = storage, study_name
 
     def _order(self, arguments: list[str]) -> tuple[Any, list[Any]]:
@@ -133,7 +136,7 @@ class OptunaSweeper(GridSweeper):
             from pawprint.sweep.search import Search, Settings, distributions
         except ImportError:
             raise UserError(
-                "hydra/sweeper=optuna needs Optuna; `pip install 'pawprint[search]'` installs it"
+                "hydra/sweeper=optuna needs Optuna; `pip install optuna` installs it"
             ) from None
         swept = [o for o in parsed if o.is_sweep_override()]
         space = distributions([o for o in swept if o.get_key_element() != SEED])
@@ -162,6 +165,7 @@ class OptunaSweeper(GridSweeper):
             objectives=order.objectives,
             sampler=sampler,
             pruner=instantiate(self.pruner),
+            max_epochs=self.max_epochs,
             storage=self.storage,
             study_name=self.study_name,
         )
@@ -267,6 +271,5 @@ def open_workers(config: Any) -> Any:
         return launcher.workers()
     except ImportError as error:
         raise UserError(
-            f"hydra/launcher={chosen} needs {error.name}; `pip install 'pawprint[workers]'` "
-            "installs it"
+            f"hydra/launcher={chosen} needs {error.name}; `pip install {error.name}` installs it"
         ) from None

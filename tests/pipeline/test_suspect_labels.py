@@ -126,7 +126,7 @@ def test_given_splits_are_judged_too(fresh, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["-m", "depth=1,2"], "suspects trains a network for each fold, not a sweep; leave out -m"),
+        (["-m", "depth=1,2"], "only train sweeps; leave out -m"),
         (["folds=1"], "folds is 1, but must be at least 2 and at most 20; change it"),
         (["folds=20"], "fewer than folds=20; add pictures to it or set folds to "),
         (["image_size=32"], "image_size is 32, but the pictures were prepared with 16 pixels"),

@@ -1,14 +1,35 @@
 """Hydra multirun of the train stage: one parent run, a child per trial, a ranked table."""
 
+import csv
+import os
 import re
 import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+
+def _sweeps(project):
+    return [r for r in project.runs() if r.data.tags.get("kind") == "sweep"]
+
+
+def _table(project, run, name, folder):
+    path = project.client().download_artifacts(run.info.run_id, name, str(folder))
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _curve(project, run, metric="val_accuracy"):
+    history = project.client().get_metric_history(run.info.run_id, metric)
+    return [(point.step, point.value) for point in history]
 
 
 def _children(project, parent):
     return [r for r in project.runs() if r.data.tags.get("mlflow.parentRunId") == parent]
 
 
-def test_a_sweep_is_one_parent_a_child_per_trial_a_table_and_the_winners_command(project):
+def test_a_sweep_is_one_parent_a_child_per_trial_a_table_and_the_winners_command(project, tmp_path):
     done = project.stage("train", "-m", "optimizer=adam,sgd", "depth=1,2")
     (parent,) = (r for r in project.runs() if r.data.tags.get("kind") == "sweep")
     assert parent.info.run_name == "sweep optimizer=adam,sgd depth=1,2"
@@ -22,8 +43,23 @@ def test_a_sweep_is_one_parent_a_child_per_trial_a_table_and_the_winners_command
     best = max(c.data.metrics["best_val_accuracy"] for c in children)
     assert parent.data.metrics["best_val_accuracy"] == best
     assert re.search(r"dvc exp run -S optimizer=(adam|sgd) -S depth=[12]\n", done.stdout)
-    artifacts = project.client().list_artifacts(parent.info.run_id)
-    assert "leaderboard.csv" in {a.path for a in artifacts}
+    rows = _table(project, parent, "leaderboard.csv", tmp_path)
+    assert [float(row["val_accuracy"]) for row in rows] == scores
+    assert {(row["optimizer"], row["depth"]) for row in rows} == {
+        (o, d) for o in ("adam", "sgd") for d in ("1", "2")
+    }
+    assert all(float(row["seconds"]) > 0 for row in rows)
+    figures = project.client().list_artifacts(parent.info.run_id, "figures")
+    assert {f.path for f in figures} == {"figures/axes.png", "figures/parallel_coordinates.png"}
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("**4 trials**\n\n- `optimizer`: adam,sgd\n- `depth`: 1,2\n\n| rank |")
+    assert parent.data.metrics["total_seconds"] > parent.data.metrics["seconds_of_trials"] > 0
+    for child in children:
+        assert {child.data.params[key] for key in ("optimizer", "depth")} == {
+            word.partition("=")[2] for word in child.info.run_name.split()
+        }
+        files = {a.path for a in project.client().list_artifacts(child.info.run_id)}
+        assert {"config.yaml", "history.csv", "model.keras"} <= files
 
 
 def test_a_trial_leaves_the_pipelines_own_results_alone(project):
@@ -35,12 +71,18 @@ def test_a_trial_leaves_the_pipelines_own_results_alone(project):
 
 def test_a_failed_trial_does_not_stop_the_others_and_the_exit_code_says_so(project):
     done = project.stage("train", "-m", "depth=1,7", code=1)
-    assert "depth=7 is too deep for pictures of 16 pixels" in done.stderr
+    assert "\nfailed: depth=7: depth=7 is too deep for pictures of 16 pixels" in f"\n{done.stderr}"
+    log = re.search(r"; log: (.*)", done.stderr)[1]
+    assert "depth=7 is too deep" in Path(log).read_text()
+    assert "error: 1 of 2 trials failed" in done.stderr
     assert "Traceback" not in done.stderr
     parent = next(r for r in project.runs() if r.data.tags.get("kind") == "sweep")
     children = {r.info.run_name: r.info.status for r in _children(project, parent.info.run_id)}
     assert children == {"depth=1": "FINISHED", "depth=7": "FAILED"}
     assert parent.data.tags["failed_trials"] == "1"
+    assert "too deep" in next(
+        r.data.tags["error"] for r in project.runs() if r.info.run_name == "depth=7"
+    )
 
 
 def test_the_winners_command_names_the_conf_file_of_a_value_inside_a_choice(project):
@@ -55,23 +97,134 @@ def test_the_winners_command_names_the_conf_file_of_a_value_inside_a_choice(proj
     assert {"optimizer.epsilon=0.01", "optimizer.epsilon=0.02"} <= names
 
 
-def test_a_sweep_over_a_key_that_does_not_exist_leaves_no_run_open(project):
-    for key, statuses in (("optimizer.lr", []), ("optimizer.beta_1.lr", ["FAILED"])):
-        done = project.stage("train", "-m", f"{key}=1,2", code=1)
+def test_a_sweep_over_what_does_not_exist_opens_no_run(project):
+    for axis in ("optimizer.lr=1,2", "optimizer.beta_1.lr=1,2", "dropout=0.1,1.5"):
+        done = project.stage("train", "-m", axis, code=1)
         assert done.stderr.startswith("error: ")
         assert "Traceback" not in done.stderr
-        assert [r.info.status for r in project.runs() if r.data.tags.get("kind")] == statuses
+        assert _sweeps(project) == []
 
 
-def test_ctrl_c_marks_the_trial_and_the_sweep_as_killed(project):
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_ctrl_c_marks_the_running_trials_as_killed_and_ranks_what_is_there(project, launcher):
     sweep = project.start(
-        *("python", "-m", "pawprint.train", "-m", "depth=1,2", "epochs=500", "patience=500")
+        *("python", "-u", "-m", "pawprint.train", "-m", f"hydra/launcher={launcher}"),
+        *("hydra.launcher.n_jobs=2",) * (launcher == "joblib"),
+        *("epochs=2,500", "patience=500"),
     )
+    said = ""
     for line in sweep.stdout:
-        if line.startswith("epoch 2/"):
-            sweep.send_signal(signal.SIGINT)
+        said += line
+        if line.startswith("finished: epochs=2,") and launcher == "joblib":
             break
-    said, _ = sweep.communicate(timeout=60)
+        if line.startswith("epoch 3/"):
+            break
+    sweep.send_signal(signal.SIGINT)
+    rest, _ = sweep.communicate(timeout=60)
+    said += rest
     assert sweep.returncode == 130, said
     assert "Traceback" not in said
-    assert {r.info.status for r in project.runs()[1:]} == {"KILLED"}
+    assert re.search(r"│ +1 │ +2 │ +[01]\.\d{4} │.*finished", said)
+    (parent,) = _sweeps(project)
+    assert parent.info.status == "KILLED"
+    children = {r.info.run_name: r.info.status for r in _children(project, parent.info.run_id)}
+    assert children == {"epochs=2": "FINISHED", "epochs=500": "KILLED"}
+
+
+def test_killed_it_goes_on_runs_what_is_missing_and_takes_more_values(project):
+    axes = ("optimizer=adam,sgd", "depth=1,2")
+    sweep = project.start("python", "-u", "-m", "pawprint.train", "-m", "epochs=3", *axes)
+    for line in sweep.stdout:
+        if line.startswith("trial 2: "):
+            break
+    os.kill(sweep.pid, signal.SIGKILL)
+    sweep.wait()
+    done = project.stage("train", "-m", "epochs=3", *axes)
+    assert "sweep optimizer=adam,sgd depth=1,2: 2 done, 2 to run\n" in done.stdout
+    done = project.stage("train", "-m", "epochs=3", "depth=2,1", "optimizer=sgd,adam,muon")
+    assert ": 4 done, 2 to run\n" in done.stdout
+    (parent,) = _sweeps(project)
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_name == "sweep depth=2,1 optimizer=sgd,adam,muon"
+    children = _children(project, parent.info.run_id)
+    assert Counter(child.info.status for child in children) == {"FINISHED": 6}
+    settings = [(c.data.params["optimizer"], c.data.params["depth"]) for c in children]
+    assert len(set(settings)) == 6
+    for child in children:
+        assert [step for step, _ in _curve(project, child)] == [1, 2, 3, 3][
+            : len(_curve(project, child))
+        ]
+
+
+def test_fresh_runs_everything_under_another_parent(project):
+    project.stage("train", "-m", "depth=1,2", "epochs=1")
+    done = project.stage("train", "-m", "depth=1,2", "epochs=1", "sweep.fresh=true")
+    assert "0 done, 2 to run" in done.stdout
+    first, second = _sweeps(project)
+    assert [len(_children(project, p.info.run_id)) for p in (first, second)] == [2, 2]
+    done = project.stage("train", "-m", "depth=1,2", "epochs=1")
+    assert "2 done, 0 to run" in done.stdout
+    assert len(project.runs()) == 1 + 2 + 4
+
+
+def test_a_trial_learns_what_it_learns_alone_also_after_another_and_apart(project):
+    project.stage("train", "optimizer=sgd", "dropout=0.3")
+    alone = project.runs()[-1]
+    project.stage("train", "-m", "optimizer=adam,sgd", "dropout=0.3")
+    project.stage(
+        "train",
+        "-m",
+        "hydra/launcher=joblib",
+        "optimizer=adam,sgd",
+        "dropout=0.3",
+        "sweep.fresh=true",
+    )
+    found = [r for r in project.runs() if r.info.run_name == "optimizer=sgd"]
+    assert len(found) == 2
+    for metric in ("loss", "val_loss", "val_accuracy"):
+        curves = {tuple(_curve(project, run, metric)[:2]) for run in (alone, *found)}
+        assert len(curves) == 1, metric
+
+
+def test_seeds_give_each_setting_a_mean_and_a_spread(project, tmp_path):
+    done = project.stage("train", "-m", "depth=1,2", "seeds=0,1", "epochs=1")
+    (parent,) = _sweeps(project)
+    assert len(_children(project, parent.info.run_id)) == 4
+    first, second = _table(project, parent, "seeds.csv", tmp_path)
+    assert {first["trials"], second["trials"]} == {"depth=1", "depth=2"}
+    assert float(first["mean val_accuracy"]) >= float(second["mean val_accuracy"])
+    assert first["seeds"] == "2"
+    assert "Means over seeds" in done.stdout
+    assert parent.data.tags["best_trial"].startswith(first["trials"])
+
+
+def test_the_winner_is_evaluated_and_registered_once_and_the_project_keeps_its_own(project):
+    before = {
+        file: (project.root / file).read_bytes()
+        for file in ("models/run.json", "models/registered.json", "reports/evaluate/metrics.json")
+    }
+    command = ("-m", "depth=1,2", "epochs=3", "sweep.promote=true", "gate=always")
+    project.stage("train", *command)
+    (parent,) = _sweeps(project)
+    winner = project.client().get_run(parent.data.tags["best_run"])
+    assert winner.data.tags["registered_version"] == "2"
+    assert "test_accuracy" in winner.data.metrics
+    champion = project.client().get_model_version_by_alias("pawprint", "champion")
+    assert champion.run_id == winner.info.run_id
+    others = [
+        r for r in _children(project, parent.info.run_id) if r.info.run_id != winner.info.run_id
+    ]
+    assert all("test_accuracy" not in run.data.metrics for run in others)
+    for file, content in before.items():
+        assert (project.root / file).read_bytes() == content
+    done = project.stage("train", *command)
+    assert "is version 2 already" in done.stdout
+    assert len(_curve(project, winner, "test_accuracy")) == 1
+    project.stage("predict")
+
+
+def test_what_only_sweeps_have_is_refused_without_one_and_sweeps_where_there_are_none(project):
+    done = project.stage("train", "sweep.promote=true", code=1)
+    assert done.stderr == "error: sweep.promote is of sweeps; add -m and an axis, or leave it out\n"
+    done = project.stage("evaluate", "-m", "sure_precision=0.9,0.95", code=1)
+    assert done.stderr == "error: only train sweeps; leave out -m\n"

@@ -33,6 +33,7 @@ class Settings:
         objectives: metrics, each with whether more of it is better.
         sampler: makes Optuna's sampler, of a seed.
         pruner: Optuna's pruner.
+        max_epochs: how many epochs all trials together may learn, at most; None for any number.
         storage: URL of a database, or None for a file of the project's.
         study_name: the study's name there, or None for the id of the sweep's run.
     """
@@ -41,6 +42,7 @@ class Settings:
     objectives: Mapping[str, bool]
     sampler: Callable[[int], Any]
     pruner: Any
+    max_epochs: int | None = None
     storage: str | None = None
     study_name: str | None = None
 
@@ -115,7 +117,9 @@ class Search:
         self._name = settings.study_name or planner.parent
         self._queue: list[tuple[Trial, _Suggestion]] = []
         self._running: dict[str, list[_Suggestion]] = {}
-        self._begun = self._ended = self._before = self._number = 0
+        self._begun = self._ended = self._number = 0
+        self._epochs = 0.0  # learned, or to be learned by who runs
+        self._spent = False  # of max_epochs too little is left for a trial
         self._study: Any = None
 
     def plan(self) -> str:
@@ -123,19 +127,18 @@ class Search:
         directions = [
             "maximize" if more else "minimize" for more in self._settings.objectives.values()
         ]
-        try:
-            self._study = optuna.create_study(
-                storage=open_storage(self._storage),
-                study_name=self._name,
-                directions=directions,
-                pruner=self._settings.pruner,
-                load_if_exists=True,
-            )
-        except ValueError as error:  # the study has other directions
+        self._study = optuna.create_study(
+            storage=open_storage(self._storage),
+            study_name=self._name,
+            directions=directions,
+            pruner=self._settings.pruner,
+            load_if_exists=True,
+        )
+        if [d.name.lower() for d in self._study.directions] != directions:
             raise UserError(
-                f"the study {self._name} in {self._storage} does not fit ({error}); give "
-                "another hydra.sweeper.study_name"
-            ) from None
+                f"the study {self._name} in {self._storage} is for another objective; give another "
+                "hydra.sweeper.study_name"
+            )
         trials = self._study.get_trials(deepcopy=False)
         for trial in trials:
             if trial.state == TrialState.RUNNING:  # of a session that was killed
@@ -144,35 +147,48 @@ class Search:
         # Else it would begin with the same suggestions again.
         self._study.sampler = self._settings.sampler(len(trials))
         ended = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-        self._before = len(ended)
         for trial in ended:
             for seed in self._seeds or [None]:
                 made = self._planned(trial.params, seed, None)
-                if made.identity in self._known:
+                if made.identity in self._known and made.identity not in self.asked:
                     self.asked.append(made.identity)
-        self._ended = self._begun = self._before
-        return f"{self._before} done, {max(0, self._settings.n_trials - self._before)} to run"
+                    self._epochs += self._known[made.identity].figures.get("trained_epochs", 0)
+        self._ended = self._begun = len(ended)
+        return f"{len(ended)} done, {max(0, self._settings.n_trials - len(ended))} to run"
 
     def next(self) -> Trial | None:
         """A trial that no other one equals; None where all have begun."""
-        while self._queue or self._begun < self._settings.n_trials:
+        most = self._settings.max_epochs
+        while not self._spent and (self._queue or self._begun < self._settings.n_trials):
             if not self._queue:
                 self._suggest()
                 continue
             trial, suggestion = self._queue.pop(0)
-            self.asked.append(trial.identity)
+            if trial.identity not in self.asked:
+                self.asked.append(trial.identity)
             if trial.identity in self._known:
                 self._take(suggestion, self._known[trial.identity])
             elif trial.identity in self._running:
                 self._running[trial.identity].append(suggestion)
+            elif most is not None and self._epochs + trial.config.epochs > most:
+                if not self._running:  # else a pruned one may leave enough
+                    self._spent = True
+                    self._study.tell(suggestion.trial, state=TrialState.FAIL)
+                else:
+                    self._queue.insert(0, (trial, suggestion))
+                self.asked.remove(trial.identity)
+                return None
             else:
                 self._running[trial.identity] = [suggestion]
+                self._epochs += trial.config.epochs
                 return trial
         return None
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Take how a trial ended."""
         suggestions = self._running.pop(trial.identity)
+        learned = outcome.figures.get("trained_epochs", trial.config.epochs)
+        self._epochs += learned - trial.config.epochs
         if outcome.status in (FINISHED, PRUNED):
             self._known[trial.identity] = outcome
         for suggestion in suggestions:
@@ -180,7 +196,7 @@ class Search:
 
     def left(self) -> int:
         """How many trials have not ended."""
-        return max(0, self._settings.n_trials - self._ended)
+        return 0 if self._spent else max(0, self._settings.n_trials - self._ended)
 
     def _suggest(self) -> None:
         asked = self._study.ask(self._space)
