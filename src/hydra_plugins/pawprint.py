@@ -69,7 +69,8 @@ class GridSweeper(Sweeper):
                     "hydra/sweeper=optuna"
                 )
         (combinations,) = BasicSweeper.split_arguments(parsed, None)
-        return lambda planner, known, paths: Grid(planner, known, combinations)
+        whole = [(words, self._resolve(words)) for words in combinations]  # told before a run opens
+        return lambda planner, known, paths: Grid(planner, known, whole)
 
     def _resolve(self, words: Sequence[str]) -> Any:
         """The typed configuration of these settings."""

@@ -4,6 +4,7 @@ import os
 import re
 import select
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,11 @@ def test_a_trial_that_the_system_kills_is_told_at_once_and_the_others_finish(pro
     for line in sweep.stdout:
         said += line
         if line.startswith("trial 1: "):
-            log = next(iter(project.root.glob("multirun/*/*"))) / "0" / "trial.log"
-            while "epoch 3/" not in (log.read_text() if log.is_file() else ""):
-                pass
+            while not (logs := list(project.root.glob("multirun/*/*/0/trial.log"))):
+                time.sleep(0.05)
+            (log,) = logs
+            while "epoch 3/" not in log.read_text():
+                time.sleep(0.05)
             os.kill(_process_of(log, sweep.pid), signal.SIGKILL)
             killed = True
         if line.startswith("failed: "):
@@ -89,10 +92,13 @@ def test_processes_end_with_a_sweep_that_is_killed(project):
     for line in sweep.stdout:
         if line.startswith("trial 0: "):
             break
-    children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
-    worker = next(
-        int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()
-    )
+    workers = []
+    while not workers:
+        time.sleep(0.05)
+        children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
+        command = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+        workers = [child for child, words in command.items() if b"spawn_main" in words]
+    (worker,) = workers
     os.kill(sweep.pid, signal.SIGKILL)
     sweep.wait()
     descriptor = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pawprint.errors import UserError
+from pawprint.schema import Config
 from pawprint.sweep.planner import Planner
 from pawprint.sweep.trial import Outcome, Trial
 
@@ -19,24 +19,21 @@ class Grid:
     Args:
         planner: makes trials.
         known: trials that are done, by identity.
-        combinations: settings of each trial.
+        combinations: settings of each trial, and the configuration that they make.
     """
 
     def __init__(
         self,
         planner: Planner,
         known: Mapping[str, TrialRun],
-        combinations: Sequence[Sequence[str]],
+        combinations: Sequence[tuple[Sequence[str], Config]],
     ) -> None:
         self.asked: list[str] = []
         self._missing: list[Trial] = []
         self._running = 0
         self._elsewhere = 0
-        for number, words in enumerate(combinations):
-            try:
-                trial = planner.trial(words, number)
-            except UserError as error:
-                raise UserError(f"trial {' '.join(words)}: {error}") from None
+        for number, (words, config) in enumerate(combinations):
+            trial = planner.trial(words, number, config=config)
             if trial.identity in self.asked:  # the same under two names
                 continue
             self.asked.append(trial.identity)

@@ -72,13 +72,26 @@ class Planner:
     parent: str
     store: str
 
-    def trial(self, words: Sequence[str], number: int, watch: Watch | None = None) -> Trial:
+    def trial(
+        self,
+        words: Sequence[str],
+        number: int,
+        *,
+        config: Config | None = None,
+        watch: Watch | None = None,
+    ) -> Trial:
         """The trial of these settings.
+
+        Args:
+            words: ``key=value`` each.
+            number: its place in the sweep.
+            config: what comes out of the words, where that is known already.
+            watch: asked after each epoch whether to go on.
 
         Raises:
             UserError: they do not make a configuration.
         """
-        config = self.order.resolve(words)
+        config = config or self.order.resolve(words)
         settings = dict(word.split("=", 1) for word in words)
         axes = {key: settings[key] for key in self.order.axes if key in settings}
         return Trial(

@@ -216,7 +216,7 @@ class Search:
         if seed is not None:
             words.append(f"{SEED}={seed}")
         self._number += 1
-        return self._planner.trial(words, self._number - 1, watch)
+        return self._planner.trial(words, self._number - 1, watch=watch)
 
     def _take(self, suggestion: _Suggestion, outcome: Outcome) -> None:
         if suggestion.left <= 0:

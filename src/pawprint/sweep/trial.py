@@ -117,20 +117,21 @@ def run_trial(trial: Trial, *, apart: bool) -> Outcome:
         try:
             return train_trial(trial)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            _note(trial, f"error: {error}")
             return Outcome(FAILED, sentence=str(error))
         except KeyboardInterrupt:
             if not apart:
                 raise
             return Outcome(KILLED, sentence="stopped")
         except Exception as error:
-            if apart:
-                traceback.print_exc()
-            else:
-                with trial.log.open("a", encoding="utf-8") as file:
-                    traceback.print_exc(file=file)
+            _note(trial, traceback.format_exc())
             words = (str(error).strip().splitlines() or [""])[0]
             return Outcome(FAILED, sentence=f"{type(error).__name__}: {words}".rstrip(": "))
+
+
+def _note(trial: Trial, words: str) -> None:
+    with trial.log.open("a", encoding="utf-8") as file:
+        file.write(f"{words.rstrip()}\n")
 
 
 @contextlib.contextmanager
