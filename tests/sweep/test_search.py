@@ -26,7 +26,8 @@ def space(*words):
     [
         ("a=x,y", optuna.distributions.CategoricalDistribution(["x", "y"])),
         ("a=choice(x,y)", optuna.distributions.CategoricalDistribution(["x", "y"])),
-        ("a=choice(1,2)", optuna.distributions.CategoricalDistribution([1, 2])),
+        ("a=choice(1,2)", optuna.distributions.CategoricalDistribution(["1", "2"])),
+        ("a=0.0,null,true", optuna.distributions.CategoricalDistribution(["0.0", "null", "true"])),
         ("a=range(1,5)", optuna.distributions.IntDistribution(1, 4)),
         ("a=range(1,8,3)", optuna.distributions.IntDistribution(1, 7, step=3)),
         ("a=range(0,1,0.25)", optuna.distributions.FloatDistribution(0, 0.75, step=0.25)),
@@ -115,6 +116,13 @@ def test_no_configuration_is_trained_twice_and_equal_suggestions_get_its_figure(
     assert len(ended) == 12
     assert all(t.value == int(t.params["depth"]) / 10 for t in ended)
     assert sweep.search.left() == 0
+
+
+def test_values_reach_the_configuration_as_they_were_written(tmp_path):
+    words = ("label_smoothing=0.0,0.1", "patience=null,3", "mirror=true,false")
+    trials = Sweep(tmp_path, n_trials=20, words=words).run(by_depth)
+    seen = {(t.config.label_smoothing, t.config.patience, t.config.mirror) for t in trials}
+    assert seen == {(s, p, m) for s in (0.0, 0.1) for p in (None, 3) for m in (True, False)}
 
 
 def test_equal_suggestions_at_the_same_time_are_one_trial(tmp_path):

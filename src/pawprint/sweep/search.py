@@ -261,7 +261,7 @@ def distributions(overrides: Sequence[Any]) -> dict[str, Any]:
     Raises:
         UserError: a stretch is not one, or ends are not numbers.
     """
-    from hydra.core.override_parser.types import IntervalSweep, RangeSweep, Transformer
+    from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 
     found: dict[str, Any] = {}
     for override in overrides:
@@ -278,7 +278,7 @@ def distributions(overrides: Sequence[Any]) -> dict[str, Any]:
             elif isinstance(value, RangeSweep) and not value.shuffle:
                 found[key] = _range(value)
             else:
-                words = list(override.sweep_iterator(transformer=Transformer.encode))
+                words = list(override.sweep_string_iterator())
                 found[key] = optuna.distributions.CategoricalDistribution(words)
         except (ValueError, TypeError) as error:
             raise UserError(
@@ -308,7 +308,7 @@ def _range(value: Any) -> Any:
 
 def _word(value: Any, distribution: Any) -> str:
     """A suggested value as a person would write it."""
-    if not isinstance(value, float):
+    if not isinstance(distribution, optuna.distributions.FloatDistribution):
         return str(value)
     short = f"{value:.5g}"
     return short if distribution.low <= float(short) <= distribution.high else repr(value)
