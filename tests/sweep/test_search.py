@@ -27,7 +27,7 @@ def space(*words):
         ("a=x,y", optuna.distributions.CategoricalDistribution(["x", "y"])),
         ("a=choice(x,y)", optuna.distributions.CategoricalDistribution(["x", "y"])),
         ("a=choice(1,2)", optuna.distributions.CategoricalDistribution(["1", "2"])),
-        ("a=0.0,null,true", optuna.distributions.CategoricalDistribution(["0.0", "null", "true"])),
+        ("a=0.0,null,true", optuna.distributions.CategoricalDistribution(["0.0", "null", "True"])),
         ("a=range(1,5)", optuna.distributions.IntDistribution(1, 4)),
         ("a=range(1,8,3)", optuna.distributions.IntDistribution(1, 7, step=3)),
         ("a=range(0,1,0.25)", optuna.distributions.FloatDistribution(0, 0.75, step=0.25)),

@@ -101,7 +101,9 @@ def _axis(axes: Axes, board: Board, axis: str, metric: str) -> None:
         at = np.array([order.index(word) for word in words], float)
         axes.set_xticks(range(len(order)), [_short(word) for word in order])
         means = [values[at == i].mean() for i in range(len(order))]
-        axes.plot(range(len(order)), means, color=ORANGE, marker="_", markersize=18, label="mean")
+        line = "none" if numbers is None else "-"  # names have no order
+        look = {"color": ORANGE, "linestyle": line, "marker": "_", "markersize": 18}
+        axes.plot(range(len(order)), means, markeredgewidth=2, label="mean", **look)
         axes.legend(fontsize=8)
     for ended, face in ((False, BLUE), (True, "none")):
         chosen = pruned == ended
