@@ -11,7 +11,7 @@ repro: setup
 test: setup
 	ruff check .
 	ruff format --check .
-	pytest -n 2
+	pytest -n 2 --dist loadscope  # what a module shares is made once
 
 setup: $(BIN)/.ready
 

@@ -57,7 +57,8 @@ def refused(overrides=None):
 
 def test_params_yaml_and_the_schema_have_the_same_keys():
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert set(params) == {field.name for field in dataclasses.fields(Config)}
+    of_sweeps = {"sweep"}  # which are no experiment
+    assert set(params) == {field.name for field in dataclasses.fields(Config)} - of_sweeps
 
 
 def test_every_value_is_the_one_in_params_yaml():
@@ -464,7 +465,12 @@ def test_a_recipe_is_taken_from_mlflow_runs_two_words():
     assert "epochs=25" in with_recipe(ROOT, ["--recipe", "article"])
 
 
-@pytest.mark.parametrize("name", ["pancake", "", "article,article", "../recipe/article"])
+def test_a_recipe_is_no_axis_of_a_sweep():
+    said = "command line: recipe=article,fast is no axis; run a sweep for each recipe"
+    assert refused(["recipe=article,fast"]) == said
+
+
+@pytest.mark.parametrize("name", ["pancake", "", "../recipe/article"])
 def test_an_unknown_recipe_is_refused_with_those_there_are(name):
     there_is = ", ".join(path.stem for path in RECIPES)
     said = f"command line: there is no recipe {name!r}; choose one of {there_is}"

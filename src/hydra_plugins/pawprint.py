@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
-from omegaconf import OmegaConf, open_dict
+from omegaconf import ListConfig, OmegaConf, open_dict
 
 
 class GridSweeper(Sweeper):
@@ -40,7 +40,11 @@ class GridSweeper(Sweeper):
         from pawprint.sweep.planner import Order
 
         given = {word.partition("=")[0] for word in arguments}
-        words = [f"{key}={value}" for key, value in self.params.items() if key not in given]
+        words = [
+            f"{key}={','.join(map(str, value)) if isinstance(value, list | ListConfig) else value}"
+            for key, value in self.params.items()
+            if key not in given
+        ]
         words += arguments
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         parsed = parser.parse_overrides(words)
@@ -123,7 +127,8 @@ class OptunaSweeper(GridSweeper):
         names = [self.objective] if isinstance(self.objective, str) else list(self.objective)
         objectives = objectives_of(names)
         space = [o.input_line for o in parsed if o.is_sweep_override()]
-        kind = f"search {sorted(space)} {names} {self.study_name}"
+        pruned = "" if str(self.pruner).count("NopPruner") else " pruned"
+        kind = f"search {sorted(space)} {names} {self.study_name}{pruned}"
         timed = "seconds_per_picture" in names
         return replace(order, kind=kind, objectives=objectives, timed=timed), parsed
 
@@ -134,11 +139,15 @@ class OptunaSweeper(GridSweeper):
         from pawprint.sweep.planner import SEED
 
         try:
-            from pawprint.sweep.search import Search, Settings, distributions
+            from pawprint.sweep.search import Search, Settings, corners, distributions
         except ImportError:
             raise UserError(
                 "hydra/sweeper=optuna needs Optuna; `pip install optuna` installs it"
             ) from None
+        if not isinstance(self.n_trials, int) or self.n_trials < 1:
+            raise UserError(
+                f"hydra.sweeper.n_trials is {self.n_trials}, but must be at least 1; change it"
+            )
         swept = [o for o in parsed if o.is_sweep_override()]
         space = distributions([o for o in swept if o.get_key_element() != SEED])
         if not space:
@@ -146,6 +155,9 @@ class OptunaSweeper(GridSweeper):
                 "command line: there is nothing to search; give an axis, for example "
                 "optimizer=adam,sgd or 'learning_rate=tag(log,interval(1e-4,1e-1))'"
             )
+        fixed = [o.input_line for o in parsed if not o.is_sweep_override()]
+        for words in corners(space):  # a mistake in it is told before a run opens
+            self._resolve([*fixed, *words])
         seeds = [
             word.partition("=")[2]
             for o in swept
@@ -170,7 +182,6 @@ class OptunaSweeper(GridSweeper):
             storage=self.storage,
             study_name=self.study_name,
         )
-        fixed = [o.input_line for o in parsed if not o.is_sweep_override()]
         return lambda planner, known, paths: Search(
             planner, known, paths, fixed=fixed, space=space, seeds=seeds, settings=settings
         )
@@ -207,6 +218,7 @@ class JoblibLauncher(WorkersLauncher):
         """Processes that share the cores and GPUs."""
         from pawprint.sweep.processes import Processes
 
+        _at_least_one("n_jobs", self.n_jobs, -1)
         return Processes(self.n_jobs)
 
 
@@ -226,6 +238,7 @@ class SubmititLauncher(WorkersLauncher):
         """A job per trial."""
         from pawprint.sweep.jobs import Jobs
 
+        _at_least_one("jobs", self.jobs)
         return Jobs(self.cluster, self.jobs, self.options)
 
 
@@ -246,6 +259,20 @@ class RayLauncher(WorkersLauncher):
         from pawprint.sweep.cluster import Cluster
 
         return Cluster(self.address, self.num_cpus, self.num_gpus)
+
+
+def _at_least_one(name: str, value: Any, or_else: int | None = None) -> None:
+    """Refuse what is no count.
+
+    Raises:
+        UserError: it is none.
+    """
+    from pawprint.errors import UserError
+
+    if isinstance(value, int) and (value >= 1 or value == or_else):
+        return
+    also = "" if or_else is None else f", or {or_else} for one per core"
+    raise UserError(f"hydra.launcher.{name} is {value}, but must be at least 1{also}; change it")
 
 
 def open_workers(config: Any) -> Any:

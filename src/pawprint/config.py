@@ -140,10 +140,14 @@ def compose(overrides: list[str] | None = None) -> Config:
 
 def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
     def run(tree: Any) -> Any:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            fail(UserError("hydra/sweeper is none of grid, optuna; choose one of them"))
         try:
             return task(typed(tree))
         except UserError as error:
@@ -223,6 +227,8 @@ def with_recipe(root: Path, arguments: list[str]) -> list[str]:
         return words
     name = words[places[-1]].partition("=")[2]
     there_is = sorted(path.stem for path in (root / "conf" / "recipe").glob("*.yaml"))
+    if "," in name:
+        raise UserError(f"command line: recipe={name} is no axis; run a sweep for each recipe")
     if name not in there_is:
         raise UserError(
             f"command line: there is no recipe {name!r}; choose one of {', '.join(there_is)}"

@@ -30,7 +30,10 @@ def _children(project, parent):
 
 
 def test_a_sweep_is_one_parent_a_child_per_trial_a_table_and_the_winners_command(project, tmp_path):
+    before = (project.root / "models/run.json").read_bytes()
     done = project.stage("train", "-m", "optimizer=adam,sgd", "depth=1,2")
+    assert (project.root / "models/run.json").read_bytes() == before
+    assert project.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
     (parent,) = (r for r in project.runs() if r.data.tags.get("kind") == "sweep")
     assert parent.info.run_name == "sweep optimizer=adam,sgd depth=1,2"
     assert parent.info.status == "FINISHED"
@@ -62,19 +65,12 @@ def test_a_sweep_is_one_parent_a_child_per_trial_a_table_and_the_winners_command
         assert {"config.yaml", "history.csv", "model.keras"} <= files
 
 
-def test_a_trial_leaves_the_pipelines_own_results_alone(project):
-    before = (project.root / "models/run.json").read_bytes()
-    project.stage("train", "-m", "optimizer.beta_1=0.8,0.9")
-    assert (project.root / "models/run.json").read_bytes() == before
-    assert project.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
-
-
 def test_a_failed_trial_does_not_stop_the_others_and_the_exit_code_says_so(project):
     done = project.stage("train", "-m", "depth=1,7", code=1)
     assert "\nfailed: depth=7: depth=7 is too deep for pictures of 16 pixels" in f"\n{done.stderr}"
     log = re.search(r"; log: (.*)", done.stderr)[1]
     assert "depth=7 is too deep" in Path(log).read_text()
-    assert "error: 1 of 2 trials failed" in done.stderr
+    assert "error: 1 trial failed, as told above; the same command runs it again" in done.stderr
     assert "Traceback" not in done.stderr
     parent = next(r for r in project.runs() if r.data.tags.get("kind") == "sweep")
     children = {r.info.run_name: r.info.status for r in _children(project, parent.info.run_id)}
@@ -156,34 +152,24 @@ def test_killed_it_goes_on_runs_what_is_missing_and_takes_more_values(project):
         ]
 
 
-def test_fresh_runs_everything_under_another_parent(project):
-    project.stage("train", "-m", "depth=1,2", "epochs=1")
-    done = project.stage("train", "-m", "depth=1,2", "epochs=1", "sweep.fresh=true")
+def test_a_trial_learns_what_it_learns_alone_also_after_another_apart_and_afresh(project):
+    project.stage("train", "optimizer=sgd", "dropout=0.3")
+    alone = project.runs()[-1]
+    sweep = ("-m", "optimizer=adam,sgd", "dropout=0.3")
+    project.stage("train", *sweep)
+    done = project.stage("train", *sweep, "hydra/launcher=joblib", "sweep.fresh=true")
     assert "0 done, 2 to run" in done.stdout
     first, second = _sweeps(project)
     assert [len(_children(project, p.info.run_id)) for p in (first, second)] == [2, 2]
-    done = project.stage("train", "-m", "depth=1,2", "epochs=1")
-    assert "2 done, 0 to run" in done.stdout
-    assert len(project.runs()) == 1 + 2 + 4
-
-
-def test_a_trial_learns_what_it_learns_alone_also_after_another_and_apart(project):
-    project.stage("train", "optimizer=sgd", "dropout=0.3")
-    alone = project.runs()[-1]
-    project.stage("train", "-m", "optimizer=adam,sgd", "dropout=0.3")
-    project.stage(
-        "train",
-        "-m",
-        "hydra/launcher=joblib",
-        "optimizer=adam,sgd",
-        "dropout=0.3",
-        "sweep.fresh=true",
-    )
     found = [r for r in project.runs() if r.info.run_name == "optimizer=sgd"]
     assert len(found) == 2
     for metric in ("loss", "val_loss", "val_accuracy"):
         curves = {tuple(_curve(project, run, metric)[:2]) for run in (alone, *found)}
         assert len(curves) == 1, metric
+    count = len(project.runs())
+    done = project.stage("train", *sweep)
+    assert "2 done, 0 to run" in done.stdout
+    assert len(project.runs()) == count
 
 
 def test_seeds_give_each_setting_a_mean_and_a_spread(project, tmp_path):
@@ -196,6 +182,44 @@ def test_seeds_give_each_setting_a_mean_and_a_spread(project, tmp_path):
     assert first["seeds"] == "2"
     assert "Means over seeds" in done.stdout
     assert parent.data.tags["best_trial"].startswith(first["trials"])
+
+
+def test_a_trial_of_another_sweep_is_taken_in_this_ones_words(project, tmp_path):
+    project.stage("train", "-m", "depth=1,2", "optimizer=adam", "epochs=1")
+    axes = ("optimizer=adam", "depth=1,2", "seeds=0,1", "epochs=1")
+    done = project.stage("train", "-m", *axes)
+    assert ": 2 done (2 of them in other sweeps), 2 to run\n" in done.stdout
+    _, parent = _sweeps(project)
+    children = _children(project, parent.info.run_id)
+    names = {f"depth={depth} seed={seed}" for depth in (1, 2) for seed in (0, 1)}
+    assert {child.info.run_name for child in children} == names
+    same = [child for child in children if "same_as" in child.data.tags]
+    assert len(same) == 2
+    for child in same:
+        trained = project.client().get_run(child.data.tags["same_as"])
+        assert child.data.params == trained.data.params
+        assert _curve(project, child) == _curve(project, trained)
+    groups = _table(project, parent, "seeds.csv", tmp_path)
+    assert {(row["trials"], row["seeds"]) for row in groups} == {("depth=1", "2"), ("depth=2", "2")}
+    done = project.stage("train", "-m", "depth=1", "seeds=0,1", "optimizer=adam", "epochs=1")
+    assert "2 done" in done.stdout
+    assert "│ 1    │ 2 " not in done.stdout
+
+
+def test_two_sweeps_that_share_a_trial_train_it_once(project):
+    longer = ("epochs=150", "patience=150")
+    first = project.start(
+        "python", "-u", "-m", "pawprint.train", "-m", "optimizer=adam,sgd", *longer
+    )
+    for line in first.stdout:
+        if line.startswith("epoch 2/"):
+            break
+    done = project.stage("train", "-m", "depth=1,2", "optimizer=adam", *longer)
+    assert "another process trains depth=1; waiting for it" in done.stdout
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    trials = [r for r in project.runs() if "trial" in r.data.tags]
+    assert Counter(r.info.status for r in trials) == {"FINISHED": 3}
 
 
 def test_the_winner_is_evaluated_and_registered_once_and_the_project_keeps_its_own(project):

@@ -116,7 +116,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(project):
     for words, sentence in (
         (["hydra/launcher=submitit"], "hydra/launcher=submitit cannot submit to slurm"),
         (["hydra/launcher=submitit", "hydra.launcher.cluster=moon"], "hydra.launcher.cluster is"),
-        (["hydra/launcher=ray", "hydra.launcher.num_cpus=4000"], "a trial takes 4000 cores"),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs is 0, but"),
     ):
         done = project.stage("train", "-m", *words, "depth=1,2", code=1)
         assert f"error: {sentence}" in done.stderr

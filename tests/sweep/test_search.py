@@ -11,7 +11,14 @@ from pawprint.errors import UserError
 from pawprint.paths import Paths
 from pawprint.sweep.board import objectives_of
 from pawprint.sweep.planner import Order, Planner
-from pawprint.sweep.search import PrunerWatch, Search, Settings, distributions, open_storage
+from pawprint.sweep.search import (
+    PrunerWatch,
+    Search,
+    Settings,
+    corners,
+    distributions,
+    open_storage,
+)
 from pawprint.sweep.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome
 
 LOG = optuna.distributions.FloatDistribution(1e-4, 0.1, log=True)
@@ -149,6 +156,21 @@ def test_what_another_sweep_has_trained_is_not_trained_again(tmp_path):
     assert [t.value for t in second.study().trials] == [0.5] * 5
 
 
+def test_a_known_trial_without_a_wanted_figure_is_trained_again(tmp_path):
+    from pawprint.tracking.trials import TrialRun
+
+    (trial,) = Sweep(tmp_path, n_trials=1, words=("depth=2,2",)).run(by_depth)
+    run = TrialRun(
+        *("id", trial.name, trial.identity, "other", "FINISHED"),
+        *({"best_val_accuracy": 0.5, "trial_seconds": 1}, trial.axes, [], {}, False, ""),
+    )
+    objectives = ("best_val_accuracy", "seconds_per_picture")
+    settings = {"n_trials": 1, "words": ("depth=2,2",), "known": {trial.identity: run}}
+    assert Sweep(tmp_path, parent="one", **settings).run(by_depth) == []
+    timed = Sweep(tmp_path, parent="two", objectives=objectives, **settings)
+    assert timed.search.next().identity == trial.identity
+
+
 def test_started_again_it_goes_on_and_repeats_what_was_under_way_first(tmp_path):
     words = ("dropout=interval(0.0,0.9)",)
     first = Sweep(tmp_path, n_trials=5, words=words)
@@ -215,6 +237,43 @@ def test_all_trials_together_learn_no_more_epochs_than_allowed(tmp_path):
     assert len(trials) == 4  # after which 2 are left
     assert sweep.search.left() == 0
     assert len(sweep.search.asked) == 4
+
+
+def test_what_failed_is_not_tried_again_in_the_same_session(tmp_path):
+    sweep = Sweep(tmp_path, n_trials=3, words=("depth=2,2",))
+    assert len(sweep.run(lambda trial: Outcome(FAILED))) == 1
+    states = [t.state for t in sweep.study().trials]
+    assert states == [optuna.trial.TrialState.FAIL] * 3
+
+
+def test_values_that_do_not_go_together_are_one_failed_suggestion(tmp_path, capsys):
+    sweep = Sweep(tmp_path, n_trials=2, words=("test_fraction=0.95,0.95",))
+    assert sweep.run(by_depth) == []
+    assert sweep.search.refused == 2
+    assert "failed: test_fraction=0.95: validation_fraction + test_fraction is" in (
+        capsys.readouterr().err
+    )
+
+
+def test_every_value_and_end_of_a_space_stands_in_some_corner():
+    assert corners(space("depth=1,2", "dropout=interval(0.0,0.9)")) == [
+        ["depth=1", "dropout=0"],
+        ["depth=2", "dropout=0"],
+        ["depth=1", "dropout=0"],
+        ["depth=1", "dropout=0.9"],
+    ]
+
+
+def test_repeated_suggestions_are_told(tmp_path):
+    sweep = Sweep(tmp_path, n_trials=12)
+    sweep.run(by_depth)
+    assert sweep.search.told() == "9 suggestions repeated a trial and got its figures"
+
+
+def test_a_study_of_another_space_is_one_sentence(tmp_path):
+    Sweep(tmp_path, n_trials=2).run(by_depth)
+    with pytest.raises(UserError, match="is of another space"):
+        Sweep(tmp_path, words=("dropout=interval(0.0,0.5)",))
 
 
 def test_suggested_numbers_are_short_and_within_their_ends(tmp_path):

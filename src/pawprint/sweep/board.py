@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 ACCURACY = "best_val_accuracy"
 SECONDS = "trial_seconds"
 SHORT = {ACCURACY: "val_accuracy", SECONDS: "seconds"}
-DIGITS = {ACCURACY: 4, SECONDS: 1, "seconds_per_picture": 5, "best_epoch": 0, "trained_epochs": 0}
+DIGITS = {
+    ACCURACY: 4,
+    SECONDS: 1,
+    "seconds_per_picture": 5,
+    "best_epoch": 0,
+    "trained_epochs": 0,
+    "weights": 0,
+}
 
 
 # Metrics of a trial that can be optimised, and whether more of one is better.

@@ -28,7 +28,8 @@ class Grid:
         known: Mapping[str, TrialRun],
         combinations: Sequence[tuple[Sequence[str], Config]],
     ) -> None:
-        self.asked: list[str] = []
+        self.asked: dict[str, Trial] = {}
+        self.refused = 0
         self._missing: list[Trial] = []
         self._running = 0
         self._elsewhere = 0
@@ -36,7 +37,7 @@ class Grid:
             trial = planner.trial(words, number, config=config)
             if trial.identity in self.asked:  # the same under two names
                 continue
-            self.asked.append(trial.identity)
+            self.asked[trial.identity] = trial
             if trial.identity not in known:
                 self._missing.append(trial)
             elif known[trial.identity].parent != planner.parent:
@@ -58,6 +59,10 @@ class Grid:
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Take how a trial ended."""
         self._running -= 1
+
+    def told(self) -> str | None:
+        """Nothing more is to be said at the end."""
+        return None
 
     def left(self) -> int:
         """How many trials have not ended."""

@@ -56,22 +56,24 @@ def promote(winner: TrialRun, order: Order, paths: Paths, store: Store) -> None:
     figures = {name: winner.figures[name] for name in names}
     config = order.resolve(winner.overrides)
     run.reopen()
-    result = export(
-        config,
-        Learned(model, history, figures, {}),
-        load_split(paths.prepared, "validation"),
-        files,
-        run,
-    )
-    record = {
-        "run_id": run.id,
-        "name": winner.name,
-        "store": store.uri,
-        "parameters": dict(winner.parameters),
-        "tags": run.tags,
-        **result,
-    }
-    write_json(files.run, record)
-    evaluate(config, here)
-    register(config, here)
-    run.finish()
+    try:
+        result = export(
+            config,
+            Learned(model, history, figures, {}),
+            load_split(paths.prepared, "validation"),
+            files,
+            run,
+        )
+        record = {
+            "run_id": run.id,
+            "name": winner.name,
+            "store": store.uri,
+            "parameters": dict(winner.parameters),
+            "tags": run.tags,
+            **result,
+        }
+        write_json(files.run, record)
+        evaluate(config, here)
+        register(config, here)
+    finally:
+        run.finish()

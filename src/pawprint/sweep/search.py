@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from optuna.trial import TrialState
 from pawprint.errors import UserError
 from pawprint.paths import Paths
 from pawprint.sweep.planner import SEED, Planner
-from pawprint.sweep.trial import FINISHED, KILLED, PRUNED, Outcome, Trial
+from pawprint.sweep.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
 
 if TYPE_CHECKING:
     from pawprint.tracking.trials import TrialRun
@@ -106,12 +107,15 @@ class Search:
         settings: Settings,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.asked: list[str] = []
+        self.asked: dict[str, Trial] = {}
+        self.refused = 0
+        self._repeated = 0
         self._planner, self._fixed, self._space = planner, list(fixed), dict(space)
         self._seeds, self._settings = list(seeds), settings
         self._known = {
             identity: Outcome(PRUNED if run.pruned else FINISHED, run.figures, run.id)
             for identity, run in known.items()
+            if run.pruned or all(name in run.figures for name in settings.objectives)
         }
         self._storage = settings.storage or f"{JOURNAL}{paths.sweeps / planner.parent}.journal"
         self._name = settings.study_name or planner.parent
@@ -140,6 +144,13 @@ class Search:
                 "hydra.sweeper.study_name"
             )
         trials = self._study.get_trials(deepcopy=False)
+        if any(set(trial.params) - set(self._space) for trial in trials) or (
+            trials and self._settings.study_name and self._planner.order.base.sweep.fresh
+        ):
+            raise UserError(
+                f"the study {self._name} in {self._storage} is of another space, or is to begin "
+                "afresh; give another hydra.sweeper.study_name"
+            )
         for trial in trials:
             if trial.state == TrialState.RUNNING:  # of a session that was killed
                 self._study.tell(trial.number, state=TrialState.FAIL)
@@ -151,7 +162,7 @@ class Search:
             for seed in self._seeds or [None]:
                 made = self._planned(trial.params, seed, None)
                 if made.identity in self._known and made.identity not in self.asked:
-                    self.asked.append(made.identity)
+                    self.asked[made.identity] = made
                     self._epochs += self._known[made.identity].figures.get("trained_epochs", 0)
         self._ended = self._begun = len(ended)
         return f"{len(ended)} done, {max(0, self._settings.n_trials - len(ended))} to run"
@@ -164,21 +175,22 @@ class Search:
                 self._suggest()
                 continue
             trial, suggestion = self._queue.pop(0)
-            if trial.identity not in self.asked:
-                self.asked.append(trial.identity)
             if trial.identity in self._known:
+                self._repeated += trial.identity in self.asked
+                self.asked.setdefault(trial.identity, trial)
                 self._take(suggestion, self._known[trial.identity])
             elif trial.identity in self._running:
                 self._running[trial.identity].append(suggestion)
             elif most is not None and self._epochs + trial.config.epochs > most:
                 if not self._running:  # else a pruned one may leave enough
                     self._spent = True
+                    log.info("max_epochs=%d: too little is left for another trial", most)
                     self._study.tell(suggestion.trial, state=TrialState.FAIL)
                 else:
                     self._queue.insert(0, (trial, suggestion))
-                self.asked.remove(trial.identity)
                 return None
             else:
+                self.asked[trial.identity] = trial
                 self._running[trial.identity] = [suggestion]
                 self._epochs += trial.config.epochs
                 return trial
@@ -189,10 +201,16 @@ class Search:
         suggestions = self._running.pop(trial.identity)
         learned = outcome.figures.get("trained_epochs", trial.config.epochs)
         self._epochs += learned - trial.config.epochs
-        if outcome.status in (FINISHED, PRUNED):
+        if outcome.status != KILLED:  # also a failed one would fail again
             self._known[trial.identity] = outcome
         for suggestion in suggestions:
             self._take(suggestion, outcome)
+
+    def told(self) -> str | None:
+        """What is to be said at the end."""
+        if not self._repeated:
+            return None
+        return f"{self._repeated} suggestions repeated a trial and got its figures"
 
     def left(self) -> int:
         """How many trials have not ended."""
@@ -206,9 +224,15 @@ class Search:
             self._settings.pruner, optuna.pruners.NopPruner
         )
         suggestion = _Suggestion(asked, len(self._seeds) or 1)
-        for place, seed in enumerate(self._seeds or [None]):
-            of_this = watch if watched and place == 0 else None  # one curve a suggestion
-            self._queue.append((self._planned(asked.params, seed, of_this), suggestion))
+        try:
+            for place, seed in enumerate(self._seeds or [None]):
+                of_this = watch if watched and place == 0 else None  # one curve a suggestion
+                self._queue.append((self._planned(asked.params, seed, of_this), suggestion))
+        except UserError as error:  # values that do not go together
+            words = " ".join(f"{key}={value}" for key, value in asked.params.items())
+            print(f"failed: {words}: {error}", file=sys.stderr)
+            self.refused += 1
+            self._take(suggestion, Outcome(FAILED))
 
     def _planned(self, params: Mapping[str, Any], seed: str | None, watch: Any) -> Trial:
         words = [*self._fixed]
@@ -287,6 +311,22 @@ def distributions(overrides: Sequence[Any]) -> dict[str, Any]:
                 "tag(log,interval(1e-4,1e-1))"
             ) from None
     return found
+
+
+def corners(space: Mapping[str, Any]) -> list[list[str]]:
+    """Settings in which each value or end of each axis occurs, beside the others' first."""
+
+    def ends(distribution: Any) -> list[str]:
+        if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+            return list(distribution.choices)
+        return [_word(end, distribution) for end in (distribution.low, distribution.high)]
+
+    first = {key: ends(distribution)[0] for key, distribution in space.items()}
+    return [
+        [f"{k}={v}" for k, v in (first | {key: end}).items()]
+        for key, distribution in space.items()
+        for end in ends(distribution)
+    ]
 
 
 def _range(value: Any) -> Any:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Protocol
 
 import yaml
@@ -21,6 +21,7 @@ from pawprint.pipeline import dvc_settings
 from pawprint.sweep.board import (
     ACCURACY,
     SECONDS,
+    SHORT,
     Board,
     as_csv,
     as_markdown,
@@ -29,7 +30,7 @@ from pawprint.sweep.board import (
     print_rows,
 )
 from pawprint.sweep.planner import Order, Planner
-from pawprint.sweep.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
+from pawprint.sweep.trial import BUSY, FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
 from pawprint.sweep.workers import Workers, closing
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PAUSE = 2.0  # seconds between looks at a trial that another process trains
+# Axes along which figures of trials cannot be compared.
+OTHER_MEANING = {
+    "class_weights": "val_accuracy is the mean over the classes under balanced, plain under none",
+    "validation_steps": "val_accuracy is of other pictures for each value",
+}
+
 Known = Mapping[str, "TrialRun"]
 
 
@@ -46,8 +54,13 @@ class Source(Protocol):
     """Which trials run, and in which order."""
 
     @property
-    def asked(self) -> Sequence[str]:
-        """Identities of the trials that this sweep is about, so far."""
+    def asked(self) -> Mapping[str, Trial]:
+        """The trials that this sweep is about so far, by identity."""
+        ...
+
+    @property
+    def refused(self) -> int:
+        """How many could not be configured."""
         ...
 
     def plan(self) -> str:
@@ -60,6 +73,10 @@ class Source(Protocol):
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Take how a trial ended."""
+        ...
+
+    def told(self) -> str | None:
+        """What is to be said at the end."""
         ...
 
     def left(self) -> int:
@@ -108,26 +125,52 @@ def sweep(
         ) from None
     try:
         with store.explained(), _parent(store, order, identity) as (run, fresh):
-            here = [t for t in trial_runs(store) if t.done and (not fresh or t.parent == run.id)]
+            # Of other sweeps only what learned to its end.
+            known = {
+                t.identity: t
+                for t in trial_runs(store)
+                if t.done and (t.parent == run.id or not (fresh or t.pruned))
+            }
             planner = Planner(order, data, run.id, store.uri)
-            source = open_source(planner, {t.identity: t for t in here}, paths)
-            began = time.monotonic()
-            failed = 0
+            source = open_source(planner, known, paths)
+            for key in set(order.axes) & set(OTHER_MEANING):
+                log.warning("%s is an axis: %s", key, OTHER_MEANING[key])
+            clock = _Clock(run)
+            failed: dict[str, str] = {}
             try:
                 log.info("%s: %s", run.tags["mlflow.runName"], source.plan())
                 with closing(open_workers()) as workers:
-                    failed = _run_all(source, workers, store, run.id)
+                    _run_all(source, workers, store, run.id, clock, failed)
             finally:
-                board = _conclude(store, run, order, source, time.monotonic() - began)
+                board = _conclude(store, run, order, source, failed)
+                clock.tell()
             _offer(order, board, paths, store)
     finally:
         lock.release()
-    if failed:
+    if count := len(failed) + source.refused:
         raise UserError(
-            f"{failed} of {len(source.asked)} trials failed, as told above; the same command runs "
-            "them again, and no other"
+            f"{count} trial{'s' if count > 1 else ''} failed, as told above; the same command "
+            + (
+                f"runs {'them' if count > 1 else 'it'} again, and no other"
+                if order.kind == "grid"
+                else "goes on searching"
+            )
         )
     return board
+
+
+class _Clock:
+    """The time that a sweep has taken, over all its sessions, in its run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._before = run.metrics.get("total_seconds", 0.0)
+        self._began = time.monotonic()
+
+    def tell(self) -> None:
+        """Record it: what is not recorded is lost with a process that is killed."""
+        seconds = self._before + time.monotonic() - self._began
+        self._run.log_metrics({"total_seconds": seconds})
 
 
 @contextmanager
@@ -167,17 +210,25 @@ def _run_all(
     workers: Workers,
     store: Store,
     parent: str,
-) -> int:
-    """Keep the workers busy until no trial is left; returns how many failed."""
-    began, ended_here, running, failed = time.monotonic(), 0, 0, 0
+    clock: _Clock,
+    failed: dict[str, str],
+) -> None:
+    """Keep the workers busy until no trial is left; sentences of failed ones go into ``failed``."""
+    began, ended_here, running = time.monotonic(), 0, 0
+    told_busy: set[str] = set()
+    elsewhere: list[Trial] = []  # which other processes train at this moment
 
     def take(trial: Trial, outcome: Outcome) -> None:
+        nonlocal ended_here
+        ended_here += 1
         if outcome.status in (FAILED, KILLED):
             _mark(store, trial, parent, outcome)
         source.tell(trial, outcome)
+        clock.tell()
         left = source.left()
-        rest = (time.monotonic() - began) / max(1, ended_here) * left
+        rest = (time.monotonic() - began) / ended_here * left
         if outcome.status == FAILED:
+            failed[trial.identity] = outcome.sentence
             print(f"failed: {trial.name}: {outcome.sentence}; log: {trial.log}", file=sys.stderr)
         elif outcome.status == KILLED:
             log.info("stopped: %s", trial.name)
@@ -190,57 +241,94 @@ def _run_all(
                 f"; {left} to run, about {_duration(rest)}" if left else "",
             )
 
+    def begin(trial: Trial) -> None:
+        nonlocal running
+        workers.start(trial)
+        running += 1
+
     try:
         while True:
             while running < workers.count and (trial := source.next()):
                 log.info("trial %d: %s", trial.number, trial.name)
-                workers.start(trial)
-                running += 1
+                begin(trial)
+            if not running and elsewhere:
+                trial = elsewhere.pop(0)
+                if outcome := _done_elsewhere(store, trial):
+                    take(trial, outcome)
+                else:
+                    time.sleep(PAUSE)
+                    begin(trial)
+                continue
             if not running:
-                return failed
+                return
             for trial, outcome in workers.wait():
                 running -= 1
-                ended_here += 1
-                failed += outcome.status == FAILED
-                take(trial, outcome)
+                if outcome.status != BUSY:
+                    take(trial, outcome)
+                    continue
+                if trial.identity not in told_busy:
+                    log.info("another process trains %s; waiting for it", trial.name)
+                    told_busy.add(trial.identity)
+                elsewhere.append(trial)
     except KeyboardInterrupt:
         for trial, outcome in workers.stop():
             take(trial, outcome)
         raise
 
 
+def _done_elsewhere(store: Store, trial: Trial) -> Outcome | None:
+    """What another process has made of a trial in the meantime."""
+    from pawprint.tracking.trials import trial_runs
+
+    for run in reversed(trial_runs(store)):
+        if run.identity == trial.identity and run.done and run.status == FINISHED:
+            return Outcome(PRUNED if run.pruned else FINISHED, run.figures, run.id)
+    return None
+
+
 def _mark(store: Store, trial: Trial, parent: str, outcome: Outcome) -> None:
     """Give the trial's run its end where its process could not, and the reason."""
     from pawprint.tracking.trials import end_trial, trial_runs
 
-    for run in trial_runs(store):
-        if (run.identity, run.parent) == (trial.identity, parent) and not run.done:
-            end_trial(store, run.id, outcome.status, outcome.sentence)
+    for run in reversed(trial_runs(store)):
+        if (run.identity, run.parent) == (trial.identity, parent):
+            if not run.done:
+                end_trial(store, run.id, outcome.status, outcome.sentence)
+            return
 
 
-def _conclude(store: Store, run: Run, order: Order, source: Source, seconds: float) -> Board:
+def _conclude(
+    store: Store, run: Run, order: Order, source: Source, failed: Mapping[str, str]
+) -> Board:
     """Rank what there is, show it, and put it into the sweep's run."""
     from pawprint.sweep.figures import axes_figure, parallel_figure
-    from pawprint.tracking.trials import end_trial, trial_runs
+    from pawprint.tracking.trials import FRESH_TAG, end_trial, show_again, trial_runs
 
-    asked = set(source.asked)
-    everything = trial_runs(store)
-    for trial in everything:  # of a sweep that was killed, and not run again
+    for trial in trial_runs(store):  # of a session that was killed, and not run again
         if trial.parent == run.id and trial.status == "RUNNING":
             end_trial(store, trial.id, FINISHED if trial.done else KILLED)
-    latest = {t.identity: t for t in everything if t.done and t.identity in asked}
-    own = [t for t in trial_runs(store) if t.parent == run.id]
-    extra = [t for t in latest.values() if t.identity not in {o.identity for o in own if o.done}]
-    board = board_of([*own, *extra], list(order.axes), order.objectives)
+    others = FRESH_TAG not in run.tags
+    latest: dict[str, TrialRun] = {}
+    for trial in trial_runs(store):  # of several runs of one trial the latest that is done
+        earlier = latest.get(trial.identity)
+        mine = trial.parent == run.id or (others and trial.done and not trial.pruned)
+        if mine and (trial.done or not (earlier and earlier.done)):
+            latest[trial.identity] = trial
+    shown = [
+        _as_asked(trial, latest.get(identity), identity in failed)
+        for identity, trial in source.asked.items()
+    ]
+    for trial in shown:
+        if trial.done and trial.parent != run.id:
+            show_again(store, trial, run.id)
+    board = board_of(shown, list(order.axes), order.objectives)
     counts = {
         "trials": sum(not t.pruned for t in board.trials),
         "pruned_trials": sum(t.pruned for t in board.trials),
         "failed_trials": sum(t.status == FAILED for t in board.without),
     }
     run.set_tags({key: str(value) for key, value in counts.items()})
-    before = run.metrics.get("total_seconds", 0.0)
     figures = {
-        "total_seconds": before + seconds,
         "seconds_of_trials": sum(t.figures.get(SECONDS, 0.0) for t in board.trials),
     }
     winner = board.winner
@@ -251,10 +339,10 @@ def _conclude(store: Store, run: Run, order: Order, source: Source, seconds: flo
     if not (rows := board.rows()):
         return board
     run.log_text(as_csv(rows), "leaderboard.csv")
-    title = "Trials, best validation accuracy first"
-    if len(order.objectives) > 1:
-        title = f"Trials, by {', then '.join(order.objectives)}"
+    title = f"Trials, by {', then '.join(SHORT.get(m, m) for m in order.objectives)}"
     print_rows(title, rows)
+    if words := source.told():
+        log.info(words)
     groups = group_rows(board)
     if groups:
         run.log_text(as_csv(groups), "seeds.csv")
@@ -264,6 +352,17 @@ def _conclude(store: Store, run: Run, order: Order, source: Source, seconds: flo
         run.log_figure(parallel_figure(board), "figures/parallel_coordinates.png")
         run.log_figure(axes_figure(board), "figures/axes.png")
     return board
+
+
+def _as_asked(trial: Trial, run: TrialRun | None, failed: bool) -> TrialRun:
+    """A trial's run in the words of this sweep; another one may have called it otherwise."""
+    from pawprint.tracking.trials import TrialRun
+
+    if run:
+        return replace(run, name=trial.name, axes=trial.axes, overrides=list(trial.overrides))
+    status = FAILED if failed else ""
+    nothing = ({}, trial.axes, list(trial.overrides), {}, False, "")
+    return TrialRun("", trial.name, trial.identity, trial.parent, status, *nothing)
 
 
 def _note(
@@ -296,7 +395,9 @@ def _offer(order: Order, board: Board, paths: Paths, store: Store) -> None:
 
         promote(winner, order, paths, store)
         return
-    command = shlex.join(["dvc", "exp", "run", *dvc_settings(winner.overrides, winner.parameters)])
+    chosen = dict(word.lstrip("+").split("=", 1) for word in winner.overrides)  # the last counts
+    words = [f"{k}={v}" for k, v in chosen.items() if k.split(".")[0] not in ("sweep", "tracking")]
+    command = shlex.join(["dvc", "exp", "run", *dvc_settings(words, winner.parameters)])
     print(f"\nMake the winner the pipeline's experiment:\n  {command}")
 
 

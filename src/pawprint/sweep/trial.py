@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pawprint.errors import UserError
+from pawprint.errors import BusyError, UserError
 from pawprint.schema import Config
 
 LOG = "trial.log"
 FINISHED, PRUNED, FAILED, KILLED = "FINISHED", "PRUNED", "FAILED", "KILLED"
+BUSY = "BUSY"
 # Tags of a trial's run.
 TRIAL_TAG, PRUNED_TAG, OVERRIDES_TAG, AXES_TAG = "trial", "pruned", "overrides", "axes"
 
@@ -80,7 +81,7 @@ class Outcome:
     """How a trial ended.
 
     Attributes:
-        status: FINISHED, PRUNED, FAILED or KILLED.
+        status: FINISHED, PRUNED, FAILED, KILLED, or BUSY where another process trains the same.
         figures: metrics of the run by name; those of a pruned one are of its best epoch.
         run_id: the run that records it, where one was opened.
         sentence: what went wrong, where something did.
@@ -112,10 +113,20 @@ def run_trial(trial: Trial, *, apart: bool) -> Outcome:
     """
     from pawprint.train import train_trial
 
-    trial.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        trial.log.touch()
+    except OSError as error:
+        return Outcome(
+            FAILED,
+            sentence=f"{error.filename} cannot be made ({error.strerror}); set hydra.sweep.dir to "
+            "a folder that can be written",
+        )
     with _logged(trial.log, apart):
         try:
             return train_trial(trial)
+        except BusyError:
+            return Outcome(BUSY)
         except UserError as error:
             _note(trial, f"error: {error}")
             return Outcome(FAILED, sentence=str(error))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 import shutil
-import signal
 import tempfile
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pawprint.errors import UserError
 from pawprint.files import replacing_file
+from pawprint.signals import undisturbed
 from pawprint.tracking.location import check_answers, is_server
 
 if TYPE_CHECKING:
@@ -30,6 +28,7 @@ LONGEST_VALUE = 6000
 LONGEST_NAME = 250  # of a metric or a tag
 NOT_IN_NAMES = re.compile(r"[^\w.\- :/]")  # MLflow refuses them; a class may have them
 MODEL_ID = "model_id"
+ERROR_TAG = "error"
 
 
 class Run:
@@ -55,6 +54,8 @@ class Run:
         """
         self._client.update_run(self.id, status="RUNNING")
         here = self._client.get_run(self.id)
+        if ERROR_TAG in here.data.tags:
+            self._client.delete_tag(self.id, ERROR_TAG)
         for key in here.data.metrics:
             self._known |= {(key, m.step) for m in self._client.get_metric_history(self.id, key)}
         for model in self._client.search_logged_models(
@@ -267,7 +268,7 @@ class Run:
         try:
             if not self._answered and is_server(self._uri):
                 check_answers(self._uri)  # quicker than MLflow's retries
-            with _undisturbed():
+            with undisturbed():  # else shown as a failure of the store
                 result = action()
         except (UserError, MlflowException, requests.RequestException, OSError) as error:
             if self._answered:
@@ -281,32 +282,6 @@ class Run:
             log.info("%s records again", self._uri)
         self._answered = True
         return result
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait for the end; a second one does not wait.
-
-    In the midst of a transaction MLflow would show them as a failure of the store.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-
-    def note(number: int, _: Any) -> None:
-        if came:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, signal.SIG_DFL if handler is None else handler)
-        if came:
-            signal.raise_signal(came[0])
 
 
 def _requirements() -> list[str]:

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pawprint.sweep.trial import AXES_TAG, FINISHED, OVERRIDES_TAG, PRUNED_TAG, TRIAL_TAG
-from pawprint.tracking.run import Run
+from pawprint.tracking.run import ERROR_TAG, Run
 
 if TYPE_CHECKING:
     from pawprint.tracking.store import Store
 
 SWEEP_TAG = "sweep"
 FRESH_TAG = "fresh"
-ERROR_TAG = "error"
+SAME_TAG = "same_as"
 LAST = "trial_seconds"  # recorded when all else is
-MOST = 50_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class TrialRun:
         """How it ended, for a table."""
         if self.done:
             return "pruned" if self.pruned else "finished"
-        return {"FAILED": "failed", "KILLED": "stopped"}.get(self.status, "unfinished")
+        return {"FAILED": "failed", "KILLED": "stopped"}.get(self.status, "not run")
 
 
 def find_sweep(store: Store, identity: str) -> Run | None:
@@ -90,6 +89,34 @@ def trial_runs(store: Store) -> list[TrialRun]:
         token = page.token
         if not token:
             return [_trial_run(run) for run in runs]
+
+
+def show_again(store: Store, trial: TrialRun, parent: str) -> None:
+    """Let a trial of another sweep stand under this one too, as a run that refers to it.
+
+    Args:
+        store: that has both.
+        trial: with the name and axes that it has here.
+        parent: id of the run of the sweep that did not need to run it.
+    """
+    client = store.client
+    query = f"tags.mlflow.parentRunId = '{parent}' and tags.{SAME_TAG} = '{trial.id}'"
+    if client.search_runs([store.experiment_id], query, max_results=1):
+        return
+    run = store.open_run(trial.name, parent=parent)
+    run.set_tags(
+        {
+            SAME_TAG: trial.id,
+            AXES_TAG: json.dumps(dict(trial.axes)),
+            OVERRIDES_TAG: json.dumps(trial.overrides),
+            "mlflow.note.content": f"Trained in another sweep, as run `{trial.id}`.",
+        }
+    )
+    run.log_parameters(trial.parameters)
+    for name in trial.figures:
+        for point in client.get_metric_history(trial.id, name):
+            run.log_metrics({name: point.value}, step=point.step)
+    run.finish()
 
 
 def end_trial(store: Store, run_id: str, status: str, error: str = "") -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pawprint.errors import UserError
+from pawprint.errors import BusyError
 from pawprint.files import mend_file, replacing_file
 
 log = logging.getLogger(__name__)
@@ -69,14 +69,14 @@ class Checkpoint:
         """Only one process at a time has this training; yields the checkpoint itself.
 
         Raises:
-            UserError: another one has it.
+            BusyError: another one has it.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path.with_suffix(".lock"), timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            raise UserError(
+            raise BusyError(
                 "the same training runs in another process; wait until it has ended, or change a "
                 "parameter"
             ) from None

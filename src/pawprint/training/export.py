@@ -22,6 +22,7 @@ from pawprint.images.square import SQUASH
 from pawprint.models.maps import with_maps
 from pawprint.serving.explainer import MAPS
 from pawprint.serving.predictor import PROBABILITIES, Predictor
+from pawprint.signals import undisturbed
 
 LARGEST_DIFFERENCE = 1e-4
 
@@ -133,7 +134,7 @@ def _whole_float32() -> Iterator[None]:
 
 
 def _quietly_export(model: keras.Model, path: Path) -> None:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with undisturbed(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name
         logging.getLogger("tf2onnx").setLevel(logging.ERROR)
         model.export(path, format="onnx", verbose=False)
