@@ -139,7 +139,8 @@ class OptunaSweeper(GridSweeper):
         from pawprint.sweep.planner import SEED
 
         try:
-            from pawprint.sweep.search import Search, Settings, corners, distributions
+            from pawprint.sweep.search import Search, Settings
+            from pawprint.sweep.space import corners, distributions
         except ImportError:
             raise UserError(
                 "hydra/sweeper=optuna needs Optuna; `pip install optuna` installs it"

@@ -88,6 +88,8 @@ def test_the_winners_command_names_the_conf_file_of_a_value_inside_a_choice(proj
     assert command[4].startswith("conf/optimizer/adamw.yaml:+epsilon=0.0")  # that file has none
     assert command[-1] == "epochs=1"
     project.run(*command)
+    best = project.client().get_run(_sweeps(project)[0].data.tags["best_run"])
+    assert _curve(project, project.runs()[-1], "val_loss") == _curve(project, best, "val_loss")
     assert project.runs()[-1].data.params["optimizer.epsilon"] == command[4].partition("=")[2]
     names = {run.info.run_name for run in project.runs()}
     assert {"optimizer.epsilon=0.01", "optimizer.epsilon=0.02"} <= names

@@ -11,14 +11,8 @@ from pawprint.errors import UserError
 from pawprint.paths import Paths
 from pawprint.sweep.board import objectives_of
 from pawprint.sweep.planner import Order, Planner
-from pawprint.sweep.search import (
-    PrunerWatch,
-    Search,
-    Settings,
-    corners,
-    distributions,
-    open_storage,
-)
+from pawprint.sweep.search import PrunerWatch, Search, Settings, open_storage
+from pawprint.sweep.space import corners, distributions
 from pawprint.sweep.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome
 
 LOG = optuna.distributions.FloatDistribution(1e-4, 0.1, log=True)
