@@ -59,6 +59,7 @@ def copied() -> Iterator[Copy]:
             shutil.copy(HERE / name, copy.root / name)
         copy.run("git", "init", "-q")
         copy.run("dvc", "init", "-q")
+        shutil.copy(HERE / ".dvcignore", copy.root / ".dvcignore")
         shutil.copytree(HERE / ".dvc" / "plots", copy.root / ".dvc" / "plots")
         copy.run("git", "add", "-A")
         who = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")

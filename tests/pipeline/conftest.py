@@ -75,7 +75,8 @@ class Project:
         mine = {
             k: v
             for k, v in os.environ.items()
-            if not k.startswith(("DVC_", "MLFLOW_", "PAWPRINT_", "PYTHONPATH", "HYDRA_"))
+            # With PYTHONDONTWRITEBYTECODE the project's folders would not change as a user's do.
+            if not k.startswith(("DVC_", "MLFLOW_", "PAWPRINT_", "PYTHON", "HYDRA_"))
         }
         path = f"{Path(sys.executable).parent}{os.pathsep}{mine['PATH']}"
         return mine | {"PATH": path, "PYTHONPATH": str(self.root / "src")} | variables
@@ -136,6 +137,7 @@ def _lay_out(root: Path, paint_folder: Callable[..., Any]) -> Project:
     project = Project(root)
     project.run("git", "init", "-q")
     project.run("dvc", "init", "-q")
+    shutil.copy(HERE / ".dvcignore", root / ".dvcignore")
     project.run("dvc", "config", "core.analytics", "false")
     shutil.copytree(HERE / ".dvc" / "plots", root / ".dvc" / "plots")
     project.run("git", "add", "-A")
