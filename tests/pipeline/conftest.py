@@ -103,7 +103,8 @@ class Project:
         """An MLflow client of the project's own store."""
         from mlflow import MlflowClient
 
-        return MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
+        address = f"sqlite:///{self.root / 'mlflow.db'}"
+        return MlflowClient(address, address)  # else the registry is that of an earlier test
 
     def runs(self) -> list[Any]:
         """All runs of the project's experiment, oldest first."""

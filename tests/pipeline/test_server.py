@@ -73,7 +73,7 @@ def test_everything_is_recorded_on_a_server(project, tmp_path):
             project.stage(stage, "tracking=server", MLFLOW_TRACKING_URI=address)
         from mlflow import MlflowClient
 
-        client = MlflowClient(address)
+        client = MlflowClient(address, address)
         version = client.get_model_version_by_alias("pawprint", "champion")
         run = client.get_run(version.run_id)
         assert "test_accuracy" in run.data.metrics
