@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -23,6 +23,7 @@ from pawprint.images.reading.chunk import Chunk, read_chunk
 _CHUNK = 64  # files a process takes at a time
 _AHEAD = 3  # chunks for each core, so that decoded pictures do not pile up
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
+_LOOK = 2.0  # seconds between looks at whether all processes live
 _FEW = 64  # files that are read sooner than processes are started
 
 
@@ -56,14 +57,15 @@ def on_all_cores(
     else:
         pool = ThreadPoolExecutor(cores)
     waiting: deque[Any] = deque()
+    others = set(multiprocessing.active_children())
     try:
         for start in starts:
             some = locations[start : start + _CHUNK]
             waiting.append(pool.submit(read_chunk, some, image_size, resize, known))
             if len(waiting) >= _AHEAD * cores:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft(), pool, others)
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft(), pool, others)
     except BrokenProcessPool as error:
         raise UserError(
             "A process that decodes pictures was killed, perhaps because memory ran out: "
@@ -71,6 +73,25 @@ def on_all_cores(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _result(chunk: Any, pool: Executor, others: set[Any]) -> Chunk:
+    """What a process has read; ``others`` are processes that are not the pool's.
+
+    Raises:
+        BrokenProcessPool: One was killed.
+    """
+    while True:
+        done, _ = wait([chunk], timeout=_LOOK)
+        if done:
+            return chunk.result()
+        workers = set(multiprocessing.active_children()) - others
+        if isinstance(pool, ProcessPoolExecutor) and len(workers) < pool._max_workers:
+            # Killed in the midst of its answer, whose rest the pool would wait for without end:
+            # it ends where nobody can write any more.
+            for worker in workers:
+                worker.kill()
+            pool._result_queue._writer.close()
 
 
 def _begin() -> None:
