@@ -32,6 +32,20 @@ def test_the_help_of_a_stage_loads_no_heavy_library(stage):
     assert "image_size" in printed
 
 
+def test_a_sweep_over_a_grid_loads_nothing_of_searches_and_clusters():
+    words = ("-m", "depth=1,2", "dropout=0.1,7")  # 7 is refused
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pawprint.train", *words],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    assert "error: dropout is 7" in done.stderr
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "pawprint.sweep.planner" in names
+    assert not {name.partition(".")[0] for name in names} & (HEAVY | {"optuna", "ray", "submitit"})
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["champion", "--help"]])
 def test_the_help_of_the_command_loads_no_heavy_library(arguments):
     modules, printed = imported_by("-m", "pawprint.cli", *arguments)

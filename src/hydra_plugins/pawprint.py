@@ -20,8 +20,6 @@ class GridSweeper(Sweeper):
         params: more axes, ``{key: values}``; the command line goes before them.
     """
 
-    kind = "grid"
-
     def __init__(self, params: dict[str, Any] | None = None) -> None:
         self.params = params or {}
 
@@ -51,7 +49,7 @@ class GridSweeper(Sweeper):
         fixed = [o.input_line for o in parsed if not o.is_sweep_override()]
         swept = {o.get_key_element(): o.get_value_string() for o in parsed if o.is_sweep_override()}
         order = Order(
-            words=words,
+            fixed=fixed,
             axes=swept,
             base=self._resolve(fixed),
             resolve=self._resolve,
@@ -127,7 +125,7 @@ class OptunaSweeper(GridSweeper):
         names = [self.objective] if isinstance(self.objective, str) else list(self.objective)
         objectives = objectives_of(names)
         space = [o.input_line for o in parsed if o.is_sweep_override()]
-        pruned = "" if str(self.pruner).count("NopPruner") else " pruned"
+        pruned = "" if self.pruner["_target_"].endswith(".NopPruner") else " pruned"
         kind = f"search {sorted(space)} {names} {self.study_name}{pruned}"
         timed = "seconds_per_picture" in names
         return replace(order, kind=kind, objectives=objectives, timed=timed), parsed
@@ -156,14 +154,10 @@ class OptunaSweeper(GridSweeper):
                 "command line: there is nothing to search; give an axis, for example "
                 "optimizer=adam,sgd or 'learning_rate=tag(log,interval(1e-4,1e-1))'"
             )
-        fixed = [o.input_line for o in parsed if not o.is_sweep_override()]
         for words in corners(space):  # a mistake in it is told before a run opens
-            self._resolve([*fixed, *words])
+            self._resolve([*order.fixed, *words])
         seeds = [
-            word.partition("=")[2]
-            for o in swept
-            if o.get_key_element() == SEED
-            for word in (f"{SEED}={value}" for value in o.sweep_string_iterator())
+            word for o in swept if o.get_key_element() == SEED for word in o.sweep_string_iterator()
         ]
 
         def sampler(done: int) -> Any:
@@ -184,7 +178,7 @@ class OptunaSweeper(GridSweeper):
             study_name=self.study_name,
         )
         return lambda planner, known, paths: Search(
-            planner, known, paths, fixed=fixed, space=space, seeds=seeds, settings=settings
+            planner, known, paths, space=space, seeds=seeds, settings=settings
         )
 
 
@@ -259,6 +253,8 @@ class RayLauncher(WorkersLauncher):
         """As many trials at once as the cluster has room for."""
         from pawprint.sweep.cluster import Cluster
 
+        _not_below_zero("num_cpus", self.num_cpus)
+        _not_below_zero("num_gpus", self.num_gpus)
         return Cluster(self.address, self.num_cpus, self.num_gpus)
 
 
@@ -274,6 +270,18 @@ def _at_least_one(name: str, value: Any, or_else: int | None = None) -> None:
         return
     also = "" if or_else is None else f", or {or_else} for one per core"
     raise UserError(f"hydra.launcher.{name} is {value}, but must be at least 1{also}; change it")
+
+
+def _not_below_zero(name: str, value: Any) -> None:
+    """Refuse what is no amount.
+
+    Raises:
+        UserError: it is none.
+    """
+    from pawprint.errors import UserError
+
+    if not isinstance(value, int | float) or value < 0:
+        raise UserError(f"hydra.launcher.{name} is {value}, but must be at least 0; change it")
 
 
 def open_workers(config: Any) -> Any:

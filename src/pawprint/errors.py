@@ -9,5 +9,10 @@ class UserError(Exception):
     """
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception of another library says first, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class BusyError(UserError):
     """Another process does the same at this moment."""

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from pawprint.errors import BusyError
+
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
@@ -28,6 +30,31 @@ def replacing_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_one(lock: Path, sentence: str) -> Iterator[None]:
+    """Let one process at a time into the block.
+
+    Args:
+        lock: a file that stands for it; made, with its folder.
+        sentence: what another process is told.
+
+    Raises:
+        BusyError: one is in it already.
+    """
+    from filelock import FileLock, Timeout
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock, timeout=0)
+    try:
+        held.acquire()
+    except Timeout:
+        raise BusyError(sentence) from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from pawprint.config import project_root, run_stage
+from pawprint.duration import in_words
 from pawprint.errors import UserError
 from pawprint.evaluation.folds import assign_folds
 from pawprint.evaluation.judged import PAGE, TABLE, Judged, write_suspects
@@ -135,7 +136,7 @@ def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
             left = (time.monotonic() - begin) / (fold + 1 - done) * (folds - fold - 1)
             log.info(
                 "fold %d of %d: the network agrees with %.4f of the labels%s",
-                *(fold + 1, folds, agree, f", about {_duration(left)} left" if left else ""),
+                *(fold + 1, folds, agree, f", about {in_words(left)} left" if left else ""),
             )
         own.remove()
     held_out = np.empty((len(pool.labels), len(test.class_names)), np.float32)
@@ -192,10 +193,6 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
         answers = predictor.probabilities(held_out.pictures)
         agree = float((answers.argmax(axis=1) == held_out.labels).mean())
         return {HELD_OUT: answers, TEST: predictor.probabilities(work.test.pictures)}, agree
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _record(run: Any, paths: Paths, judged: Judged, found: Sequence[Suspect]) -> None:

@@ -27,7 +27,6 @@ from pawprint.sweep.trial import (
     Outcome,
     PrunedError,
     Trial,
-    best_row,
 )
 from pawprint.training.augmentation import Augmentation
 
@@ -224,7 +223,7 @@ def _train_network(
     def report(epoch: int, figures: dict[str, float]) -> None:
         run.log_metrics(figures, step=epoch)
         if trial and trial.watch and trial.watch.tell(epoch, figures):
-            best = best_row(state.history) | {"trained_epochs": epoch} | spent()
+            best = _best_so_far(state.history) | {"trained_epochs": epoch} | spent()
             run.log_metrics(best, step=epoch)
             run.set_tags({PRUNED_TAG: f"after epoch {epoch}"})
             raise PrunedError(Outcome(PRUNED, best, run.id))
@@ -237,10 +236,8 @@ def _train_network(
         run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
     try:
         with memory_explained(config.batch_size):
-            learned = learn(
-                *(config, data, vary, paths.features, report, recording.checkpoint, state),
-                began if trial else None,
-            )
+            given = (config, data, vary, paths.features, report, recording.checkpoint, state)
+            learned = learn(*given, began if trial else None)
     except DivergedError as error:
         if not error.fitted.best:
             raise
@@ -252,6 +249,18 @@ def _train_network(
         ) from None
     if trial is None:
         return export(config, learned, data["validation"], files, run)
+    result = learned.figures | {"trained_epochs": len(learned.history)}
+    if trial.timed:
+        result["seconds_per_picture"] = _seconds_per_picture(config, learned, data["validation"])
+    _keep(learned, files, run)
+    result |= spent()
+    # At last: they tell that the trial is done.
+    run.log_metrics(result | learned.costs, step=len(learned.history))
+    return result
+
+
+def _keep(learned: Learned, files: TrainingFiles, run: Run) -> None:
+    """Write the network for Keras and its history, and record both."""
     from pawprint.training.callbacks import write_history
 
     with replacing_file(files.model) as keras_file:
@@ -259,12 +268,6 @@ def _train_network(
         write_history(files.history, learned.history)
     run.log_file(files.history)
     run.log_file(files.model)
-    result = learned.figures | {"trained_epochs": len(learned.history)} | spent()
-    if trial.timed:
-        result["seconds_per_picture"] = _seconds_per_picture(config, learned, data["validation"])
-    # At last: they tell that the trial is done.
-    run.log_metrics(result | learned.costs, step=len(learned.history))
-    return result
 
 
 def export(
@@ -325,6 +328,14 @@ def _seconds_per_picture(config: Config, learned: Learned, validation: Any) -> f
         settings = (validation.class_names, some, config.resize, config.mirror)
         export_onnx(learned.model, path, *settings)
         return milliseconds_per_picture(Predictor(path), some[0]) / 1000
+
+
+def _best_so_far(history: list[dict[str, float]]) -> dict[str, float]:
+    """The figures of a history's best epoch, under the names of a run's."""
+    if not history:
+        return {}
+    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    return {"best_epoch": best["epoch"], "best_val_accuracy": best["val_accuracy"]}
 
 
 def augmentation_of(config: Config) -> Augmentation:

@@ -48,7 +48,7 @@ def test_trials_run_elsewhere_and_are_recorded_whole(project, words):
 def test_a_trial_that_the_system_kills_is_told_at_once_and_the_others_finish(project):
     sweep = project.start(
         *("python", "-u", "-m", "pawprint.train", "-m", "hydra/launcher=joblib"),
-        *("hydra.launcher.n_jobs=2", "dropout=0.1,0.2", "epochs=400", "patience=400"),
+        *("hydra.launcher.n_jobs=2", "dropout=0.1,0.2", "epochs=150", "patience=150"),
         "steps_per_epoch=1",
     )
     killed, said = False, ""
@@ -116,6 +116,10 @@ def test_a_cluster_that_is_not_there_is_one_sentence(project):
     for words, sentence in (
         (["hydra/launcher=submitit"], "hydra/launcher=submitit cannot submit to slurm"),
         (["hydra/launcher=submitit", "hydra.launcher.cluster=moon"], "hydra.launcher.cluster is"),
+        (
+            ["hydra/launcher=ray", "hydra.launcher.num_cpus=-1"],
+            "hydra.launcher.num_cpus is -1, but",
+        ),
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs is 0, but"),
     ):
         done = project.stage("train", "-m", *words, "depth=1,2", code=1)

@@ -6,7 +6,14 @@ import io
 import pytest
 
 from pawprint.errors import UserError
-from pawprint.sweep.board import as_csv, as_markdown, board_of, group_rows, objectives_of
+from pawprint.sweep.board import (
+    as_csv,
+    as_markdown,
+    board_of,
+    group_rows,
+    objectives_of,
+    print_rows,
+)
 from pawprint.tracking.trials import TrialRun
 
 ACCURACY = {"best_val_accuracy": True}
@@ -96,6 +103,12 @@ def test_of_several_objectives_those_are_marked_that_none_beats_in_all():
 def test_an_unknown_objective_is_refused_with_those_there_are(names):
     with pytest.raises(UserError, match="best_val_accuracy, best_val_loss, seconds_per_picture"):
         objectives_of(names)
+
+
+def test_brackets_in_values_are_shown(capsys):
+    trials = [trial("growth.sizes=[0.5,1.0]", 0.7)]
+    print_rows("Trials", board_of(trials, ["growth.sizes"], ACCURACY).rows())
+    assert "[0.5,1.0]" in capsys.readouterr().out
 
 
 def test_the_table_is_read_back_from_csv_and_shown_in_markdown():

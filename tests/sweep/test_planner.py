@@ -10,7 +10,7 @@ from pawprint.sweep.planner import Order, Planner, trial_identity
 
 def order(axes, *fixed, kind="grid"):
     return Order(
-        words=[],
+        fixed=[],
         axes=axes,
         base=compose(list(fixed)),
         resolve=compose,

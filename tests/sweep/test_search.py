@@ -5,6 +5,8 @@ from pathlib import Path
 import optuna
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from pawprint.config import compose
 from pawprint.errors import UserError
@@ -68,7 +70,7 @@ class Sweep:
         max_epochs=None,
     ):
         order = Order(
-            words=[],
+            fixed=["epochs=3"],
             axes={"depth": "", "dropout": "", "seed": ""},
             base=compose(),
             resolve=compose,
@@ -79,7 +81,6 @@ class Sweep:
             Planner(order, "data", parent, "store"),
             known or {},
             Paths(folder),
-            fixed=["epochs=3"],
             space=space(*words),
             seeds=seeds,
             settings=Settings(
@@ -287,3 +288,24 @@ def test_a_database_keeps_a_study_too(tmp_path):
     address = f"sqlite:///{tmp_path}/study.db"
     optuna.create_study(storage=open_storage(address), study_name="mine")
     assert optuna.load_study(storage=open_storage(address), study_name="mine").trials == []
+
+
+@pytest.mark.parametrize("address", ["foo", "sqlite:////nowhere/at/all.db", "postgresql://x"])
+def test_a_database_that_cannot_be_used_is_one_sentence(address):
+    with pytest.raises(UserError, match=r"^hydra\.sweeper\.storage is .* cannot be used"):
+        open_storage(address)
+
+
+CONF = Path(__file__).resolve().parents[2] / "conf/hydra/sweeper"
+
+
+@pytest.mark.filterwarnings("ignore:Argument")
+@pytest.mark.parametrize(
+    "file", sorted(CONF.glob("*/*.yaml")), ids=lambda file: f"{file.parent.name}-{file.stem}"
+)
+def test_every_sampler_and_pruner_is_one_of_optunas(file):
+    content = OmegaConf.merge({"epochs": 9}, OmegaConf.load(file))
+    OmegaConf.resolve(content)
+    del content["epochs"]
+    kinds = {"sampler": optuna.samplers.BaseSampler, "pruner": optuna.pruners.BasePruner}
+    assert isinstance(instantiate(content), kinds[file.parent.name])

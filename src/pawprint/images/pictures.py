@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from pawprint.images.encoding import decode, is_raw
 from pawprint.images.reading.memory import HEADER
+from pawprint.machine import usable_cores
 
 _RAW, _JPEGS, _OFFSETS = "pictures.npy", "pictures.jpegs", "offsets.npy"
 _MOST_READ = 16  # pictures, before what was mapped for them is given back: up to 2 MB each
@@ -132,5 +132,5 @@ class Pictures:
                 fill(place)
             return
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(os.cpu_count())
+            self._pool = ThreadPoolExecutor(len(usable_cores()))
         list(self._pool.map(fill, range(len(rows))))

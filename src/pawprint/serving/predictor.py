@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pawprint.errors import UserError
+from pawprint.errors import UserError, first_line
 from pawprint.evaluation.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.images.decode import PictureError, read_picture
 from pawprint.images.square import SQUASH
@@ -87,7 +87,7 @@ class Predictor:
             self._calibrated = "temperature" in properties
             self.batch_size = pictures_at_a_time(self.image_size)
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise UserError(
                 f"{path} is not a network that pawprint exported ({reason}); train again with "
                 "`dvc repro train`"

@@ -98,13 +98,13 @@ class Board:
 
     def rows(self) -> list[dict[str, str]]:
         """A row of text per trial; what has no figure comes last."""
-        metrics = [*self.objectives, *(m for m in ("best_epoch", SECONDS))]
+        metrics = dict.fromkeys([*self.objectives, "best_epoch", SECONDS])
         front = {trial.id for trial in self.front()} if len(self.objectives) > 1 else set()
         rows = []
         for rank, trial in enumerate([*self.trials, *self.without], start=1):
             row = {"rank": str(rank) if trial in self.trials else ""}
             row |= {axis: trial.axes.get(axis, "") for axis in self.axes}
-            row |= {SHORT.get(m, m): _text(m, trial.figures.get(m)) for m in dict.fromkeys(metrics)}
+            row |= {SHORT.get(m, m): _text(m, trial.figures.get(m)) for m in metrics}
             if front:
                 row["best_of_both"] = "yes" if trial.id in front else ""
             row |= {"status": trial.words, "run": trial.id}
@@ -155,10 +155,12 @@ def board_of(
     trials: Sequence[TrialRun], axes: Sequence[str], objectives: Mapping[str, bool]
 ) -> Board:
     """Rank trials."""
+    first = next(iter(objectives))
     ranked = [
-        t for t in trials if t.done and all(m in t.figures for m in objectives if not t.pruned)
+        t
+        for t in trials
+        if t.done and all(m in t.figures for m in ([first] if t.pruned else objectives))
     ]
-    ranked = [t for t in ranked if next(iter(objectives)) in t.figures]
 
     def key(trial: TrialRun) -> tuple[float, ...]:
         values = [
@@ -208,13 +210,14 @@ def as_markdown(rows: Sequence[Mapping[str, str]]) -> str:
 def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
     """Show rows on the terminal."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title)
     for column in rows[0]:
         table.add_column(column, justify="left" if column in ("status", "run") else "right")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*map(escape, row.values()))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

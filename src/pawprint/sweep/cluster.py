@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pawprint.errors import UserError
-from pawprint.sweep.trial import FAILED, KILLED, Outcome, Trial, run_trial
-from pawprint.sweep.workers import Ended
-
-PATIENCE = 60.0  # seconds in which cancelled tasks mark themselves
+from pawprint.errors import UserError, first_line
+from pawprint.sweep.trial import FAILED, Outcome, Trial, run_trial
+from pawprint.sweep.workers import PATIENCE, THREADS, Ended, stopped
 
 
 class Cluster:
@@ -39,10 +37,10 @@ class Cluster:
                 configure_logging=False,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            words = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"hydra.launcher.address is {address}, where no Ray cluster answers ({words}); "
-                "start one with `ray start --head`, or leave it out for one of this machine"
+                f"hydra.launcher.address is {address}, where no Ray cluster answers "
+                f"({first_line(error)}); start one with `ray start --head`, or leave it out for "
+                "one of this machine"
             ) from None
         there_is = ray.cluster_resources()
         rooms = [there_is.get("CPU", 0) / cores] if cores else []
@@ -73,8 +71,11 @@ class Cluster:
         for one in self._running:
             self._ray.cancel(one, force=False)
         running = list(self._running)
-        self._ray.wait(running, num_returns=len(running), timeout=PATIENCE) if running else None
-        return [(trial, Outcome(KILLED, sentence="stopped")) for trial in self._running.values()]
+        if not running:
+            return []
+        done, late = self._ray.wait(running, num_returns=len(running), timeout=PATIENCE)
+        ended = [(self._running[one], stopped(self._outcome(one))) for one in done]
+        return ended + [(self._running[one], stopped()) for one in late]
 
     def close(self) -> None:
         """Leave the cluster; one of this machine ends."""
@@ -84,15 +85,12 @@ class Cluster:
         try:
             return self._ray.get(one)
         except self._ray.exceptions.RayError as error:
-            words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            kind = type(error).__name__
-            return Outcome(
-                FAILED, sentence=f"its process was killed by the system ({kind}: {words})"
-            )
+            what = f"{type(error).__name__}: {first_line(error)}"
+            return Outcome(FAILED, sentence=f"its process was killed by the system ({what})")
 
 
 def _run(trial: Trial, cores: int) -> Outcome:
     """In a process of Ray's, which sets neither cores nor threads for TensorFlow."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+    for name in THREADS:
         os.environ.setdefault(name, str(cores))
     return run_trial(trial, apart=True)

@@ -40,12 +40,12 @@ def conclude(
     from pawprint.sweep.figures import axes_figure, parallel_figure
     from pawprint.tracking.trials import FRESH_TAG, end_trial, show_again, trial_runs
 
-    for trial in trial_runs(store):  # of a session that was killed, and not run again
-        if trial.parent == run.id and trial.status == "RUNNING":
-            end_trial(store, trial.id, FINISHED if trial.done else KILLED)
     others = FRESH_TAG not in run.tags
     latest: dict[str, TrialRun] = {}
     for trial in trial_runs(store):  # of several runs of one trial the latest that is done
+        if trial.parent == run.id and trial.status == "RUNNING":  # of a session that was killed
+            trial = replace(trial, status=FINISHED if trial.done else KILLED)
+            end_trial(store, trial.id, trial.status)
         earlier = latest.get(trial.identity)
         mine = trial.parent == run.id or (others and trial.done and not trial.pruned)
         if mine and (trial.done or not (earlier and earlier.done)):

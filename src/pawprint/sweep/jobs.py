@@ -9,12 +9,11 @@ from typing import Any
 
 import submitit
 
-from pawprint.errors import UserError
-from pawprint.sweep.trial import FAILED, KILLED, Outcome, Trial, run_trial
-from pawprint.sweep.workers import Ended
+from pawprint.errors import UserError, first_line
+from pawprint.sweep.trial import FAILED, Outcome, Trial, run_trial
+from pawprint.sweep.workers import PATIENCE, Ended, stopped
 
 CLUSTERS = ("slurm", "local")
-PATIENCE = 60.0  # seconds in which cancelled jobs mark themselves
 POLL = 0.2  # seconds; submitit itself asks SLURM less often
 
 
@@ -68,15 +67,9 @@ class Jobs:
         until = time.monotonic() + PATIENCE
         ended: Ended = []
         while self._running and time.monotonic() < until:
-            ended += [
-                (
-                    trial,
-                    outcome if outcome.status != FAILED else Outcome(KILLED, sentence="stopped"),
-                )
-                for trial, outcome in self._collect()
-            ]
+            ended += [(trial, stopped(outcome)) for trial, outcome in self._collect()]
             time.sleep(POLL)
-        return ended + [(trial, Outcome(KILLED, sentence="stopped")) for trial, _ in self._running]
+        return ended + [(trial, stopped()) for trial, _ in self._running]
 
     def close(self) -> None:
         """Nothing is held."""
@@ -94,5 +87,4 @@ def _outcome(job: Any) -> Outcome:
     try:
         return job.result()
     except Exception as error:  # the job died, or its answer cannot be read
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return Outcome(FAILED, sentence=f"its job died ({job.state}): {words}")
+        return Outcome(FAILED, sentence=f"its job died ({job.state}): {first_line(error)}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pawprint.digest import digest_of
 from pawprint.schema import Config
 from pawprint.sweep.trial import Trial, Watch
 
@@ -20,7 +18,7 @@ class Order:
     """What a person asked for.
 
     Attributes:
-        words: all settings of the command line, ``key=value``; axes with all their values.
+        fixed: the settings of the command line that all trials share, ``key=value``.
         axes: the swept keys, each with its values as they were given.
         base: the configuration with every axis left at its default.
         resolve: the configuration that comes out of settings; raises UserError.
@@ -31,7 +29,7 @@ class Order:
         timed: whether the time of one answer of each network is measured.
     """
 
-    words: Sequence[str]
+    fixed: Sequence[str]
     axes: Mapping[str, str]
     base: Config
     resolve: Callable[[Sequence[str]], Config]
@@ -53,7 +51,7 @@ class Order:
             for key, value in (self.base.deciding() | given).items()  # not an optimizer's own
             if not any(key == axis or key.startswith(f"{axis}.") for axis in swept)
         }
-        return _hash({"axes": sorted(swept), "base": base, "data": data, "kind": self.kind})
+        return digest_of({"axes": sorted(swept), "base": base, "data": data, "kind": self.kind})
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,4 @@ def name_of(axes: Mapping[str, str]) -> str:
 
 def trial_identity(config: Config, data: str) -> str:
     """16 hex digits of the resolved configuration and the data's digest."""
-    return _hash({"config": config.deciding(), "data": data})
-
-
-def _hash(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest_of({"config": config.deciding(), "data": data})

@@ -7,19 +7,15 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from pawprint.sweep.trial import FAILED, KILLED, Outcome, Trial, run_trial
-from pawprint.sweep.workers import Ended, usable_cores
-
-PATIENCE = 60.0  # seconds in which stopped trials mark themselves
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+from pawprint.machine import end_with_parent, usable_cores
+from pawprint.sweep.trial import FAILED, Outcome, Trial, run_trial
+from pawprint.sweep.workers import PATIENCE, THREADS, Ended, stopped
 
 
 @dataclass
@@ -49,7 +45,11 @@ class Processes:
     def start(self, trial: Trial) -> None:
         """Give the trial to an idle process."""
         place = next(i for i, s in enumerate(self._slots) if s is None or s.trial is None)
-        slot = self._slots[place] = self._slots[place] or self._open(place)
+        slot = self._slots[place]
+        if slot and not slot.process.is_alive():  # killed while it had nothing to do
+            slot.executor.shutdown()
+            slot = None
+        slot = self._slots[place] = slot or self._open(place)
         slot.trial, slot.future = trial, slot.executor.submit(run_trial, trial, apart=True)
 
     def wait(self) -> Ended:
@@ -64,9 +64,8 @@ class Processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(slot.process.pid, signal.SIGINT)
         wait([slot.future for slot in running], timeout=PATIENCE)
-        ended = self._collect()
-        late = [slot.trial for slot in running if slot.trial]
-        return ended + [(trial, Outcome(KILLED, sentence="stopped")) for trial in late]
+        ended = [(trial, stopped(outcome)) for trial, outcome in self._collect()]
+        return ended + [(slot.trial, stopped()) for slot in running if slot.trial]
 
     def close(self) -> None:
         """End the processes, also where one still trains."""
@@ -82,9 +81,7 @@ class Processes:
         if gpus:
             variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         before = set(multiprocessing.active_children())
-        executor = ProcessPoolExecutor(
-            1, multiprocessing.get_context("spawn"), _settle, (cores, os.getpid())
-        )
+        executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _settle, (cores,))
         with _environment(variables):  # read by libraries as they are imported there
             executor.submit(os.getpid)  # which starts the process
         (process,) = set(multiprocessing.active_children()) - before
@@ -98,9 +95,8 @@ class Processes:
             try:
                 outcome = slot.future.result()
             except BrokenProcessPool:
-                slot.process.join(10)
+                slot.executor.shutdown()  # whose thread learns the exit code
                 outcome = Outcome(FAILED, sentence=_death(slot.process.exitcode))
-                slot.executor.shutdown()
                 self._slots[place] = None
             ended.append((slot.trial, outcome))
             slot.trial = slot.future = None
@@ -141,18 +137,12 @@ def _share(things: list[Any], place: int, count: int) -> list[Any]:
     return things[place * size : (place + 1) * size] if size else [things[place % len(things)]]
 
 
-def _settle(cores: list[int], parent: int) -> None:
+def _settle(cores: list[int]) -> None:
     """Make a new process ready: its cores, no Ctrl-C that is not meant for it, no life alone."""
     os.setpgid(0, 0)  # the sweep tells its processes when to stop
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)  # the sweep was killed: its trials are told by their unfinished runs
+    end_with_parent()  # its trial is told by an unfinished run then
 
 
 def _death(code: int | None) -> str:

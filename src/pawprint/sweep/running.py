@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from pawprint.duration import in_words
 from pawprint.sweep.board import ACCURACY, SECONDS
 from pawprint.sweep.trial import BUSY, FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
 from pawprint.sweep.workers import Workers
@@ -96,7 +97,7 @@ def run_all(
                 "pruned" if outcome.status == PRUNED else "finished",
                 *(trial.name, outcome.figures.get(ACCURACY, float("nan"))),
                 outcome.figures.get(SECONDS, float("nan")),
-                f"; {left} to run, about {_duration(rest)}" if left else "",
+                f"; {left} to run, about {in_words(rest)}" if left else "",
             )
 
     def begin(trial: Trial) -> None:
@@ -128,7 +129,7 @@ def run_all(
                     log.info("another process trains %s; waiting for it", trial.name)
                     told_busy.add(trial.identity)
                 elsewhere.append(trial)
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, or what makes no sense to go on with
         for trial, outcome in workers.stop():
             take(trial, outcome)
         raise
@@ -138,8 +139,8 @@ def _done_elsewhere(store: Store, trial: Trial) -> Outcome | None:
     """What another process has made of a trial in the meantime."""
     from pawprint.tracking.trials import trial_runs
 
-    for run in reversed(trial_runs(store)):
-        if run.identity == trial.identity and run.done and run.status == FINISHED:
+    for run in reversed(trial_runs(store, trial.identity)):
+        if run.done and run.status == FINISHED:
             return Outcome(PRUNED if run.pruned else FINISHED, run.figures, run.id)
     return None
 
@@ -148,14 +149,6 @@ def _mark(store: Store, trial: Trial, parent: str, outcome: Outcome) -> None:
     """Give the trial's run its end where its process could not, and the reason."""
     from pawprint.tracking.trials import end_trial, trial_runs
 
-    for run in reversed(trial_runs(store)):
-        if (run.identity, run.parent) == (trial.identity, parent):
-            if not run.done:
-                end_trial(store, run.id, outcome.status, outcome.sentence)
-            return
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    own = [run for run in trial_runs(store, trial.identity) if run.parent == parent]
+    if own and not own[-1].done:
+        end_trial(store, own[-1].id, outcome.status, outcome.sentence)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
-from pawprint.errors import UserError
+from pawprint.errors import UserError, first_line
 from pawprint.paths import Paths
 from pawprint.sweep.planner import SEED, Planner
 from pawprint.sweep.space import word_for
@@ -87,7 +87,6 @@ class Search:
         planner: makes trials.
         known: trials that are done, by identity: their figures are taken, nothing runs.
         paths: the project's.
-        fixed: settings of all trials.
         space: Optuna's distributions by key.
         seeds: words of the seeds that each suggestion is trained with; empty for the default.
         settings: of the search.
@@ -102,7 +101,6 @@ class Search:
         known: Mapping[str, TrialRun],
         paths: Paths,
         *,
-        fixed: Sequence[str],
         space: Mapping[str, Any],
         seeds: Sequence[str],
         settings: Settings,
@@ -111,7 +109,7 @@ class Search:
         self.asked: dict[str, Trial] = {}
         self.refused = 0
         self._repeated = 0
-        self._planner, self._fixed, self._space = planner, list(fixed), dict(space)
+        self._planner, self._space = planner, dict(space)
         self._seeds, self._settings = list(seeds), settings
         self._known = {
             identity: Outcome(PRUNED if run.pruned else FINISHED, run.figures, run.id)
@@ -236,7 +234,7 @@ class Search:
             self._take(suggestion, Outcome(FAILED))
 
     def _planned(self, params: Mapping[str, Any], seed: str | None, watch: Any) -> Trial:
-        words = [*self._fixed]
+        words = [*self._planner.order.fixed]
         words += [f"{key}={word_for(value, self._space[key])}" for key, value in params.items()]
         if seed is not None:
             words.append(f"{SEED}={seed}")
@@ -268,10 +266,20 @@ class Search:
 
 
 def open_storage(address: str) -> Any:
-    """Optuna's storage at a database URL or in a journal file."""
-    if not address.startswith(JOURNAL):
-        return optuna.storages.RDBStorage(address)
-    from optuna.storages import JournalStorage
+    """Optuna's storage at a database URL or in a journal file.
+
+    Raises:
+        UserError: the database cannot be used.
+    """
+    from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
-    return JournalStorage(JournalFileBackend(address.removeprefix(JOURNAL)))
+    if address.startswith(JOURNAL):
+        return JournalStorage(JournalFileBackend(address.removeprefix(JOURNAL)))
+    try:
+        return RDBStorage(address)
+    except Exception as error:  # SQLAlchemy's, a missing driver, a database that does not answer
+        raise UserError(
+            f"hydra.sweeper.storage is {address}, which cannot be used ({first_line(error)}); give "
+            "a database's URL, for example sqlite:////home/me/searches.db, or leave it out"
+        ) from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,13 @@ import yaml
 
 from pawprint.config import project_root
 from pawprint.errors import UserError
+from pawprint.files import only_one
 from pawprint.paths import Paths
 from pawprint.sweep.board import Board
 from pawprint.sweep.conclusion import conclude, offer
 from pawprint.sweep.planner import Order, Planner
 from pawprint.sweep.running import Source, run_all
-from pawprint.sweep.workers import Workers, closing
+from pawprint.sweep.workers import Workers
 
 if TYPE_CHECKING:
     from pawprint.tracking.run import Run
@@ -56,8 +57,6 @@ def sweep(
         UserError: nothing is prepared, the store does not answer, the same sweep runs elsewhere,
             or a trial failed (after all others have ended).
     """
-    from filelock import FileLock, Timeout
-
     from pawprint.images.store import load_summary
     from pawprint.tracking.store import connect
     from pawprint.tracking.trials import trial_runs
@@ -68,38 +67,33 @@ def sweep(
     tracking = order.base.tracking
     store = connect(tracking.uri, tracking.experiment)
     identity = order.identity(data)
-    paths.sweeps.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(paths.sweeps / f"{identity}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            "the same sweep runs in another process; wait until it has ended, or change its axes"
-        ) from None
-    try:
-        with store.explained(), _parent(store, order, identity) as (run, fresh):
-            # Of other sweeps only what learned to its end.
-            known = {
-                t.identity: t
-                for t in trial_runs(store)
-                if t.done and (t.parent == run.id or not (fresh or t.pruned))
-            }
-            planner = Planner(order, data, run.id, store.uri)
-            source = open_source(planner, known, paths)
-            for key in set(order.axes) & set(OTHER_MEANING):
-                log.warning("%s is an axis: %s", key, OTHER_MEANING[key])
-            clock = _Clock(run)
-            failed: dict[str, str] = {}
-            try:
-                log.info("%s: %s", run.tags["mlflow.runName"], source.plan())
-                with closing(open_workers()) as workers:
+    busy = "the same sweep runs in another process; wait until it has ended, or change its axes"
+    with (
+        only_one(paths.sweeps / f"{identity}.lock", busy),
+        store.explained(),
+        _parent(store, order, identity) as (run, fresh),
+    ):
+        # Of other sweeps only what learned to its end.
+        known = {
+            t.identity: t
+            for t in trial_runs(store)
+            if t.done and (t.parent == run.id or not (fresh or t.pruned))
+        }
+        planner = Planner(order, data, run.id, store.uri)
+        source = open_source(planner, known, paths)
+        for key in set(order.axes) & set(OTHER_MEANING):
+            log.warning("%s is an axis: %s", key, OTHER_MEANING[key])
+        clock = _Clock(run)
+        failed: dict[str, str] = {}
+        try:
+            log.info("%s: %s", run.tags["mlflow.runName"], source.plan())
+            if source.left():
+                with contextlib.closing(open_workers()) as workers:
                     run_all(source, workers, store, run.id, failed, clock.tell)
-            finally:
-                board = conclude(store, run, order, source, failed)
-                clock.tell()
-            offer(order, board, paths, store)
-    finally:
-        lock.release()
+        finally:
+            board = conclude(store, run, order, source, failed)
+            clock.tell()
+        offer(order, board, paths, store)
     if count := len(failed) + source.refused:
         raise UserError(
             f"{count} trial{'s' if count > 1 else ''} failed, as told above; the same command "
@@ -126,7 +120,7 @@ class _Clock:
         self._run.log_metrics({"total_seconds": seconds})
 
 
-@contextmanager
+@contextlib.contextmanager
 def _parent(store: Store, order: Order, identity: str) -> Iterator[tuple[Run, bool]]:
     """The sweep's run, opened or gone on with, and whether it takes no trials of others."""
     from pawprint.tracking.provenance import provenance

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pawprint.errors import BusyError, UserError
+from pawprint.errors import BusyError, UserError, first_line
 from pawprint.schema import Config
 
 LOG = "trial.log"
@@ -136,8 +136,7 @@ def run_trial(trial: Trial, *, apart: bool) -> Outcome:
             return Outcome(KILLED, sentence="stopped")
         except Exception as error:
             _note(trial, traceback.format_exc())
-            words = (str(error).strip().splitlines() or [""])[0]
-            return Outcome(FAILED, sentence=f"{type(error).__name__}: {words}".rstrip(": "))
+            return Outcome(FAILED, sentence=f"{type(error).__name__}: {first_line(error)}")
 
 
 def _note(trial: Trial, words: str) -> None:
@@ -176,11 +175,3 @@ def _logged(path: Path, apart: bool) -> Iterator[None]:
         for stream, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, stream)
             os.close(copy)
-
-
-def best_row(history: list[dict[str, float]]) -> dict[str, float]:
-    """The figures of a history's best epoch, under the names of a run's."""
-    if not history:
-        return {}
-    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-    return {"best_epoch": best["epoch"], "best_val_accuracy": best["val_accuracy"]}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from typing import Protocol
 
-from pawprint.sweep.trial import Outcome, Trial, run_trial
+from pawprint.sweep.trial import FAILED, KILLED, Outcome, Trial, run_trial
 
 Ended = list[tuple[Trial, Outcome]]
+
+PATIENCE = 60.0  # seconds in which stopped trials mark themselves
+# Variables that say how many threads libraries start, read as they are imported.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
 class Workers(Protocol):
@@ -62,17 +63,7 @@ class InProcess:
         """Nothing is held."""
 
 
-@contextlib.contextmanager
-def closing(workers: Workers) -> Iterator[Workers]:
-    """Close the workers at the end."""
-    try:
-        yield workers
-    finally:
-        workers.close()
-
-
-def usable_cores() -> list[int]:
-    """The numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+def stopped(outcome: Outcome | None = None) -> Outcome:
+    """How a trial ended that was told to stop: by itself, before, or by force."""
+    ended = outcome is not None and outcome.status != FAILED
+    return outcome if ended else Outcome(KILLED, sentence="stopped")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pawprint.errors import UserError
+from pawprint.errors import UserError, first_line
 from pawprint.files import replacing_file
 from pawprint.signals import undisturbed
 from pawprint.tracking.location import check_answers, is_server
@@ -272,7 +272,7 @@ class Run:
                 result = action()
         except (UserError, MlflowException, requests.RequestException, OSError) as error:
             if self._answered:
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                reason = first_line(error)
                 log.warning("%s does not record any more (%s); going on", self._uri, reason)
             self._answered = False
             if what:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pawprint.config import project_root
-from pawprint.errors import UserError
+from pawprint.errors import UserError, first_line
 from pawprint.paths import Paths
 from pawprint.tracking.location import (
     check_answers,
@@ -160,7 +160,7 @@ def connect(uri: str | None, experiment: str) -> Store:
 
 
 def _unusable(address: str, error: Exception) -> UserError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = first_line(error).rstrip(".")
     return UserError(
         f"the tracking store {address} cannot be used ({reason}); see tracking in params.yaml and "
         "MLFLOW_TRACKING_URI"

@@ -73,14 +73,15 @@ def find_sweep(store: Store, identity: str) -> Run | None:
     return Run(store.client, store.uri, found[0].info.run_id) if found else None
 
 
-def trial_runs(store: Store) -> list[TrialRun]:
-    """The runs of all trials of the experiment, oldest first."""
+def trial_runs(store: Store, identity: str | None = None) -> list[TrialRun]:
+    """The runs of all trials of the experiment, or of one of them, oldest first."""
+    query = "LIKE '%'" if identity is None else f"= '{identity}'"
     runs: list[Any] = []
     token = None
     while True:
         page = store.client.search_runs(
             [store.experiment_id],
-            f"tags.{TRIAL_TAG} LIKE '%'",
+            f"tags.{TRIAL_TAG} {query}",
             order_by=["attributes.start_time ASC"],
             max_results=1000,
             page_token=token,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from pawprint.errors import BusyError
-from pawprint.files import mend_file, replacing_file
+from pawprint.digest import digest_of
+from pawprint.files import mend_file, only_one, replacing_file
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +58,8 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        text = json.dumps(identity, sort_keys=True, default=str)
-        self.path = folder / f"{_hash(text)}.npz"
-        self.place = _hash(f"{platform.node()} {self.path.resolve()}")
+        self.path = folder / f"{digest_of(identity)}.npz"
+        self.place = digest_of(f"{platform.node()} {self.path.resolve()}")
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[Checkpoint]:
@@ -71,19 +68,12 @@ class Checkpoint:
         Raises:
             BusyError: another one has it.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path.with_suffix(".lock"), timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise BusyError(
-                "the same training runs in another process; wait until it has ended, or change a "
-                "parameter"
-            ) from None
-        try:
+        with only_one(
+            self.path.with_suffix(".lock"),
+            "the same training runs in another process; wait until it has ended, or change a "
+            "parameter",
+        ):
             yield self
-        finally:
-            lock.release()
 
     def load(self) -> State | None:
         """What was saved; None where nothing was, or where it cannot be read (told in the log)."""
@@ -117,7 +107,3 @@ class Checkpoint:
         """Forget the training: it is finished."""
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".lock").unlink(missing_ok=True)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -78,9 +78,7 @@ def forget_training() -> None:
     for name in [name for name in registered if name.startswith("CustomGradient-")]:
         del registered[name]
     keras.backend.clear_session()  # which also collects garbage
-    if (
-        not gc.get_freeze_count()
-    ):  # the libraries' million objects, which stay, are not gone through
+    if not gc.get_freeze_count():  # what libraries hold, a million objects, need not be looked at
         gc.freeze()
     with contextlib.suppress(OSError, AttributeError):  # of glibc only
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 
 from pawprint.images.copies.fingerprint import THUMB
+from pawprint.machine import usable_cores
 
 _RESEMBLING = 0.88  # in the best of the fixed windows; copies reach it, few others do
 _LIKE = 0.98  # after moving it; copies reach it, different photographs stay below 0.94
@@ -27,7 +27,7 @@ def alike(thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """
     likeness = _Likeness()
     parts = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(len(usable_cores()))
     try:
         found = list(pool.map(partial(likeness.alike, thumbs), parts))
     finally:  # at Ctrl-C there is more to do

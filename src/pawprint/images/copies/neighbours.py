@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,8 @@ from functools import partial
 from math import comb
 
 import numpy as np
+
+from pawprint.machine import usable_cores
 
 _BITS = 64
 _WIDTH = 8  # hashes to a cell: cells are compared whole, many at once
@@ -110,7 +111,7 @@ def _close_pairs(hashes: np.ndarray, radius: int, places: np.ndarray) -> list[np
     bands = _plan(hashes, radius)
     found = []
     stop = threading.Event()
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(len(usable_cores()))
     try:
         for number, band in enumerate(bands):
             cells = _Cells.of(hashes, places, band)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -19,6 +18,7 @@ import numpy as np
 
 from pawprint.errors import UserError
 from pawprint.images.reading.chunk import Chunk, read_chunk
+from pawprint.machine import end_with_parent, usable_cores
 
 _CHUNK = 64  # files a process takes at a time
 _AHEAD = 3  # chunks for each core, so that decoded pictures do not pile up
@@ -46,7 +46,7 @@ def on_all_cores(
         UserError: A process was killed, for lack of memory perhaps.
     """
     starts = range(0, len(locations), _CHUNK)
-    cores = _cores()
+    cores = len(usable_cores())
     if len(locations) <= _FEW or cores == 1:
         for start in starts:
             yield read_chunk(locations[start : start + _CHUNK], image_size, resize, known)
@@ -99,7 +99,7 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _keep_memory()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
 def _keep_memory() -> None:
@@ -108,14 +108,3 @@ def _keep_memory() -> None:
         malloc_options = ctypes.CDLL(None).mallopt
         for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
             malloc_options(option, 32 * 2**20)
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # the cores that this process may use
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
