@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ class GridSweeper(Sweeper):
 
     def _source(self, order: Any, parsed: list[Any]) -> Callable[..., Any]:
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+        from tqdm import tqdm
 
         from pawprint.errors import UserError
         from pawprint.sweep.grid import Grid
@@ -71,7 +73,10 @@ class GridSweeper(Sweeper):
                     "hydra/sweeper=optuna"
                 )
         (combinations,) = BasicSweeper.split_arguments(parsed, None)
-        whole = [(words, self._resolve(words)) for words in combinations]  # told before a run opens
+        shown = {"desc": "configuring", "unit": " trials", "delay": 2, "leave": False}
+        shown |= {"disable": not sys.stderr.isatty()}
+        # A mistake is told before a run opens.
+        whole = [(words, self._resolve(words)) for words in tqdm(combinations, **shown)]
         return lambda planner, known, paths: Grid(planner, known, whole)
 
     def _resolve(self, words: Sequence[str]) -> Any:

@@ -171,7 +171,8 @@ def _register(root: Path) -> None:
     from omegaconf import OmegaConf
 
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("params", lambda key: read_params(root)[key], replace=True)
+    params = read_params(root)  # once, not for each of its keys in each trial of a sweep
+    OmegaConf.register_new_resolver("params", params.__getitem__, replace=True)
     OmegaConf.register_new_resolver("root", lambda: str(root), replace=True)
 
 
