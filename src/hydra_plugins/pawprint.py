@@ -142,7 +142,7 @@ class OptunaSweeper(GridSweeper):
         from pawprint.sweep.planner import SEED
 
         try:
-            from pawprint.sweep.search import Search, Settings
+            from pawprint.sweep.search import Search, Settings, for_epochs
             from pawprint.sweep.space import corners, distributions
         except ImportError:
             raise UserError(
@@ -177,7 +177,7 @@ class OptunaSweeper(GridSweeper):
             n_trials=self.n_trials,
             objectives=order.objectives,
             sampler=sampler,
-            pruner=instantiate(self.pruner),
+            pruner=instantiate(for_epochs(self.pruner, order.base.epochs)),
             max_epochs=self.max_epochs,
             storage=self.storage,
             study_name=self.study_name,

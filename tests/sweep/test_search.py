@@ -13,7 +13,7 @@ from pawprint.errors import UserError
 from pawprint.paths import Paths
 from pawprint.sweep.board import objectives_of
 from pawprint.sweep.planner import Order, Planner
-from pawprint.sweep.search import PrunerWatch, Search, Settings, open_storage
+from pawprint.sweep.search import PrunerWatch, Search, Settings, for_epochs, open_storage
 from pawprint.sweep.space import corners, distributions
 from pawprint.sweep.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome
 
@@ -296,6 +296,17 @@ def test_a_database_that_cannot_be_used_is_one_sentence(address):
         open_storage(address)
 
 
+def test_pruners_suit_the_length_of_a_training_and_what_is_given_stays():
+    given = {"n_warmup_steps": None, "n_startup_trials": 4}
+    assert for_epochs(given, 52) == {"n_warmup_steps": 17, "n_startup_trials": 4}
+    assert for_epochs({"n_warmup_steps": 0}, 52) == {"n_warmup_steps": 0}
+    assert for_epochs({"min_resource": None, "max_resource": None}, 52) == {
+        "min_resource": 8,
+        "max_resource": 52,
+    }
+    assert for_epochs({"min_resource": None}, 1) == {"min_resource": 1}
+
+
 CONF = Path(__file__).resolve().parents[2] / "conf/hydra/sweeper"
 
 
@@ -304,8 +315,6 @@ CONF = Path(__file__).resolve().parents[2] / "conf/hydra/sweeper"
     "file", sorted(CONF.glob("*/*.yaml")), ids=lambda file: f"{file.parent.name}-{file.stem}"
 )
 def test_every_sampler_and_pruner_is_one_of_optunas(file):
-    content = OmegaConf.merge({"epochs": 9}, OmegaConf.load(file))
-    OmegaConf.resolve(content)
-    del content["epochs"]
+    content = for_epochs(OmegaConf.load(file), 9)
     kinds = {"sampler": optuna.samplers.BaseSampler, "pruner": optuna.pruners.BasePruner}
     assert isinstance(instantiate(content), kinds[file.parent.name])

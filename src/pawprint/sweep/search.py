@@ -265,6 +265,20 @@ class Search:
             self._study.tell(suggestion.trial, state=state)
 
 
+def for_epochs(pruner: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """A pruner's settings, with those that are None made to suit trainings of so many epochs.
+
+    A training shows late how good it is: where pictures grow or the rate warms up, its first
+    epochs say nothing.
+    """
+    suitable = {
+        "n_warmup_steps": epochs // 3,
+        "min_resource": max(1, epochs // 6),
+        "max_resource": epochs,
+    }
+    return {k: suitable.get(k) if v is None else v for k, v in pruner.items()}
+
+
 def open_storage(address: str) -> Any:
     """Optuna's storage at a database URL or in a journal file.
 
