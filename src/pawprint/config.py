@@ -97,6 +97,9 @@ def run_stage(stage: str, task: Callable[[Config], Any], *, sweeps: bool = False
     except UserError as error:
         fail(error)
     except KeyboardInterrupt as error:
+        # Python keeps in mind a Ctrl-C that came in the midst of an exec of text, as dataclasses
+        # use it, and would end with the signal whatever becomes of it; the next exec forgets it.
+        exec("")
         print("stopped", file=sys.stderr)
         sys.exit(143 if isinstance(error, _Terminated) else 130)
 

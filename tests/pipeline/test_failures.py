@@ -51,6 +51,18 @@ def test_a_stopped_training_is_marked_and_exits_with_the_signals_code(project, s
     assert (project.root / "models/run.json").read_bytes() == before
 
 
+def test_ctrl_c_exits_with_its_code_where_it_meets_a_class_in_the_making(fresh, tmp_path):
+    (tmp_path / "stage.py").write_text(
+        "from pawprint.config import run_stage\n"
+        "def make(_):\n"
+        "    exec('import signal; signal.raise_signal(signal.SIGINT)\\nfor _ in range(9): pass')\n"
+        "run_stage('train', make)\n"
+    )
+    both = f"{fresh.root / 'src'}:{tmp_path}"
+    done = fresh.run("python", "-m", "stage", code=130, PYTHONPATH=both)
+    assert done.stderr == "stopped\n"
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_prepare_leaves_the_earlier_output_and_goes_on_from_there(
     fresh, tmp_path, paint_textures, sent, code
