@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _predict(paths: list[Path], settings: list[str], *, as_json: bool, as_csv: bool) -> int:
     """Print a prediction per picture; 1 where a file was no picture."""
-    from pawprint.serving.champion import find_champion
+    from pawprint.serving.source import find_champion
     from pawprint.serving.predictor import Predictor
 
     files = list_pictures(paths)

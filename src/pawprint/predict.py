@@ -14,7 +14,7 @@ from pawprint.files import replacing_table
 from pawprint.images.layout import files_below
 from pawprint.paths import Paths
 from pawprint.schema import Config
-from pawprint.serving.champion import find_champion
+from pawprint.serving.source import find_champion
 from pawprint.serving.predictor import Prediction, Predictor, class_columns
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pawprint.errors import UserError
-from pawprint.serving.champion import CHAMPION, no_champion
+from pawprint.serving.source import CHAMPION, no_champion
 from pawprint.tracking.location import run_address
 from pawprint.tracking.registry import CHALLENGER, find_version
 from pawprint.tracking.store import Store

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pawprint.errors import UserError
+from pawprint.errors import UserError, first_line
 from pawprint.registration.line import Event, events
-from pawprint.serving.champion import CHAMPION, FILE, no_champion
+from pawprint.serving.source import CHAMPION, FILE, no_champion, no_version
 from pawprint.tracking.location import sqlite_path
 from pawprint.tracking.run import LONGEST_NAME, NOT_IN_NAMES
 from pawprint.tracking.store import Store
@@ -161,19 +161,41 @@ class Registry:
         return file if file.is_file() else None
 
 
-def fetch_champion(address: str, model: str) -> tuple[int, Path]:
-    """Version and folder of the champion, through MLflow.
+def fetch_version(
+    address: str, model: str, which: str
+) -> tuple[int, str | None, dict[str, str], Path]:
+    """Number, run, tags and folder of a version, by number or alias, through MLflow.
 
     Raises:
-        UserError: there is no champion, or the server does not answer.
+        UserError: there is none, or the server does not answer.
     """
     from pawprint.tracking.store import reach
 
-    client = reach(address)
-    champion = _aliased(client, model, CHAMPION)
-    if champion is None:
-        raise no_champion(model, address)
-    return champion.number, _download(f"models:/{model}/{champion.number}")
+    version = find_version(reach(address), model, which)
+    if version is None:
+        raise no_version(model, which, address)
+    folder = _download(f"models:/{model}/{version.number}")
+    return version.number, version.run_id, version.tags, folder
+
+
+def fetch_model_of_run(address: str, run_id: str) -> Path:
+    """The folder of the network that a run exported, through MLflow.
+
+    Raises:
+        UserError: there is none, or the server does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from pawprint.tracking.store import reach
+
+    reach(address)
+    try:
+        return _download(f"runs:/{run_id}/model")
+    except (MlflowException, OSError) as error:
+        raise UserError(
+            f"{address} has no network of a run {run_id} ({first_line(error)}); trials of a sweep "
+            "have none before they are promoted"
+        ) from None
 
 
 def find_version(client: MlflowClient, model: str, which: str) -> Version | None:
