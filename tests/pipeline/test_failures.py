@@ -53,9 +53,11 @@ def test_a_stopped_training_is_marked_and_exits_with_the_signals_code(project, s
 
 def test_ctrl_c_exits_with_its_code_where_it_meets_a_class_in_the_making(fresh, tmp_path):
     (tmp_path / "stage.py").write_text(
+        "import signal\n"
         "from pawprint.config import run_stage\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background\n"
         "def make(_):\n"
-        "    exec('import signal; signal.raise_signal(signal.SIGINT)\\nfor _ in range(9): pass')\n"
+        "    exec('signal.raise_signal(signal.SIGINT)\\nfor _ in range(9): pass')\n"
         "run_stage('train', make)\n"
     )
     both = f"{fresh.root / 'src'}:{tmp_path}"
