@@ -9,10 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pawprint.config import compose, fail
+from pawprint.config import compose, fail, stopped
 from pawprint.errors import UserError
-from pawprint.predict import list_pictures, write_predictions
-from pawprint.serving.predictor import Prediction
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -20,25 +18,12 @@ def main(arguments: list[str] | None = None) -> None:
     if hasattr(signal, "SIGPIPE"):  # end quietly when the reader, `head` say, has seen enough
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.stdout.reconfigure(errors="surrogateescape")  # names that are not UTF-8, as they are
+    sys.stderr.reconfigure(errors="surrogateescape")
     parser = argparse.ArgumentParser(
         prog="pawprint", description="Classify pictures with the champion of this project."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    predict = commands.add_parser(
-        "predict",
-        help="classify pictures",
-        description="Classify pictures, and those inside folders, with the registered champion.",
-    )
-    predict.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture or folder")
-    predict.add_argument(
-        "--sure-precision",
-        metavar="SHARE",
-        help='share of the answers that is to be right, less sure pictures are "not sure"; '
-        "without it sure_precision of params.yaml",
-    )
-    form = predict.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print a JSON list")
-    form.add_argument("--csv", action="store_true", help="print CSV")
+    _add_predict(commands)
     _add_compare(commands)
     _add_champion(commands)
     given = parser.parse_args(arguments)
@@ -47,37 +32,79 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(_champion(rollback=given.rollback, as_json=given.json))
         if given.command == "compare":
             sys.exit(_compare(given.runs, given.last, as_json=given.json))
-        settings = [f"sure_precision={given.sure_precision}"] if given.sure_precision else []
-        sys.exit(_predict(given.paths, settings, as_json=given.json, as_csv=given.csv))
+        sys.exit(_predict(given))
     except UserError as error:
         fail(error)
+    except KeyboardInterrupt as error:
+        stopped(error)
 
 
-def _predict(paths: list[Path], settings: list[str], *, as_json: bool, as_csv: bool) -> int:
-    """Print a prediction per picture; 1 where a file was no picture."""
-    from pawprint.serving.source import find_champion
-    from pawprint.serving.predictor import Predictor
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="classify pictures",
+        description="Classify pictures, and those in folders, with the registered champion.",
+    )
+    predict.add_argument(
+        "paths", nargs="+", metavar="PATH", help="picture or folder; - reads a list of them"
+    )
+    predict.add_argument("-r", "--recursive", action="store_true", help="enter sub-folders")
+    predict.add_argument(
+        "--model",
+        metavar="NAME",
+        help="who answers: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or an ONNX file; "
+        "without it the champion",
+    )
+    predict.add_argument(
+        "--top", type=_positive, metavar="N", help="name the N most probable classes"
+    )
+    sure = predict.add_mutually_exclusive_group()
+    sure.add_argument(
+        "--threshold",
+        type=_share,
+        metavar="P",
+        help='least probability of an answer, 0 to 1; a picture below it is "not sure"',
+    )
+    sure.add_argument(
+        "--sure-precision",
+        metavar="SHARE",
+        help='share of the answers that is to be right, less sure pictures are "not sure"; '
+        "without it sure_precision of params.yaml, if the model is no file",
+    )
+    form = predict.add_mutually_exclusive_group()
+    for name, words in (("json", "a JSON list"), ("csv", "CSV"), ("parquet", "Parquet")):
+        help = f"write {words}"
+        form.add_argument(f"--{name}", action="store_const", const=name, dest="form", help=help)
+    predict.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write .csv, .json or .parquet; stopped, the same command goes on",
+    )
 
-    files = list_pictures(paths)
-    config = compose(settings)
-    champion = find_champion(config.tracking.uri, config.tracking.registered_model)
-    predictor = Predictor(champion.network, config.sure_precision)
-    predictions = list(predictor.classify(files))
-    if as_json:
-        rows = [_as_row(p) for p in predictions]
-        text = json.dumps(rows, indent=2, ensure_ascii=False)
-        print(text.encode(errors="backslashreplace").decode())  # JSON's escapes for no UTF-8
-    elif as_csv:
-        write_predictions(sys.stdout, predictions, predictor.class_names)
-    elif sys.stdout.isatty():
-        _print_table(predictions, f"{champion.model} version {champion.version}")
-    else:
-        for p in predictions:
-            print(p.path, p.problem or f"{p.label}\t{p.probability:.4f}", sep="\t")
-    unread = [p for p in predictions if p.problem]
-    for p in unread:
-        print(f"error: {p.path} {p.problem}", file=sys.stderr)
-    return 1 if unread else 0
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number of 1 or more")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no probability from 0 to 1")
+    return share
+
+
+def _predict(given: argparse.Namespace) -> int:
+    from pawprint.serving.command import Request, predict
+
+    words = {key: value for key, value in vars(given).items() if key != "command"}
+    return predict(Request(**words))
 
 
 def _add_champion(commands: Any) -> None:
@@ -135,34 +162,6 @@ def _compare(words: list[str], last: int | None, *, as_json: bool) -> int:
         print_comparison(comparison, found_in=str(folder / CHANGED_FILE))
         print(f"page: {folder / PAGE}")
     return 0
-
-
-def _as_row(prediction: Prediction) -> dict[str, object]:
-    if prediction.problem:
-        return {"path": str(prediction.path), "problem": prediction.problem}
-    return {
-        "path": str(prediction.path),
-        "label": prediction.label,
-        "probability": round(prediction.probability, 6),
-        "probabilities": {name: round(p, 6) for name, p in prediction.probabilities.items()},
-    }
-
-
-def _print_table(predictions: list[Prediction], title: str) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=title)
-    table.add_column("file", overflow="fold")
-    table.add_column("label")
-    table.add_column("probability", justify="right")
-    for p in predictions:
-        if p.problem:
-            table.add_row(escape(str(p.path)), f"[red]{escape(p.problem)}[/red]", "")
-        else:
-            table.add_row(escape(str(p.path)), escape(p.label), f"{p.probability:.4f}")
-    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -97,11 +97,7 @@ def run_stage(stage: str, task: Callable[[Config], Any], *, sweeps: bool = False
     except UserError as error:
         fail(error)
     except KeyboardInterrupt as error:
-        # Python keeps in mind a Ctrl-C that came in the midst of an exec of text, as dataclasses
-        # use it, and would end with the signal whatever becomes of it; the next exec forgets it.
-        exec("")
-        print("stopped", file=sys.stderr)
-        sys.exit(143 if isinstance(error, _Terminated) else 130)
+        stopped(error)
 
 
 class _Terminated(KeyboardInterrupt):
@@ -117,6 +113,16 @@ def fail(error: UserError) -> None:
     sys.stdout.flush()
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
+
+
+def stopped(error: KeyboardInterrupt) -> None:
+    """End the process as Ctrl-C or SIGTERM asked, with the exit code of that signal."""
+    # Python keeps in mind a Ctrl-C that came in the midst of an exec of text, as dataclasses use
+    # it, and would end with the signal whatever becomes of it; the next exec forgets it.
+    exec("")
+    sys.stdout.flush()
+    print("stopped", file=sys.stderr)
+    sys.exit(143 if isinstance(error, _Terminated) else 130)
 
 
 def compose(overrides: list[str] | None = None) -> Config:

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -18,6 +20,128 @@ def test_the_command_gives_the_stages_probabilities(finished):
     stage = _csv((finished.root / "reports/predict/predictions.csv").read_text())
     done = finished.run("python", "-m", "pawprint.cli", "predict", "unseen", "--csv")
     assert _csv(done.stdout) == stage
+
+
+@pytest.fixture(scope="module")
+def predict(finished):
+    """The command in the project's folder; ``name`` is the registered version's run."""
+
+    def run(*words, **options):
+        return finished.run("python", "-m", "pawprint.cli", "predict", *words, **options)
+
+    return run
+
+
+def test_a_network_is_asked_by_each_of_its_names(finished, predict, tmp_path):
+    by_default = predict("unseen", "--csv").stdout
+    run_id = json.loads((finished.root / "models/run.json").read_text())["run_id"]
+    shutil.copy(finished.root / "models/model.onnx", tmp_path / "mine.onnx")
+    names = ["models:/pawprint@champion", "models:/pawprint/1", f"runs:/{run_id}"]
+    for name in (*names, f"runs:/{run_id}/model", str(tmp_path / "mine.onnx")):
+        assert predict("unseen", "--csv", "--model", name).stdout == by_default
+
+
+def test_a_file_answers_outside_of_any_project(finished, predict, tmp_path):
+    picture = next((finished.root / "unseen").iterdir())
+    shutil.copy(finished.root / "models/model.onnx", tmp_path / "mine.onnx")
+    shutil.copytree(finished.root / "src", tmp_path / "elsewhere")
+    words = (str(picture), "--csv", "--model", "mine.onnx")
+    done = predict(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path / "elsewhere"))
+    assert done.stdout == predict(str(picture), "--csv").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("models:/pawprint@nobody", "has no alias nobody of pawprint; `mlflow ui` shows"),
+        ("models:/pawprint/7", "has no version 7 of pawprint"),
+        ("models:/other@champion", "no champion of other is registered in sqlite:"),
+        ("models:/pawprint", "models:/pawprint names no model; give models:/NAME@ALIAS, "),
+        ("runs:/0123", "has no network of a run 0123"),
+        ("nowhere.onnx", "nowhere.onnx is no file; give models:/NAME@ALIAS, models:/NAME/VER"),
+        ("params.yaml", "params.yaml is not a network that pawprint exported"),
+    ],
+)
+def test_a_name_of_no_network_is_one_sentence(predict, name, words):
+    done = predict("unseen", "--model", name, code=1)
+    assert words in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_list_on_standard_input_is_answered(finished, predict):
+    files = sorted((finished.root / "unseen").iterdir())
+    done = subprocess.run(
+        ("python", "-m", "pawprint.cli", "predict", "-", "--csv"),
+        input="".join(f"{path}\n" for path in files),
+        cwd=finished.root,
+        env=finished.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == predict(*map(str, files), "--csv").stdout
+
+
+def test_a_threshold_and_the_most_probable_classes(predict):
+    sure = predict("unseen", "--top", "2")
+    assert all(len(line.split("\t")) == 5 for line in sure.stdout.splitlines())
+    unsure = predict("unseen", "--threshold", "1.0", "--csv")
+    assert {row["label"] for row in _csv(unsure.stdout)} == {"not sure"}
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_a_file_of_predictions_takes_the_form_of_its_name(predict, tmp_path, form):
+    done = predict("unseen", "-o", str(tmp_path / f"p.{form}"))
+    assert done.stdout == ""
+    assert done.stderr == f"3 files: {tmp_path / f'p.{form}'}\n"
+    (file,) = tmp_path.iterdir()
+    if form == "csv":
+        assert file.read_text() == predict("unseen", "--csv").stdout
+    elif form == "json":
+        assert file.read_text() == predict("unseen", "--json").stdout
+    else:
+        assert file.read_bytes().startswith(b"PAR1")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--parquet",), "--parquet needs a file; add --output FILE"),
+        (("-o", "table.xlsx"), "--output table.xlsx does not say what to write; name it .csv,"),
+        (("-o", "unseen", "--csv"), "unseen is a folder; name a file in it"),
+        (("pictures", "-o", "t.csv"), "pictures holds no file, only 2 folders; enter with --rec"),
+    ],
+)
+def test_words_that_do_not_fit_are_one_sentence_and_nothing_is_written(
+    finished, predict, words, said
+):
+    before = sorted(path.name for path in finished.root.iterdir())
+    done = predict("unseen", *words, code=1)
+    assert f"error: {said}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in finished.root.iterdir()) == before
+
+
+def test_ctrl_c_stops_and_the_same_command_goes_on(finished, paint_folder, tmp_path):
+    pictures = paint_folder(tmp_path / "pictures", {"a": 300}, size=(800, 600), suffix=".jpg")
+    table = tmp_path / "table.csv"
+    command = ("python", "-m", "pawprint.cli", "predict", str(pictures), "-r", "-o", str(table))
+    whole = finished.run(*command)
+    assert whole.stderr == f"300 files: {table}\n"
+    content = table.read_bytes()
+    table.unlink()
+    process = finished.start(*command)
+    while not (parts := list(tmp_path.glob(".table.csv.*.part"))) or not parts[0].stat().st_size:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "stopped\n")
+    assert not table.exists()
+    done = finished.run(*command)
+    assert re.match(r"going on after \d+ files\n300 files: ", done.stderr)
+    assert table.read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures", "table.csv"]
 
 
 def test_the_command_works_from_any_folder_and_prints_json(finished, tmp_path):

@@ -12,26 +12,6 @@ from pawprint.serving.predictor import Prediction, Predictor, pictures_at_a_time
 NAMES = ["cats", "dogs", "newts"]
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    """An exported network of three classes."""
-    from pawprint.models.build import build_model
-    from pawprint.training.export import export_onnx
-    from pawprint.training.fit import seed_everything
-
-    seed_everything(1)
-    model = build_model("cnn", 16, 3, depth=2, width=4, dense_units=8, dropout=0.2)
-    last = model.get_layer("probabilities")
-    kernel, bias = last.get_weights()
-    last.set_weights([kernel * 10, bias])
-    path = tmp_path_factory.mktemp("models") / "model.onnx"
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
-    export_onnx(model, path, NAMES, pictures)
-    predictor = Predictor(path)
-    predictor.path = path
-    return predictor
-
-
 @pytest.fixture
 def files(tmp_path, paint_folder):
     paint_folder(tmp_path, {"cats": 3, "dogs": 3, "newts": 3}, suffix=".jpg", size=(40, 30))

@@ -69,7 +69,7 @@ def find_pictures(root: Path, images: Path | str) -> Layout:
     """
     inner = _inside_wrapping(root)
     shown = _Shown(root, images)
-    folders, (_, files) = _folders(inner), _visible(inner)
+    folders, (_, files) = _folders(inner), visible(inner)
     if not folders and not files:
         raise UserError(
             f"{shown(inner)} is empty: put a sub-folder with pictures for each class into it."
@@ -107,7 +107,7 @@ def _split_layout(folders: list[Path], shown: _Shown) -> Layout:
     ignored, notes = [], []
     for folder in folders:
         split = _SPLIT_OF.get(folder.name.lower())
-        if split is None or not _visible(folder)[0]:
+        if split is None or not visible(folder)[0]:
             ignored.append(shown.relative(folder))
             if split is not None:
                 notes.append(f'"{ignored[-1]}" has no class folders, so it is no {split} split')
@@ -159,9 +159,7 @@ def _classes(folder: Path, split: str | None, shown: _Shown) -> tuple[list[Pictu
 
 
 def _is_split(folder: Path) -> bool:
-    return any(
-        _SPLIT_OF.get(f.name.lower()) == "train" and _visible(f)[0] for f in _folders(folder)
-    )
+    return any(_SPLIT_OF.get(f.name.lower()) == "train" and visible(f)[0] for f in _folders(folder))
 
 
 def _inside_wrapping(root: Path) -> Path:
@@ -193,10 +191,10 @@ def _refuse_flat_splits(folders: list[Path], inner: Path, shown: _Shown) -> None
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [Path(inner) for inner in _visible(folder)[0]]
+    return [Path(inner) for inner in visible(folder)[0]]
 
 
-def _visible(folder: Path | str) -> tuple[list[str], list[str]]:
+def visible(folder: Path | str) -> tuple[list[str], list[str]]:
     """List the folders and the files directly in ``folder``, sorted, without the hidden."""
     try:
         with os.scandir(folder) as scan:
@@ -230,7 +228,7 @@ def files_below(folder: Path | str, seen: set[str] | None = None) -> Iterator[st
         real = os.path.realpath(folder)
         if real not in seen:
             seen.add(real)
-            folders, files = _visible(folder)
+            folders, files = visible(folder)
             waiting += reversed(folders)
             yield from files
 

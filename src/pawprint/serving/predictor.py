@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import numpy as np
 
 from pawprint.errors import UserError, first_line
 from pawprint.evaluation.calibration import FEWEST_SURE, SurePoint, choose
-from pawprint.images.decode import PictureError, read_picture
-from pawprint.images.square import SQUASH
+from pawprint.images.decode import PictureError, open_picture, read_picture
+from pawprint.images.square import SQUASH, to_square
 
 PROBABILITIES = "probabilities"
 NOT_SURE = "not sure"
@@ -25,13 +27,15 @@ MOST_PIXELS = 32 * 224**2  # what is in work then stays near the processor
 class Prediction:
     """The answer for one picture: probabilities by class name, or the problem with the file.
 
-    Less than ``threshold`` of probability, 0 to 1, is no answer: "not sure".
+    Less than ``threshold`` of probability, 0 to 1, is no answer: "not sure". ``size`` is width and
+    height in the file, in pixels.
     """
 
     path: Path
     probabilities: dict[str, float]
     problem: str | None = None
     threshold: float = 0.0
+    size: tuple[int, int] | None = None
 
     @property
     def label(self) -> str | None:
@@ -46,6 +50,25 @@ class Prediction:
     def probability(self) -> float | None:
         """The probability of the most probable class, 0 to 1."""
         return max(self.probabilities.values()) if self.probabilities else None
+
+    def best(self, count: int) -> list[tuple[str, float]]:
+        """The ``count`` most probable classes with their probabilities, the most probable first."""
+        return heapq.nlargest(count, self.probabilities.items(), key=lambda one: one[1])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers for some files, without their names.
+
+    Attributes:
+        probabilities: float32 (n, classes), a row per file that is a picture.
+        sizes: width and height in its file of each of those.
+        problems: what is wrong with each of the others, by its place among all files.
+    """
+
+    probabilities: np.ndarray
+    sizes: list[tuple[int, int]]
+    problems: dict[int, str]
 
 
 def class_columns(class_names: list[str], fixed: Iterable[str]) -> list[str]:
@@ -65,16 +88,26 @@ class Predictor:
         path: an ONNX file as the train stage writes it.
         sure_precision: share of the answers that are to be right, 0 to 1; what is less sure than
             it took on validation pictures is "not sure". None, the default, answers always.
+        threshold: or the least probability of an answer itself, 0 to 1.
+        threads: how many compute an answer. None, the default, is one for each core.
 
     Raises:
         UserError: the file is missing or not such a network, or never that precise.
     """
 
-    def __init__(self, path: Path, sure_precision: float | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sure_precision: float | None = None,
+        threshold: float | None = None,
+        threads: int | None = None,
+    ) -> None:
         import onnxruntime
 
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
         try:
-            self._session = onnxruntime.InferenceSession(str(path))
+            self._session = onnxruntime.InferenceSession(str(path), options)
             properties = self._session.get_modelmeta().custom_metadata_map
             self.class_names: list[str] = json.loads(properties["class_names"])
             pictures = self._session.get_inputs()[0]
@@ -92,7 +125,9 @@ class Predictor:
                 f"{path} is not a network that pawprint exported ({reason}); train again with "
                 "`dvc repro train`"
             ) from None
+        self.path = path
         self.sure = None if sure_precision is None else self._sure(sure_precision, path)
+        self.threshold = self.sure.threshold if self.sure else threshold or 0.0
 
     def _sure(self, sure_precision: float, path: Path) -> SurePoint:
         if not self._calibrated:
@@ -132,23 +167,31 @@ class Predictor:
 
     def classify(self, paths: Iterable[Path]) -> Iterator[Prediction]:
         """Yield a prediction per file, in their order; a file that is no picture gets a problem."""
-        batch: list[tuple[Path, np.ndarray | str]] = []
-        for path in paths:
-            try:
-                batch.append((path, self.read(path)))
-            except PictureError as error:
-                batch.append((path, str(error)))
-            if len(batch) == self.batch_size:
-                yield from self._answers(batch)
-                batch = []
-        yield from self._answers(batch)
+        paths = iter(paths)
+        while some := list(itertools.islice(paths, self.batch_size)):
+            yield from self.predictions(some, self.answer(some))
 
-    def _answers(self, batch: list[tuple[Path, np.ndarray | str]]) -> Iterator[Prediction]:
-        good = [content for _, content in batch if isinstance(content, np.ndarray)]
-        rows = iter(self.probabilities(np.stack(good)) if good else ())
-        for path, content in batch:
-            if isinstance(content, str):
-                yield Prediction(path, {}, content)
+    def answer(self, paths: Sequence[Path | str]) -> Answers:
+        """Read files and answer those that are pictures; more than ``batch_size`` take memory."""
+        pixels, sizes, problems = [], [], {}
+        for place, path in enumerate(paths):
+            try:
+                picture = open_picture(path, self.image_size)
+            except PictureError as error:
+                problems[place] = str(error)
             else:
-                answer = dict(zip(self.class_names, next(rows).tolist(), strict=True))
-                yield Prediction(path, answer, threshold=self.sure.threshold if self.sure else 0.0)
+                pixels.append(np.asarray(to_square(picture.image, self.image_size, self.resize)))
+                sizes.append((picture.width, picture.height))
+        stack = np.stack(pixels) if pixels else np.zeros((0, 0, 0, 3), np.uint8)
+        return Answers(self.probabilities(stack), sizes, problems)
+
+    def predictions(self, paths: Sequence[Path | str], answers: Answers) -> Iterator[Prediction]:
+        """Yield the answers with their files' names."""
+        rows = zip(answers.probabilities.tolist(), answers.sizes, strict=True)
+        for place, path in enumerate(paths):
+            if (problem := answers.problems.get(place)) is not None:
+                yield Prediction(Path(path), {}, problem)
+                continue
+            row, size = next(rows)
+            answer = dict(zip(self.class_names, row, strict=True))
+            yield Prediction(Path(path), answer, threshold=self.threshold, size=size)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 BEGIN = """
-import multiprocessing, os, signal, sys, threading, time
+import functools, multiprocessing, os, signal, sys, threading, time
 import numpy as np
 from pawprint.errors import UserError
 from pawprint.images.reading.chunk import read_chunk
@@ -20,7 +20,8 @@ paths = sys.argv[1:]
 NOTHING = np.empty(0, "S32")
 
 def chunks(paths):
-    return on_all_cores(paths, 8, "squash", NOTHING)
+    work = functools.partial(read_chunk, image_size=8, resize="squash", known=NOTHING)
+    return on_all_cores(work, (paths[at : at + 64] for at in range(0, len(paths), 64)))
 
 def children():
     return [child.pid for child in multiprocessing.active_children()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +13,9 @@ import numpy as np
 
 from pawprint.images.audit import FileRecord, Finding
 from pawprint.images.layout import PictureFile
+from pawprint.images.reading.chunk import read_chunk
 from pawprint.images.reading.memory import Memory, status_of
-from pawprint.images.reading.workers import on_all_cores
+from pawprint.images.reading.workers import AT_A_TIME, on_all_cores
 
 _COLUMNS = (
     *("sha256", "bytes", "kind", "problem", "format", "mode"),
@@ -55,8 +57,10 @@ def read_files(
     new = np.nonzero(places < 0)[0]
     decoded = 0
     locations = [files[row].location for row in new]
+    parts = (locations[at : at + AT_A_TIME] for at in range(0, len(locations), AT_A_TIME))
+    settings = {"image_size": image_size, "resize": resize, "known": memory.contents}
     with _progress(len(new)) as tell:
-        for chunk in on_all_cores(locations, image_size, resize, memory.contents):
+        for chunk in on_all_cores(functools.partial(read_chunk, **settings), parts):
             rows, new = new[: len(chunk.known)], new[len(chunk.known) :]
             is_new = ~np.array(chunk.known)
             records = chunk.records[is_new]

@@ -1,55 +1,52 @@
-"""Reading chunks of files on all cores."""
+"""Reading files on all cores."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import multiprocessing
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeVar
 
 from pawprint.errors import UserError
-from pawprint.images.reading.chunk import Chunk, read_chunk
 from pawprint.machine import end_with_parent, usable_cores
 
-_CHUNK = 64  # files a process takes at a time
-_AHEAD = 3  # chunks for each core, so that decoded pictures do not pile up
+AT_A_TIME = 64  # files for a process; they are read sooner than processes are started
+_AHEAD = 3  # parts for each core, so that decoded pictures do not pile up
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 _LOOK = 2.0  # seconds between looks at whether all processes live
-_FEW = 64  # files that are read sooner than processes are started
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
-def on_all_cores(
-    locations: list[str], image_size: int, resize: str, known: np.ndarray
-) -> Iterator[Chunk]:
-    """Read files in as many processes as there are cores, and yield chunks in their order.
+def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """Call ``work`` in as many processes as there are cores; yield its results in their order.
 
     Forked processes, because half of the work on a small picture holds Python's lock; threads
     where a fork is not safe: beside other threads, which may hold locks, and on other systems than
-    Linux.
+    Linux. One part alone is done in this process.
 
     Args:
-        locations: Where to open the files.
-        image_size: Side of the square pictures in pixels.
-        resize: "squash", "crop" or "pad".
-        known: S32 (m,), sorted: contents that need no decoding.
+        work: What is to be done, with a name by which another process finds it.
+        parts: What to call it with, such as ``AT_A_TIME`` files; taken as they are needed.
 
     Raises:
         UserError: A process was killed, for lack of memory perhaps.
     """
-    starts = range(0, len(locations), _CHUNK)
+    parts = iter(parts)
+    first = list(itertools.islice(parts, 2))
+    parts = itertools.chain(first, parts)
     cores = len(usable_cores())
-    if len(locations) <= _FEW or cores == 1:
-        for start in starts:
-            yield read_chunk(locations[start : start + _CHUNK], image_size, resize, known)
+    if len(first) < 2 or cores == 1:
+        yield from map(work, parts)
         return
     if sys.platform == "linux" and threading.active_count() == 1:
         fork = multiprocessing.get_context("fork")
@@ -59,9 +56,8 @@ def on_all_cores(
     waiting: deque[Any] = deque()
     others = set(multiprocessing.active_children())
     try:
-        for start in starts:
-            some = locations[start : start + _CHUNK]
-            waiting.append(pool.submit(read_chunk, some, image_size, resize, known))
+        for part in parts:
+            waiting.append(pool.submit(work, part))
             if len(waiting) >= _AHEAD * cores:
                 yield _result(waiting.popleft(), pool, others)
         while waiting:
@@ -75,16 +71,16 @@ def on_all_cores(
         pool.shutdown(cancel_futures=True)
 
 
-def _result(chunk: Any, pool: Executor, others: set[Any]) -> Chunk:
+def _result(part: Any, pool: Executor, others: set[Any]) -> Any:
     """What a process has read; ``others`` are processes that are not the pool's.
 
     Raises:
         BrokenProcessPool: One was killed.
     """
     while True:
-        done, _ = wait([chunk], timeout=_LOOK)
+        done, _ = wait([part], timeout=_LOOK)
         if done:
-            return chunk.result()
+            return part.result()
         workers = set(multiprocessing.active_children()) - others
         if isinstance(pool, ProcessPoolExecutor) and len(workers) < pool._max_workers:
             # Killed in the midst of its answer, whose rest the pool would wait for without end:

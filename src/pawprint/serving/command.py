@@ -1,0 +1,188 @@
+"""`pawprint predict`: pictures, folders of millions and lists of names, from the shell."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from pawprint.config import compose
+from pawprint.duration import in_words
+from pawprint.errors import UserError
+from pawprint.serving.listing import LIST, find_files, read_list
+from pawprint.serving.many import Tally, classify
+from pawprint.serving.output import FORMS, output
+from pawprint.serving.predictor import Prediction, Predictor
+from pawprint.serving.source import CHAMPION, Source, find_network
+from pawprint.serving.table import Columns, write_csv, write_json, write_lines
+
+FEW = 100  # files that a person looks at in a table
+SECONDS_BETWEEN_LINES = 30
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; see the command's help.
+
+    Attributes:
+        paths: files, folders, or "-".
+        recursive: whether sub-folders are entered.
+        top: how many classes are named; None: all, or the most probable one in lines.
+        form: "csv", "json", "parquet" or None for what a person reads.
+        output: a file to write instead of standard output.
+        threshold: the least probability of an answer.
+        sure_precision: or the share of the answers that is to be right, as it was typed.
+        model: who answers, by name; None: the champion.
+    """
+
+    paths: list[str]
+    recursive: bool = False
+    top: int | None = None
+    form: str | None = None
+    output: Path | None = None
+    threshold: float | None = None
+    sure_precision: str | None = None
+    model: str | None = None
+
+
+def predict(request: Request) -> int:
+    """Answer; returns 1 where a file was no picture, else 0.
+
+    Raises:
+        UserError: what is asked for does not fit together, or cannot be done.
+    """
+    form = _form(request)
+    source, predictor = _open(request)
+    files = _files(request)
+    tally = Tally(lambda sentence: print(f"error: {sentence}", file=sys.stderr))
+    columns = Columns(tuple(predictor.class_names), request.top)
+    if request.output:
+        with output(request.output, form, columns, predictor) as table:
+            if table.done:
+                print(f"going on after {table.done} files", file=sys.stderr)
+            total = _count(request)
+            with _progress(total and total - table.done) as tell:
+                answers = classify(table.missing(files), predictor)
+                table.write(tell(tally.of(answers)))
+            table.finish()
+        print(f"{table.done + tally.files} files: {request.output}", file=sys.stderr)
+    elif form == "json":
+        write_json(sys.stdout, tally.of(classify(files, predictor)), request.top)
+    elif form == "csv":
+        write_csv(sys.stdout, tally.of(classify(files, predictor)), columns)
+    else:
+        _show(files, predictor, tally, request.top, source)
+    tally.end()
+    return 1 if tally.unread else 0
+
+
+def _form(request: Request) -> str | None:
+    """The form asked for, by word or by the name of the file."""
+    if request.output is None:
+        if request.form == "parquet":
+            raise UserError("--parquet needs a file; add --output FILE")
+        return request.form
+    by_name = request.output.suffix.lower().removeprefix(".")
+    if request.form is None and by_name not in FORMS:
+        raise UserError(
+            f"--output {request.output} does not say what to write; name it .csv, .json or "
+            ".parquet, or add --csv, --json or --parquet"
+        )
+    return request.form or by_name
+
+
+def _open(request: Request) -> tuple[Source, Predictor]:
+    """Who answers. A file stands for itself: it needs no project, and nothing of params.yaml."""
+    name, settings = request.model, []
+    if request.sure_precision is not None:
+        settings = [f"sure_precision={request.sure_precision}"]
+    is_file = name is not None and not name.startswith(("models:", "runs:"))
+    if is_file and not settings:
+        source = find_network(str(name), None)
+        return source, Predictor(source.network, threshold=request.threshold)
+    config = compose(settings)
+    name = name or f"models:/{config.tracking.registered_model}@{CHAMPION}"
+    source = find_network(name, config.tracking.uri)
+    precision = None if request.threshold is not None else config.sure_precision
+    return source, Predictor(source.network, precision, request.threshold)
+
+
+def _files(request: Request) -> Iterator[str]:
+    def skipped(folder: str, count: int) -> None:
+        folders = f"{count} folder{'s' * (count > 1)} in {folder}"
+        print(f"{folders} not entered; --recursive enters", file=sys.stderr)
+
+    lists = (read_list(sys.stdin.buffer) if path == LIST else [path] for path in request.paths)
+    return find_files(chain.from_iterable(lists), recursive=request.recursive, skipped=skipped)
+
+
+def _count(request: Request) -> int | None:
+    """How many files there are; None where that is known at the end only."""
+    if LIST in request.paths:
+        return None
+    return sum(1 for _ in find_files(request.paths, recursive=request.recursive))
+
+
+def _show(
+    files: Iterator[str], predictor: Predictor, tally: Tally, top: int | None, source: Source
+) -> None:
+    first = list(islice(files, FEW + 1)) if sys.stdout.isatty() else []
+    answers = tally.of(classify(chain(first, files), predictor))
+    if not first or len(first) > FEW:
+        write_lines(sys.stdout, answers, top)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(source.name))
+    table.add_column("file", overflow="fold")
+    table.add_column("label")
+    table.add_column("probability", justify="right")
+    for p in answers:
+        if p.problem:
+            table.add_row(escape(str(p.path)), f"[red]{escape(p.problem)}[/red]", "")
+            continue
+        table.add_row(escape(str(p.path)), escape(p.label), f"{p.probability:.4f}")
+        best = p.best(top or 1)
+        for name, probability in best[p.label == best[0][0] :]:
+            table.add_row("", f"[dim]{escape(name)}[/dim]", f"[dim]{probability:.4f}[/dim]")
+    Console().print(table)
+
+
+@contextmanager
+def _progress(
+    total: int | None,
+) -> Iterator[Callable[[Iterable[Prediction]], Iterator[Prediction]]]:
+    """What predictions are to pass through: shows a bar to a person, or lines in a log."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm  # here, because few runs need it
+
+        class Bar(tqdm):
+            monitor_interval = 0  # no thread beside this one, which would forbid to fork
+
+        with Bar(total=total, unit=" pictures", dynamic_ncols=True) as bar:
+
+            def shown(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+                for prediction in predictions:
+                    yield prediction
+                    bar.update()
+
+            yield shown
+        return
+
+    def told(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        begin = last = time.monotonic()
+        for done, prediction in enumerate(predictions, 1):
+            yield prediction
+            if (now := time.monotonic()) - last >= SECONDS_BETWEEN_LINES:
+                last, speed = now, done / (now - begin)
+                left = f", {in_words((total - done) / speed)} left" if total else ""
+                of = f" of {total:,}" if total else ""
+                print(f"{done:,}{of} files, {speed:.0f} a second{left}", file=sys.stderr)
+
+    yield told
