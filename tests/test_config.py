@@ -11,7 +11,14 @@ import pytest
 import yaml
 
 import pawprint.config
-from pawprint.config import as_overrides, compose, project_root, read_params, with_recipe
+from pawprint.config import (
+    as_overrides,
+    compose,
+    compose_answering,
+    project_root,
+    read_params,
+    with_recipe,
+)
 from pawprint.errors import UserError
 from pawprint.schema import CHOICES, Config
 
@@ -696,3 +703,74 @@ def test_what_a_task_refuses_is_one_sentence_and_1_as_well(project):
 def test_an_own_folder_is_known_by_dvc_yaml_and_conf():
     assert (ROOT / "dvc.yaml").is_file()
     assert Path(pawprint.config.__file__).is_relative_to(ROOT)
+
+
+# What an answer needs
+
+
+def composed():
+    config = compose()
+    return config.tracking, config.sure_precision
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hydra"),
+    [
+        ("sure_precision", "null", False),
+        ("sure_precision", "0.95", False),
+        ("sure_precision", "1", True),
+        ("tracking", "server", True),
+    ],
+)
+def test_an_answer_needs_what_hydra_composes_and_hydra_only_for_more(
+    project, monkeypatch, key, value, hydra
+):
+    change(project, key, value)
+    expected, asked = composed(), []
+    monkeypatch.setattr(
+        pawprint.config, "compose", lambda overrides: asked.append(overrides) or compose(overrides)
+    )
+    assert compose_answering() == expected
+    assert len(asked) == hydra
+
+
+def edit(project, file, old, new):
+    path = project / "conf" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("config.yaml", "sure_precision: ${params:sure_precision}", "sure_precision: 0.5"),
+        ("config.yaml", "tracking: ${params:tracking}", "tracking: server"),
+        ("config.yaml", "\nfolds: ", "\ntracking: {experiment: mine}\nfolds: "),
+        ("tracking/local.yaml", "experiment: pawprint", "experiment: mine"),
+        ("tracking/local.yaml", "uri: null", "uri: ${oc.env:HOME}"),
+    ],
+)
+def test_an_answer_obeys_whatever_a_person_wrote_into_conf(project, file, old, new):
+    before = composed()
+    edit(project, file, old, new)
+    assert composed() != before
+    assert compose_answering() == composed()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("tracking/local.yaml", "experiment: pawprint", "experiment:"),
+        ("tracking/local.yaml", "experiment: pawprint", "experiment: ''"),
+        ("tracking/local.yaml", "experiment: pawprint", "experimnt: pawprint"),
+        ("tracking/local.yaml", "experiment: pawprint", "experiment: ["),
+    ],
+)
+def test_what_is_wrong_with_conf_is_said_to_who_wants_an_answer_too(project, file, old, new):
+    edit(project, file, old, new)
+    with pytest.raises(UserError) as expected:
+        compose()
+    with pytest.raises(UserError) as caught:
+        compose_answering()
+    assert str(caught.value) == str(expected.value)

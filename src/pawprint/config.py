@@ -19,7 +19,7 @@ import yaml
 
 from pawprint.errors import UserError
 from pawprint.outputs import bring_back
-from pawprint.schema import CHOICES, Config, check
+from pawprint.schema import CHOICES, Config, Tracking, check
 
 PATHS = ("images", "predict_images", "model.weights")
 RECIPE = "recipe="
@@ -145,6 +145,49 @@ def compose(overrides: list[str] | None = None) -> Config:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise _explained(error) from None
     return typed(tree)
+
+
+def compose_answering(overrides: list[str] | None = None) -> tuple[Tracking, float | None]:
+    """``tracking`` and ``sure_precision``, all that an answer needs of the configuration.
+
+    Read at once where they are plain values, as a person who waits for an answer would wish;
+    Hydra, which takes as long as the answer, composes what is more than that.
+
+    Raises:
+        UserError: as ``compose``.
+    """
+    root = project_root()
+    plain = None if overrides else _plain_answering(root, read_params(root))
+    if plain is None:
+        config = compose(overrides)
+        plain = config.tracking, config.sure_precision
+    return plain
+
+
+def _plain_answering(root: Path, params: dict[str, Any]) -> tuple[Tracking, float | None] | None:
+    """The two where `conf/` gives them as params.yaml and one file of plain texts say, else None.
+
+    Whatever is not as expected is left to Hydra, which says what is wrong with it.
+    """
+    try:
+        contents = yaml.safe_load((root / "conf" / "config.yaml").read_text(encoding="utf-8"))
+        file = root / "conf" / "tracking" / f"{params['tracking']}.yaml"
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        as_shipped = (
+            {"tracking": "${params:tracking}"} in contents["defaults"]
+            and contents["sure_precision"] == "${params:sure_precision}"
+            and "tracking" not in contents
+        )
+        tracking = Tracking(**values)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        return None
+    texts = [value for value in vars(tracking).values() if value is not None]
+    are_plain = all(isinstance(text, str) and text.strip() and "$" not in text for text in texts)
+    sure = params["sure_precision"]
+    is_plain = sure is None or (type(sure) is float and 0 < sure <= 1)
+    if not (as_shipped and are_plain and is_plain and len(texts) >= 3):
+        return None
+    return (tracking, sure) if "???" not in texts else None
 
 
 def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:

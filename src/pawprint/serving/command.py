@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from pawprint.config import compose
+from pawprint.config import compose_answering
 from pawprint.duration import in_words
 from pawprint.errors import UserError
 from pawprint.serving.listing import LIST, find_files, read_list
@@ -104,10 +104,11 @@ def _open(request: Request) -> tuple[Source, Predictor]:
     if is_file and not settings:
         source = find_network(str(name), None)
         return source, Predictor(source.network, threshold=request.threshold)
-    config = compose(settings)
-    name = name or f"models:/{config.tracking.registered_model}@{CHAMPION}"
-    source = find_network(name, config.tracking.uri)
-    precision = None if request.threshold is not None else config.sure_precision
+    tracking, precision = compose_answering(settings)
+    name = name or f"models:/{tracking.registered_model}@{CHAMPION}"
+    source = find_network(name, tracking.uri)
+    if request.threshold is not None:
+        precision = None
     return source, Predictor(source.network, precision, request.threshold)
 
 

@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from pawprint.images.reading.workers import AT_A_TIME, on_all_cores
 from pawprint.serving.predictor import Answers, Prediction, Predictor
 
+AT_A_TIME = 64  # files for a process; so few are answered sooner than processes are started
 MOST_TOLD = 10
 
 
@@ -30,6 +30,8 @@ def classify(files: Iterable[str], predictor: Predictor) -> Iterator[Prediction]
         for part in few:
             yield from predictor.predictions(part, predictor.answer(part))
         return
+    from pawprint.images.reading.workers import on_all_cores
+
     ahead: list[list[str]] = []  # whose answers are still to come
 
     def noted() -> Iterator[list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 import urllib.parse
-import urllib.request
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,4 +160,4 @@ def _local(location: object) -> Path | None:
     """The folder on this disk of an artifact location, or None where it is elsewhere."""
     if not (text := str(location)).startswith(("/", "file://")):
         return None
-    return Path(urllib.request.url2pathname(urllib.parse.urlparse(text).path))
+    return Path(urllib.parse.unquote(urllib.parse.urlparse(text).path))

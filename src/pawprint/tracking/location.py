@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from pawprint.config import project_root
@@ -51,6 +49,9 @@ def run_address(uri: str, experiment_id: str, run_id: str) -> str:
 
 def check_answers(address: str) -> None:
     """Raise a UserError where no HTTP answer comes; behind a proxy any answer will do."""
+    import urllib.error
+    import urllib.request
+
     try:
         urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
     except urllib.error.HTTPError:

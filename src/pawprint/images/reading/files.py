@@ -15,13 +15,14 @@ from pawprint.images.audit import FileRecord, Finding
 from pawprint.images.layout import PictureFile
 from pawprint.images.reading.chunk import read_chunk
 from pawprint.images.reading.memory import Memory, status_of
-from pawprint.images.reading.workers import AT_A_TIME, on_all_cores
+from pawprint.images.reading.workers import on_all_cores
 
 _COLUMNS = (
     *("sha256", "bytes", "kind", "problem", "format", "mode"),
     *("width", "height", "orientation", "frames", "blank"),
 )
 _BLOCK = 1024  # files
+_AT_A_TIME = 64  # files for a process; so few are read sooner than processes are started
 _TINY = 8  # pixels: a shorter side below this shows nothing
 _EXTREME = 8  # a longer side of more than so many shorter ones is no picture of a thing
 
@@ -57,7 +58,7 @@ def read_files(
     new = np.nonzero(places < 0)[0]
     decoded = 0
     locations = [files[row].location for row in new]
-    parts = (locations[at : at + AT_A_TIME] for at in range(0, len(locations), AT_A_TIME))
+    parts = (locations[at : at + _AT_A_TIME] for at in range(0, len(locations), _AT_A_TIME))
     settings = {"image_size": image_size, "resize": resize, "known": memory.contents}
     with _progress(len(new)) as tell:
         for chunk in on_all_cores(functools.partial(read_chunk, **settings), parts):

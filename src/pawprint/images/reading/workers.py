@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from pawprint.errors import UserError
 from pawprint.machine import end_with_parent, usable_cores
 
-AT_A_TIME = 64  # files for a process; they are read sooner than processes are started
 _AHEAD = 3  # parts for each core, so that decoded pictures do not pile up
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 _LOOK = 2.0  # seconds between looks at whether all processes live
@@ -36,7 +35,7 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
 
     Args:
         work: What is to be done, with a name by which another process finds it.
-        parts: What to call it with, such as ``AT_A_TIME`` files; taken as they are needed.
+        parts: What to call it with, such as some files; taken as they are needed.
 
     Raises:
         UserError: A process was killed, for lack of memory perhaps.
