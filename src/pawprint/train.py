@@ -308,9 +308,7 @@ def export(
             "temperature": calibrate_onnx(onnx_file, validation.labels, probabilities),
         }
         run.log_metrics(result | learned.costs, step=len(learned.history))
-        example = example[:1]  # MLflow writes it as text, number by number
-        answers = Predictor(onnx_file).probabilities(example)
-        model_id = run.log_model(onnx_file, validation.class_names, example, answers)
+        model_id = run.log_model(onnx_file, validation.class_names, example[0])
         write_history(files.history, learned.history)
     run.log_file(files.history)
     run.log_file(files.model)

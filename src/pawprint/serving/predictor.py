@@ -126,14 +126,19 @@ class Predictor:
                 "`dvc repro train`"
             ) from None
         self.path = path
-        self.sure = None if sure_precision is None else self._sure(sure_precision, path)
+        self.sure = None if sure_precision is None else self.sure_point(sure_precision)
         self.threshold = self.sure.threshold if self.sure else threshold or 0.0
 
-    def _sure(self, sure_precision: float, path: Path) -> SurePoint:
+    def sure_point(self, sure_precision: float) -> SurePoint:
+        """Where answers begin of which at least that share, 0 to 1, is right.
+
+        Raises:
+            UserError: validation pictures knew no such point.
+        """
         if not self._calibrated:
             raise UserError(
-                f"{path} was exported without thresholds; train again with `dvc repro train` or "
-                "set sure_precision to null"
+                f"{self.path} was exported without thresholds; train again with `dvc repro train` "
+                "or set sure_precision to null"
             )
         point = choose(self.sure_points, sure_precision)
         if point is not None:
@@ -145,8 +150,8 @@ class Predictor:
             else f"nothing, with fewer than {FEWEST_SURE} of them"
         )
         raise UserError(
-            f"sure_precision is {sure_precision:g}, but {path} reached {reached} on validation "
-            "pictures; lower sure_precision or set it to null"
+            f"sure_precision is {sure_precision:g}, but {self.path} reached {reached} on "
+            "validation pictures; lower sure_precision or set it to null"
         )
 
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:

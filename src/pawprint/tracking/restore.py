@@ -74,5 +74,5 @@ def _send_history(run: Run, history: Path) -> None:
 def _send_model(run: Run, files: TrainingFiles) -> None:
     predictor = Predictor(files.onnx)
     side = predictor.image_size
-    example = np.zeros((1, side, side, 3), np.uint8)
-    run.log_model(files.onnx, predictor.class_names, example, predictor.probabilities(example))
+    example = np.zeros((side, side, 3), np.uint8)
+    run.log_model(files.onnx, predictor.class_names, example)

@@ -187,29 +187,20 @@ class Run:
         """Record a matplotlib figure as the artifact ``name``."""
         self._attempt(name, lambda: self._client.log_figure(self.id, figure, name))
 
-    def log_model(
-        self,
-        onnx_file: Path,
-        class_names: list[str],
-        example: np.ndarray,
-        probabilities: np.ndarray,
-    ) -> str | None:
+    def log_model(self, onnx_file: Path, class_names: list[str], example: np.ndarray) -> str | None:
         """Record the exported network as an MLflow model with signature and input example.
 
         Args:
             onnx_file: the exported network.
             class_names: classes, in the order of the probabilities' columns.
-            example: pictures, uint8 of shape (n, size, size, 3).
-            probabilities: what the network answers to them, float32 (n, classes).
+            example: a picture, uint8 of shape (size, size, 3).
 
         Returns:
             The model's id, or None where the server did not take it.
         """
-        import mlflow.onnx
-        import onnx
-        import onnxruntime
         from mlflow.models import Model
-        from mlflow.models.signature import infer_signature
+
+        from pawprint.tracking import logged_model
 
         def record() -> str:
             here = self._client.get_run(self.id)
@@ -220,16 +211,14 @@ class Run:
             Model.log(
                 artifact_path=None,
                 name="model",
-                flavor=mlflow.onnx,
+                flavor=logged_model,
                 run_id=self.id,
                 model_id=model.model_id,
-                onnx_model=onnx.load(onnx_file),
-                signature=infer_signature(example, probabilities),
-                input_example=example,
-                pip_requirements=_requirements(),
                 metadata={"class_names": class_names},
-                save_as_external_data=False,
-                onnx_execution_providers=onnxruntime.get_available_providers(),
+                network=onnx_file,
+                class_names=class_names,
+                example=example,
+                validate_serving_input=False,  # it would import the code from a temporary folder
             )
             self._client.set_tag(self.id, MODEL_ID, model.model_id)
             return model.model_id
@@ -282,10 +271,3 @@ class Run:
             log.info("%s records again", self._uri)
         self._answered = True
         return result
-
-
-def _requirements() -> list[str]:
-    """What a server needs to answer with the model, pinned to what is installed here."""
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name)}" for name in ("mlflow", "numpy", "onnx", "onnxruntime")]
