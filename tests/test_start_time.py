@@ -23,7 +23,8 @@ def imported_by(*arguments):
 
 
 @pytest.mark.parametrize(
-    "stage", ["sample", "prepare", "train", "suspects", "evaluate", "register", "predict"]
+    "stage",
+    ["sample", "prepare", "train", "suspects", "litert", "evaluate", "register", "predict"],
 )
 def test_the_help_of_a_stage_loads_no_heavy_library(stage):
     modules, printed = imported_by("-m", f"pawprint.{stage}", "--help")

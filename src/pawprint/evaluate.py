@@ -46,7 +46,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
     predictor = Predictor(paths.training.onnx)
     record = read_record(paths.training.run)
-    _check_fit(test, predictor, summary, record, paths)
+    check_fit(test, predictor, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
     with store.explained():
         run = run_of(store, paths.training)
@@ -86,9 +86,14 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         return metrics
 
 
-def _check_fit(
+def check_fit(
     test: Split, predictor: Predictor, summary: Summary, record: dict[str, Any], paths: Paths
 ) -> None:
+    """Refuse test pictures that are not those the network was kept apart from.
+
+    Raises:
+        UserError: they are others, or of other classes, size or shape.
+    """
     side = test.pictures.shape[1]
     if predictor.image_size != side or predictor.class_names != test.class_names:
         raise UserError(

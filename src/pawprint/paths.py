@@ -28,6 +28,11 @@ class TrainingFiles:
         return self.folder / "model.onnx"
 
     @property
+    def litert(self) -> Path:
+        """The network for phones, and figures of it."""
+        return self.folder / "litert"
+
+    @property
     def history(self) -> Path:
         """A row of figures per epoch."""
         return self.folder / "history.csv"

@@ -6,6 +6,7 @@ import csv
 import statistics
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from pawprint.images.sources.opened import name_of, opened
 from pawprint.images.store import Split, Summary
 from pawprint.paths import Paths
 from pawprint.serving.predictor import Predictor
+
+if TYPE_CHECKING:
+    from pawprint.phone.predictor import LiteRTPredictor
 
 WARM_UPS = 5
 ANSWERS = 50
@@ -81,7 +85,7 @@ def _from_files(predictor: Predictor, test: Split, summary: Summary, paths: Path
     return np.concatenate(parts)
 
 
-def milliseconds_per_picture(predictor: Predictor, picture: np.ndarray) -> float:
+def milliseconds_per_picture(predictor: Predictor | LiteRTPredictor, picture: np.ndarray) -> float:
     """How long an answer for one picture alone takes on this machine, the median of 50.
 
     Args:

@@ -48,7 +48,7 @@ def start_tensorflow() -> None:
     """Import TensorFlow and wake its devices; say in one line what it will run on."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _held_back_stderr():
+    with held_back_stderr():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -85,7 +85,7 @@ def forget_training() -> None:
 
 
 @contextlib.contextmanager
-def _held_back_stderr() -> Iterator[None]:
+def held_back_stderr() -> Iterator[None]:
     """Drop what C++ writes before its logging is set up; show it where the start fails."""
     sys.stderr.flush()
     kept = os.dup(2)

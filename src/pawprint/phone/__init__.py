@@ -1,0 +1,1 @@
+"""The network as LiteRT, for phones: written, and read here as there."""
