@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pawprint.evaluation.slices import find_slices, mean_brightness
+from pawprint.evaluation.slices import find_slices
 
 NAMES = ["cats", "dogs"]
 
@@ -80,11 +80,3 @@ def test_a_slice_that_is_worse_than_the_rest_beyond_chance_is_told():
     found = {one.name: one.against_rest for one in slices(wrong=range(0, 60, 2))}
     assert found == {"cats": "worse", "dogs": "better"}
     assert {one.against_rest for one in slices(wrong=[0, 2])} == {""}
-
-
-def test_brightness_is_the_mean_luminance():
-    pictures = np.zeros((4, 8, 8, 3), np.uint8)
-    pictures[0] = 255
-    pictures[1, ..., 1] = 255
-    pictures[2, :4] = 100
-    assert mean_brightness(pictures) == pytest.approx([255, 0.587 * 255, 50, 0], rel=1e-5)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from pawprint.comparison.compared import Changed, Comparison, Pair
 from pawprint.comparison.figures import Figure
+from pawprint.terminal import print_table
 
 _MOST_CHARACTERS = 40
 _MOST_CHANGED = 5
@@ -44,7 +44,7 @@ def print_comparison(comparison: Comparison, *, found_in: str) -> None:
     ]
     for title, header, rows in tables:
         if rows:
-            _print_table(title, header, rows)
+            print_table(title, header, rows)
     if not differing:
         print("no parameter differs, nor data, nor commit\n")
     for pair in comparison.pairs:
@@ -137,23 +137,3 @@ def _answer(changed: Changed, place: int) -> str:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
-
-
-def _print_table(title: str, header: Sequence[str], rows: list[list[str]]) -> None:
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(title=title, title_justify="left")
-        for column in header:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        Console().print(table)
-        return
-    print(title)
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in [header, *rows]:
-        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
-    print()

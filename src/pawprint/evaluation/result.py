@@ -24,8 +24,9 @@ from pawprint.evaluation.metrics import (
     precision_recall_curves,
     roc_curves,
 )
-from pawprint.evaluation.slices import Slice, find_slices, mean_brightness
+from pawprint.evaluation.slices import Slice, find_slices
 from pawprint.evaluation.suspects import Suspect, find_suspects
+from pawprint.images.brightness import mean_brightness
 from pawprint.images.store import Split
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]

@@ -15,8 +15,6 @@ from pawprint.evaluation.metrics import classification_metrics
 FEWEST_PICTURES = 30  # below it, an interval says too little
 RESAMPLES = 1000
 _MOST_SLICES = 20  # of a kind, the largest
-_AT_A_TIME = 1024  # pictures in memory
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue: ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -90,15 +88,6 @@ def find_slices(
                     )
                 )
     return found
-
-
-def mean_brightness(pictures: object) -> np.ndarray:
-    """Mean luminance float32 (n,), 0 to 255, of pictures uint8 (n, size, size, 3), RGB."""
-    parts = [np.zeros(0, np.float32)]
-    for start in range(0, len(pictures), _AT_A_TIME):
-        means = pictures[start : start + _AT_A_TIME].mean(axis=(1, 2), dtype=np.float32)
-        parts.append(means @ _LUMINANCE)
-    return np.concatenate(parts)
 
 
 def _by_name(names: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -266,6 +266,11 @@ def load_sides(prepared: Path, split: str) -> np.ndarray:
     Raises:
         UserError: The folder is missing or broken.
     """
+    return np.maximum(*load_sizes(prepared, split))
+
+
+def load_sizes(prepared: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Width and height in the file, in pixels, int64 (n,) each; see ``load_sides``."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow.parquet import ParquetFile
@@ -274,7 +279,7 @@ def load_sides(prepared: Path, split: str) -> np.ndarray:
         with ParquetFile(prepared / MANIFEST) as file:
             manifest = file.read(["split", "width", "height"])
         chosen = manifest.filter(pc.equal(manifest["split"], split))
-        return np.maximum(chosen["width"].to_numpy(), chosen["height"].to_numpy())
+        return chosen["width"].to_numpy(), chosen["height"].to_numpy()
     except (*_BROKEN, EOFError, pa.ArrowException) as error:
         raise _broken(prepared, error) from error
 

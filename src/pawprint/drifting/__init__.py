@@ -1,0 +1,1 @@
+"""What pictures seen in use have in common with those learned from, and what not."""
