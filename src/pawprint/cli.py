@@ -26,10 +26,13 @@ def main(arguments: list[str] | None = None) -> None:
     _add_predict(commands)
     _add_compare(commands)
     _add_champion(commands)
+    _add_drift(commands)
     given = parser.parse_args(arguments)
     try:
         if given.command == "champion":
             sys.exit(_champion(rollback=given.rollback, as_json=given.json))
+        if given.command == "drift":
+            sys.exit(_drift(given))
         if given.command == "compare":
             sys.exit(_compare(given.runs, given.last, as_json=given.json))
         sys.exit(_predict(given))
@@ -162,6 +165,34 @@ def _compare(words: list[str], last: int | None, *, as_json: bool) -> int:
         print_comparison(comparison, found_in=str(folder / CHANGED_FILE))
         print(f"page: {folder / PAGE}")
     return 0
+
+
+def _add_drift(commands: Any) -> None:
+    drift = commands.add_parser(
+        "drift",
+        help="tell whether pictures seen in use differ from those learned from",
+        description="Compare what `pawprint predict --log` or `pawprint serve --log` saw with the "
+        "training pictures, and the answers with those to test pictures: which of size, aspect, "
+        "brightness, confidence and labels changed.",
+    )
+    drift.add_argument("log", type=Path, metavar="FILE", help="log of pictures seen")
+    drift.add_argument("--since", metavar="TIME", help="a day or a moment, UTC: 2025-01-31T18:00")
+    drift.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a network as the log names it, or its run; without it the one that answered last",
+    )
+    drift.add_argument(
+        "--fail-on-change", action="store_true", help="exit code 3 where something changed"
+    )
+    drift.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _drift(given: argparse.Namespace) -> int:
+    from pawprint.drift import drift, print_drift
+
+    found = drift(given.log, since=given.since, model=given.model)
+    return print_drift(found, as_json=given.json, fail_on_change=given.fail_on_change)
 
 
 if __name__ == "__main__":
