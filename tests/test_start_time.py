@@ -47,7 +47,10 @@ def test_a_sweep_over_a_grid_loads_nothing_of_searches_and_clusters():
     assert not {name.partition(".")[0] for name in names} & (HEAVY | {"optuna", "ray", "submitit"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["champion", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["predict", "--help"], ["champion", "--help"], ["drift", "--help"]],
+)
 def test_the_help_of_the_command_loads_no_heavy_library(arguments):
     modules, printed = imported_by("-m", "pawprint.cli", *arguments)
     assert "pawprint" in modules
@@ -66,3 +69,9 @@ def test_answering_with_an_exported_network_loads_no_heavy_library():
     modules, _ = imported_by("-c", code)
     assert "onnxruntime" in modules
     assert not modules & HEAVY
+
+
+def test_logging_what_was_seen_loads_no_heavy_library():
+    modules, _ = imported_by("-c", "import pawprint.serving.seen")
+    assert "numpy" in modules
+    assert not modules & (HEAVY | {"scipy", "pyarrow", "sklearn", "onnxruntime", "rich"})

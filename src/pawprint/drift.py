@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pawprint.config import compose, project_root
 from pawprint.drifting.compared import FEWEST, LEAST_DISTANCE, Row, compare, least_told
 from pawprint.drifting.log import Network, read_seen
 from pawprint.errors import UserError
 from pawprint.paths import Paths
+
+if TYPE_CHECKING:
+    from pawprint.comparison.answers import Answers
 
 CHANGED = 3  # exit code, where it is asked for; 1 is an error, 2 a wrong command line
 
@@ -50,6 +53,8 @@ class Drift:
         """The outcome."""
         if self.pictures < FEWEST:
             return f"{self.pictures} pictures say nothing yet; {FEWEST} are the fewest compared."
+        if all(row.changed is None for row in self.rows):
+            return f"Nothing is compared: fewer than {FEWEST} pictures were prepared."
         told = [row.verdict for row in self.rows if row.changed]
         return f"Changed: {', '.join(told)}." if told else "No change was found."
 
@@ -70,29 +75,20 @@ def drift(path: Path, *, since: str | None = None, model: str | None = None) -> 
 
     seen, notes = read_seen(path, since=since, model=model)
     paths = Paths(project_root())
-    test_digest = load_summary(paths.prepared).splits["test"].digest
-    answers, own_digest = _evaluation(paths, seen.network)
-    try:
-        learned = learned_facts(paths.prepared, answers)
-    except ValueError as error:
-        notes.append(f"The answers of {seen.network.name} to test pictures are {error}.")
-        learned = learned_facts(paths.prepared, None)
-    if answers is None:
-        notes.append(
-            f"Confidence and labels are not compared: no answers of {seen.network.name} to test "
-            "pictures are found; evaluate it with `dvc repro evaluate`."
-        )
-    elif own_digest not in (None, test_digest):
-        notes.append(
-            f"{seen.network.name} was trained on other pictures than are in {paths.prepared} now, "
-            "which those seen are compared with."
-        )
-    count = len(seen.widths)
+    summary = load_summary(paths.prepared)
+    answers, said = _answers(paths, seen.network, summary.splits["test"].digest)
+    learned = learned_facts(paths.prepared, answers)
     rows = compare(learned, seen_facts(seen))
-    notes += _power_note(count, learned.size, rows)
-    first, last = seen.first, seen.last
-    run_id = seen.network.run_id
-    return Drift(str(path), seen.network.name, run_id, count, first, last, rows, notes)
+    return Drift(
+        log=str(path),
+        model=seen.network.name,
+        run_id=seen.network.run_id,
+        pictures=len(seen.widths),
+        first=seen.first,
+        last=seen.last,
+        rows=rows,
+        notes=[*notes, *said, *_power_note(len(seen.widths), len(learned.size), rows)],
+    )
 
 
 def print_drift(found: Drift, *, as_json: bool, fail_on_change: bool) -> int:
@@ -110,14 +106,40 @@ def print_drift(found: Drift, *, as_json: bool, fail_on_change: bool) -> int:
     return CHANGED if fail_on_change and found.changed else 0
 
 
-def _power_note(count: int, before: Any, rows: list[Row]) -> list[str]:
+def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
     tests = sum(row.distance is not None for row in rows)
-    if not tests or (least := least_told(count, len(before), tests)) <= LEAST_DISTANCE:
+    if not tests or (least := least_told(seen, before, tests)) <= LEAST_DISTANCE:
         return []
     return [
-        f"So few pictures tell a distance of {least:.2f} or more from chance; one of "
-        f"{LEAST_DISTANCE:g} is worth telling."
+        f"Among so few pictures a distance below {least:.2f} may be chance, and one from "
+        f"{LEAST_DISTANCE:g} on is worth telling."
     ]
+
+
+def _answers(
+    paths: Paths, network: Network, prepared_digest: str
+) -> tuple[Answers | None, list[str]]:
+    """The network's answers to test pictures, and notes on them."""
+    from pawprint.comparison.answers import parse_answers
+
+    text, digest = _evaluation(paths, network)
+    notes = []
+    if digest not in (None, prepared_digest):
+        notes.append(
+            f"{network.name} learned from other pictures than are in {paths.prepared} now, which "
+            "those seen are compared with."
+        )
+    try:
+        if text is not None:
+            return parse_answers(text), notes
+        reason = "are not found"
+    except ValueError as error:
+        reason = f"cannot be used ({error})"
+    notes.append(
+        f"Confidence and labels are not compared: the answers of {network.name} to test pictures "
+        f"{reason}; evaluate it with `dvc repro evaluate`."
+    )
+    return None, notes
 
 
 def _evaluation(paths: Paths, network: Network) -> tuple[str | None, str | None]:

@@ -12,7 +12,8 @@ LEAST_DISTANCE = 0.1  # of a change worth telling
 FEWEST = 30  # pictures, of either side; fewer are not compared
 _FEWEST_EXPECTED = 5  # of a class, for the chi-square distribution to hold (Cochran 1954)
 
-TOO_FEW = "too few pictures"
+TOO_FEW_SEEN = "too few pictures seen"
+TOO_FEW_BEFORE = "too few pictures before"
 UNKNOWN = "not compared"
 SAME = "the same"
 SMALL = "a small difference"  # certain, but below LEAST_DISTANCE
@@ -104,7 +105,7 @@ def compare(before: Facts, seen: Facts) -> list[Row]:
             verdict = _verdict(tested[name], p_value)
             rows.append(Row(name, *middles, distance, p_value, changed, verdict))
         else:
-            verdict = UNKNOWN if None in middles else TOO_FEW
+            verdict = _reason(*pair)
             rows.append(Row(name, *middles, None, None, None, verdict))
     return rows
 
@@ -128,6 +129,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _can_test(*sides: np.ndarray | dict[str, int] | None) -> bool:
     return all(side is not None and _count(side) >= FEWEST for side in sides)
+
+
+def _reason(
+    before: np.ndarray | dict[str, int] | None, seen: np.ndarray | dict[str, int] | None
+) -> str:
+    """Why they cannot be compared."""
+    if before is None or seen is None:
+        return UNKNOWN
+    return TOO_FEW_SEEN if _count(seen) < FEWEST else TOO_FEW_BEFORE
 
 
 def _count(side: np.ndarray | dict[str, int]) -> int:

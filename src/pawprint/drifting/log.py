@@ -156,7 +156,8 @@ def _moment(text: str) -> str:
 
 def _choose(found: dict[Network, _Columns], model: str | None, path: Path) -> Network:
     if model is None:
-        return max(found, key=lambda network: found[network].last)
+        # Of two in the same second the one that came later.
+        return max(reversed(found), key=lambda network: found[network].last)
     named = [network for network in found if model in (network.name, network.run_id)]
     if len(named) == 1:
         return named[0]

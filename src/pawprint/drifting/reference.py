@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pawprint.comparison.answers import parse_answers
+from pawprint.comparison.answers import Answers
 from pawprint.drifting.compared import Facts
 from pawprint.drifting.log import SeenPictures
 from pawprint.images.brightness import mean_brightness
@@ -17,7 +17,7 @@ from pawprint.serving.seen import BRIGHTNESS_DIGITS, PROBABILITY_DIGITS
 MOST_READ = 10_000  # training pictures whose pixels are read, drawn without order
 
 
-def learned_facts(prepared: Path, answers: str | None) -> Facts:
+def learned_facts(prepared: Path, answers: Answers | None) -> Facts:
     """Facts of training pictures, and of answers to test pictures.
 
     Confidence in pictures that were learned from would be too high, and their labels are not
@@ -25,24 +25,22 @@ def learned_facts(prepared: Path, answers: str | None) -> Facts:
 
     Args:
         prepared: what ``prepare`` wrote.
-        answers: text of a ``predictions.csv`` of the network's evaluation, or None.
+        answers: the network's to test pictures, or None where they are not known.
 
     Raises:
         UserError: the prepared folder is missing or broken.
-        ValueError: the answers are no such table.
     """
     pictures = load_split(prepared, "train").pictures
     rows = np.arange(len(pictures))
     if len(rows) > MOST_READ:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST_READ, replace=False))
     widths, heights = load_sizes(prepared, "train")
-    parsed = None if answers is None else parse_answers(answers)
     return _facts(
         widths,
         heights,
         _brightness(pictures, rows),
-        None if parsed is None else parsed.probabilities,
-        None if parsed is None else dict(Counter(parsed.predicted)),
+        None if answers is None else answers.probabilities,
+        None if answers is None else dict(Counter(answers.predicted)),
     )
 
 

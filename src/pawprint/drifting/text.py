@@ -12,17 +12,15 @@ if TYPE_CHECKING:
     from pawprint.drift import Drift
 
 _MOST_CLASSES = 3  # in the table
-_FORMS = {"size": ",.0f", "aspect": ".2f", "brightness": ".0f", "confidence": ".4f"}
-HEADER = ["", "learned from", "seen", "distance", "p", "verdict"]
+_FORMS = {"size": ",.0f", "aspect": ".2f", "brightness": ".0f", "confidence": ".3f"}
+HEADER = ["", "before", "seen", "distance", "p", "verdict"]
 
 
 def print_drift(drift: Drift) -> None:
     """Print the table and sentences: in colour and frames on a terminal, else aligned."""
-    title = (
-        f"{drift.pictures:,} pictures that {drift.model} answered from {drift.first} to "
-        f"{drift.last}: medians (quartiles), shares"
-    )
-    print_table(title, HEADER, [_cells(row) for row in drift.rows])
+    print(f"seen: {drift.pictures:,} pictures from {drift.first} to {drift.last} by {drift.model}")
+    print("before: training pictures; confidence and labels: answers to test pictures\n")
+    print_table("medians (quartiles) and shares", HEADER, [_cells(row) for row in drift.rows])
     for note in drift.notes:
         print(note)
     print(drift.sentence)
