@@ -85,6 +85,9 @@ def _add_predict(commands: Any) -> None:
         metavar="FILE",
         help="write .csv, .json or .parquet; stopped, the same command goes on",
     )
+    predict.add_argument(
+        "--log", type=Path, metavar="FILE", help="remember what is seen, for `pawprint drift`"
+    )
 
 
 def _positive(text: str) -> int:

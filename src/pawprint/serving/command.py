@@ -17,6 +17,7 @@ from pawprint.serving.listing import LIST, find_files, read_list
 from pawprint.serving.many import Tally, classify
 from pawprint.serving.output import FORMS, output
 from pawprint.serving.predictor import Prediction, Predictor
+from pawprint.serving.seen import SeenLog, remembered
 from pawprint.serving.source import CHAMPION, Source, find_network
 from pawprint.serving.table import Columns, write_csv, write_json, write_lines
 
@@ -37,6 +38,7 @@ class Request:
         threshold: the least probability of an answer.
         sure_precision: or the share of the answers that is to be right, as it was typed.
         model: who answers, by name; None: the champion.
+        log: a file that remembers what was seen, for `pawprint drift`.
     """
 
     paths: list[str]
@@ -47,6 +49,7 @@ class Request:
     threshold: float | None = None
     sure_precision: str | None = None
     model: str | None = None
+    log: Path | None = None
 
 
 def predict(request: Request) -> int:
@@ -58,6 +61,12 @@ def predict(request: Request) -> int:
     form = _form(request)
     source, predictor = _open(request)
     files = _files(request)
+    seen = SeenLog(request.log) if request.log else None
+
+    def answers(files: Iterable[str]) -> Iterator[Prediction]:
+        found = classify(files, predictor, measure=seen is not None)
+        return tally.of(remembered(found, seen, source) if seen else found)
+
     tally = Tally(lambda sentence: print(f"error: {sentence}", file=sys.stderr))
     columns = Columns(tuple(predictor.class_names), request.top)
     if request.output:
@@ -66,16 +75,15 @@ def predict(request: Request) -> int:
                 print(f"going on after {table.done} files", file=sys.stderr)
             total = _count(request)
             with _progress(total and total - table.done) as tell:
-                answers = classify(table.missing(files), predictor)
-                table.write(tell(tally.of(answers)))
+                table.write(tell(answers(table.missing(files))))
             table.finish()
         print(f"{table.done + tally.files} files: {request.output}", file=sys.stderr)
     elif form == "json":
-        write_json(sys.stdout, tally.of(classify(files, predictor)), request.top)
+        write_json(sys.stdout, answers(files), request.top)
     elif form == "csv":
-        write_csv(sys.stdout, tally.of(classify(files, predictor)), columns)
+        write_csv(sys.stdout, answers(files), columns)
     else:
-        _show(files, predictor, tally, request.top, source)
+        _show(files, answers, request.top, source.name)
     tally.end()
     return 1 if tally.unread else 0
 
@@ -129,22 +137,26 @@ def _count(request: Request) -> int | None:
 
 
 def _show(
-    files: Iterator[str], predictor: Predictor, tally: Tally, top: int | None, source: Source
+    files: Iterator[str],
+    answers: Callable[[Iterable[str]], Iterator[Prediction]],
+    top: int | None,
+    title: str,
 ) -> None:
+    """Print a table to a person who asked for few, else lines."""
     first = list(islice(files, FEW + 1)) if sys.stdout.isatty() else []
-    answers = tally.of(classify(chain(first, files), predictor))
+    found = answers(chain(first, files))
     if not first or len(first) > FEW:
-        write_lines(sys.stdout, answers, top)
+        write_lines(sys.stdout, found, top)
         return
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(source.name))
+    table = Table(title=escape(title))
     table.add_column("file", overflow="fold")
     table.add_column("label")
     table.add_column("probability", justify="right")
-    for p in answers:
+    for p in found:
         if p.problem:
             table.add_row(escape(str(p.path)), f"[red]{escape(p.problem)}[/red]", "")
             continue

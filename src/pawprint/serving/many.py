@@ -13,11 +13,18 @@ AT_A_TIME = 64  # files for a process; so few are answered sooner than processes
 MOST_TOLD = 10
 
 
-def classify(files: Iterable[str], predictor: Predictor) -> Iterator[Prediction]:
+def classify(
+    files: Iterable[str], predictor: Predictor, *, measure: bool = False
+) -> Iterator[Prediction]:
     """Yield a prediction per file, in their order, as ``predictor`` gives it.
 
     Files are taken as they are needed, a few hundred ahead. Many are shared out among processes
     that read, decode and answer; each opens the network for itself, with one thread.
+
+    Args:
+        files: their paths.
+        predictor: who answers.
+        measure: whether to tell the pictures' brightness too. Defaults to False.
 
     Raises:
         UserError: a process was killed, for lack of memory perhaps.
@@ -28,7 +35,7 @@ def classify(files: Iterable[str], predictor: Predictor) -> Iterator[Prediction]
     few = list(itertools.islice(parts, 2))
     if len(few) < 2:  # sooner here, with all threads
         for part in few:
-            yield from predictor.predictions(part, predictor.answer(part))
+            yield from predictor.predictions(part, predictor.answer(part, measure=measure))
         return
     from pawprint.images.reading.workers import on_all_cores
 
@@ -39,12 +46,12 @@ def classify(files: Iterable[str], predictor: Predictor) -> Iterator[Prediction]
             ahead.append(part)
             yield part
 
-    for answers in on_all_cores(functools.partial(_answer, predictor.path), noted()):
+    for answers in on_all_cores(functools.partial(_answer, predictor.path, measure), noted()):
         yield from predictor.predictions(ahead.pop(0), answers)
 
 
-def _answer(network: Path, files: list[str]) -> Answers:
-    return _opened(network).answer(files)
+def _answer(network: Path, measure: bool, files: list[str]) -> Answers:
+    return _opened(network).answer(files, measure=measure)
 
 
 @functools.cache  # once in each process

@@ -11,6 +11,7 @@ LOADER = "serving.pyfunc"
 MODULES = (
     "errors",
     "evaluation.calibration",
+    "images.brightness",
     "images.decode",
     "images.square",
     "serving.predictor",

@@ -14,6 +14,7 @@ import numpy as np
 
 from pawprint.errors import UserError, first_line
 from pawprint.evaluation.calibration import FEWEST_SURE, SurePoint, choose
+from pawprint.images.brightness import brightness
 from pawprint.images.decode import PictureError, open_picture, read_picture
 from pawprint.images.square import SQUASH, to_square
 
@@ -28,7 +29,7 @@ class Prediction:
     """The answer for one picture: probabilities by class name, or the problem with the file.
 
     Less than ``threshold`` of probability, 0 to 1, is no answer: "not sure". ``size`` is width and
-    height in the file, in pixels.
+    height in the file, in pixels; ``brightness`` the mean luminance, 0 to 255, where asked for.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Prediction:
     problem: str | None = None
     threshold: float = 0.0
     size: tuple[int, int] | None = None
+    brightness: float | None = None
 
     @property
     def label(self) -> str | None:
@@ -63,11 +65,13 @@ class Answers:
     Attributes:
         probabilities: float32 (n, classes), a row per file that is a picture.
         sizes: width and height in its file of each of those.
+        brightness: mean luminance of each of those, 0 to 255, or None if not asked for.
         problems: what is wrong with each of the others, by its place among all files.
     """
 
     probabilities: np.ndarray
     sizes: list[tuple[int, int]]
+    brightness: list[float | None]
     problems: dict[int, str]
 
 
@@ -176,9 +180,14 @@ class Predictor:
         while some := list(itertools.islice(paths, self.batch_size)):
             yield from self.predictions(some, self.answer(some))
 
-    def answer(self, paths: Sequence[Path | str]) -> Answers:
-        """Read files and answer those that are pictures; more than ``batch_size`` take memory."""
-        pixels, sizes, problems = [], [], {}
+    def answer(self, paths: Sequence[Path | str], *, measure: bool = False) -> Answers:
+        """Read files and answer those that are pictures; more than ``batch_size`` take memory.
+
+        Args:
+            paths: the files.
+            measure: whether to tell their brightness too. Defaults to False.
+        """
+        pixels, sizes, light, problems = [], [], [], {}
         for place, path in enumerate(paths):
             try:
                 picture = open_picture(path, self.image_size)
@@ -187,16 +196,17 @@ class Predictor:
             else:
                 pixels.append(np.asarray(to_square(picture.image, self.image_size, self.resize)))
                 sizes.append((picture.width, picture.height))
+                light.append(brightness(pixels[-1]) if measure else None)
         stack = np.stack(pixels) if pixels else np.zeros((0, 0, 0, 3), np.uint8)
-        return Answers(self.probabilities(stack), sizes, problems)
+        return Answers(self.probabilities(stack), sizes, light, problems)
 
     def predictions(self, paths: Sequence[Path | str], answers: Answers) -> Iterator[Prediction]:
         """Yield the answers with their files' names."""
-        rows = zip(answers.probabilities.tolist(), answers.sizes, strict=True)
+        rows = zip(answers.probabilities.tolist(), answers.sizes, answers.brightness, strict=True)
         for place, path in enumerate(paths):
             if (problem := answers.problems.get(place)) is not None:
                 yield Prediction(Path(path), {}, problem)
                 continue
-            row, size = next(rows)
+            row, *facts = next(rows)
             answer = dict(zip(self.class_names, row, strict=True))
-            yield Prediction(Path(path), answer, threshold=self.threshold, size=size)
+            yield Prediction(Path(path), answer, None, self.threshold, *facts)

@@ -6,21 +6,27 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pawprint.errors import UserError
 from pawprint.images.brightness import brightness
 
+if TYPE_CHECKING:
+    from pawprint.serving.predictor import Prediction
+    from pawprint.serving.source import Source
+
 log = logging.getLogger(__name__)
 
 # As many digits as `evaluate` writes: rounded otherwise, sure answers would seem to have changed.
 PROBABILITY_DIGITS = 6
 BRIGHTNESS_DIGITS = 1
+_AT_A_TIME = 64  # lines of a write
 BEGIN = '{"time":'  # of every line; within one it can stand nowhere else, as quotes are escaped
 
 
@@ -133,6 +139,25 @@ class SeenLog:
             return os.write(file, content) if content else 0
         finally:
             os.close(file)
+
+
+def remembered(
+    predictions: Iterable[Prediction], seen: SeenLog, source: Source
+) -> Iterator[Prediction]:
+    """Yield predictions with their brightness, and log those of pictures, some at a time."""
+    rows: list[Seen] = []
+    try:
+        for prediction in predictions:
+            if not prediction.problem:
+                ((label, probability),) = prediction.best(1)
+                facts = (*prediction.size, prediction.brightness, label, probability)
+                rows.append(Seen(utc(time.time()), *facts, source.name, source.run_id))
+            if len(rows) == _AT_A_TIME:
+                seen.add(rows)
+                rows = []
+            yield prediction
+    finally:
+        seen.add(rows)
 
 
 def check_log(path: Path) -> None:
