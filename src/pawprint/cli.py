@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pawprint import serve
 from pawprint.config import compose, fail, stopped
 from pawprint.errors import UserError
 
@@ -27,12 +28,15 @@ def main(arguments: list[str] | None = None) -> None:
     _add_compare(commands)
     _add_champion(commands)
     _add_drift(commands)
+    serve.add_parser(commands)
     given = parser.parse_args(arguments)
     try:
         if given.command == "champion":
             sys.exit(_champion(rollback=given.rollback, as_json=given.json))
         if given.command == "drift":
             sys.exit(_drift(given))
+        if given.command == "serve":
+            sys.exit(serve.serve(given))
         if given.command == "compare":
             sys.exit(_compare(given.runs, given.last, as_json=given.json))
         sys.exit(_predict(given))

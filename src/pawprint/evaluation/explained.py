@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 WORST, GOOD = 24, 8
-_STRENGTH = 0.8  # of the colours over the picture, at the most
-_CONTRAST = 0.6  # below 1, also what speaks less can be seen
+STRENGTH = 0.8  # of the colours over the picture, at the most
+CONTRAST = 0.6  # below 1, also what speaks less can be seen
 _SHARPEST = 160  # pixels, the least side of a drawing
 
 
@@ -90,9 +90,9 @@ def overlay(picture: np.ndarray, place_map: np.ndarray) -> np.ndarray:
     side = max(_SHARPEST, len(picture))
     large = cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC)
     grey = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY)[..., np.newaxis]
-    weight = spread(place_map, side) ** _CONTRAST
+    weight = spread(place_map, side) ** CONTRAST
     colours = colormaps["plasma"](0.25 + 0.7 * weight)[..., :3] * 255
-    share = (_STRENGTH * weight)[..., np.newaxis]
+    share = (STRENGTH * weight)[..., np.newaxis]
     return (grey * (1 - share) + colours * share).round().astype(np.uint8)
 
 

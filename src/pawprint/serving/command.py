@@ -117,7 +117,7 @@ def _open(request: Request) -> tuple[Source, Predictor]:
     source = find_network(name, tracking.uri)
     if request.threshold is not None:
         precision = None
-    return source, Predictor(source.network, precision, request.threshold)
+    return source, Predictor(source.network, precision, threshold=request.threshold)
 
 
 def _files(request: Request) -> Iterator[str]:

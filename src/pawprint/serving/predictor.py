@@ -94,6 +94,8 @@ class Predictor:
             it took on validation pictures is "not sure". None, the default, answers always.
         threshold: or the least probability of an answer itself, 0 to 1.
         threads: how many compute an answer. None, the default, is one for each core.
+        alone: whether nothing else computes meanwhile; then cores wait for it at full speed.
+            Defaults to True.
 
     Raises:
         UserError: the file is missing or not such a network, or never that precise.
@@ -103,13 +105,17 @@ class Predictor:
         self,
         path: Path,
         sure_precision: float | None = None,
+        *,
         threshold: float | None = None,
         threads: int | None = None,
+        alone: bool = True,
     ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
+        if not alone:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(str(path), options)
             properties = self._session.get_modelmeta().custom_metadata_map

@@ -79,6 +79,34 @@ def find_network(name: str, uri: str | None) -> Source:
     return Source(str(path), path)
 
 
+def version_now(name: str, uri: str | None) -> int | None:
+    """The version to which the alias in models:/NAME@ALIAS points now; None where to none.
+
+    Nothing is fetched: it can be asked again and again.
+
+    Raises:
+        UserError: the store does not answer.
+    """
+    match = _REGISTERED.fullmatch(name)
+    if match is None or match["alias"] is None:
+        raise ValueError(f"{name} has no alias.")
+    model, alias = match.group("model", "alias")
+    address = store_uri(uri)
+    path = sqlite_path(address)
+    rows = _query(path, _ALIASED, model, alias) if path is not None else None
+    if rows is not None:
+        return int(rows[0][0]) if rows else None
+    from pawprint.tracking.registry import version_of_alias
+
+    return version_of_alias(address, model, alias)
+
+
+def has_alias(name: str) -> bool:
+    """Whether a network's name is models:/NAME@ALIAS, which may mean another one tomorrow."""
+    match = _REGISTERED.fullmatch(name)
+    return match is not None and match["alias"] is not None
+
+
 def no_champion(model: str, address: str) -> UserError:
     """The sentence for a registry without a champion."""
     return UserError(

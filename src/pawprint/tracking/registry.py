@@ -178,6 +178,24 @@ def fetch_version(
     return version.number, version.run_id, version.tags, folder
 
 
+def version_of_alias(address: str, model: str, alias: str) -> int | None:
+    """The number of the version that has an alias, or None where none has it.
+
+    Raises:
+        UserError: the store does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from pawprint.tracking.store import reach
+
+    client = reach(address)
+    try:
+        version = _aliased(client, model, alias)
+    except MlflowException as error:
+        raise UserError(f"{address} does not answer ({first_line(error)})") from None
+    return version.number if version else None
+
+
 def fetch_model_of_run(address: str, run_id: str) -> Path:
     """The folder of the network that a run exported, through MLflow.
 

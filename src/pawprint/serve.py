@@ -1,0 +1,128 @@
+"""The command `pawprint serve`: a page, and an API, that classify pictures."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pawprint.config import compose, project_root
+from pawprint.errors import UserError
+from pawprint.paths import Paths
+from pawprint.serving.source import CHAMPION, FORMS
+
+HOST, PORT = "127.0.0.1", 8000
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's own parser to those of `pawprint`."""
+    serve = commands.add_parser(
+        "serve",
+        help="answer over HTTP, with a page to drop pictures on",
+        description="Open a page, and an API, that classify pictures with the registered "
+        "champion. A new champion answers a few seconds after it became one.",
+    )
+    serve.add_argument("--host", default=HOST, help=f"address to listen at (default {HOST})")
+    serve.add_argument(
+        "--port", type=int, default=PORT, help=f"port, 0 for a free one (default {PORT})"
+    )
+    serve.add_argument("--model", metavar="MODEL", help=f"{FORMS} (default the champion)")
+    serve.add_argument(
+        "--sure-precision",
+        metavar="SHARE",
+        help='share of the answers that is to be right, less sure pictures are "not sure"; '
+        "without it sure_precision of params.yaml",
+    )
+    serve.add_argument(
+        "--max-megabytes", type=float, metavar="N", help="of a picture file (default 20)"
+    )
+    serve.add_argument(
+        "--max-megapixels", type=float, metavar="N", help="of a picture (default 50)"
+    )
+    serve.add_argument("--max-files", type=int, metavar="N", help="of a request (default 32)")
+
+
+@dataclass(frozen=True)
+class _Project:
+    """What of the project's configuration concerns the server."""
+
+    name: str
+    uri: str | None
+    sure_precision: float | None
+    images: Path | None
+
+
+def serve(given: argparse.Namespace) -> int:
+    """Answer until Ctrl-C or SIGTERM.
+
+    Args:
+        given: the command's arguments; see ``add_parser``.
+
+    Returns:
+        0, the exit code.
+
+    Raises:
+        UserError: there is no such network, an argument is out of range, or the address is taken.
+    """
+    limits = _limits(given)
+    project = _project(given.model, given.sure_precision)
+    from pawprint.serving.web.app import make_app
+    from pawprint.serving.web.examples import find_examples
+    from pawprint.serving.web.running import address_of, bind, run
+    from pawprint.serving.web.watching import Watched
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    watched = Watched(project.name, project.uri, project.sure_precision)
+    listening = bind(given.host, given.port)
+    app = make_app(watched, find_examples(project.images, limits.file_bytes), limits)
+    line = f"{watched.model.source.name} answers on {address_of(listening)} (Ctrl-C stops it)"
+    run(app, listening, lambda: print(line, flush=True))
+    return 0
+
+
+def _project(model: str | None, sure_precision: str | None) -> _Project:
+    """What is configured; a network's file can be served where there is no project."""
+    settings = [f"sure_precision={sure_precision}"] if sure_precision else []
+    try:
+        root = project_root()
+    except UserError:
+        if model is None or not Path(model).is_file():
+            raise
+        return _Project(model, None, _share(sure_precision), None)
+    config = compose(settings)
+    name = model or f"models:/{config.tracking.registered_model}@{CHAMPION}"
+    images = Paths(root).given(config.predict_images)
+    return _Project(name, config.tracking.uri, config.sure_precision, images)
+
+
+def _share(text: str | None) -> float | None:
+    try:
+        share = None if text is None else float(text)
+    except ValueError:
+        share = -1.0
+    if share is None or 0 <= share <= 1:
+        return share
+    raise UserError(f"--sure-precision is {text}; give a number from 0 to 1")
+
+
+def _limits(given: argparse.Namespace) -> Any:
+    from pawprint.serving.web.limits import MEGABYTE, Limits
+
+    if not 0 <= given.port <= 65535:
+        raise UserError(f"--port is {given.port}; give a number from 0 to 65535")
+    usual = Limits()
+    sizes = {
+        "file_bytes": ("--max-megabytes", given.max_megabytes, MEGABYTE),
+        "pixels": ("--max-megapixels", given.max_megapixels, 1_000_000),
+        "files": ("--max-files", given.max_files, 1),
+    }
+    chosen = {}
+    for name, (option, value, unit) in sizes.items():
+        size = getattr(usual, name) if value is None else value * unit
+        if not 1 <= size < 2**40:
+            raise UserError(f"{option} is {value:g}; give more than 0, and no more than fits")
+        chosen[name] = int(size)
+    return Limits(**chosen)

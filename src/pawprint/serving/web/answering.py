@@ -1,0 +1,106 @@
+"""From the files of a request to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pawprint.images.decode import PictureError
+from pawprint.serving.predictor import Prediction
+from pawprint.serving.web.batching import Batcher, Seen
+from pawprint.serving.web.limits import Limits, Problem, problem_of
+from pawprint.serving.web.metrics import Metrics
+from pawprint.serving.web.model import Model
+from pawprint.serving.web.uploads import Upload
+
+_DECIMALS = 6  # as the command line prints them
+
+
+async def answer(
+    uploads: Sequence[Upload],
+    model: Model,
+    batcher: Batcher,
+    metrics: Metrics,
+    limits: Limits,
+    *,
+    maps: bool = False,
+) -> tuple[int, bytes]:
+    """Status and JSON for the files of a request.
+
+    The status is 200 where a file, at least, is a picture; else that of the problem, 422 for
+    several of different kinds.
+
+    Args:
+        uploads: one at least.
+        model: who answers all of them.
+        batcher: where it is asked.
+        metrics: where the answers are counted.
+        limits: of pictures.
+        maps: whether to tell where the model looked.
+    """
+    if len(uploads) == 1:
+        outcomes = [await _ask(uploads[0], model, batcher, limits)]
+    else:
+        asked = (_ask(upload, model, batcher, limits) for upload in uploads)
+        outcomes = await asyncio.gather(*asked)
+    rows = [_row(upload, outcome, model) for upload, outcome in zip(uploads, outcomes, strict=True)]
+    for row in rows:
+        metrics.picture(row.get("label"))
+    if maps:
+        await _add_maps(rows, outcomes, model)
+    source = model.source
+    content = {"model": source.name, "version": source.version, "predictions": rows}
+    problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+    status = 200
+    if len(problems) == len(uploads):
+        statuses = {problem.status for problem in problems}
+        status = statuses.pop() if len(statuses) == 1 else 422
+        content["error"] = _error(uploads, problems)
+    return status, json.dumps(content, separators=(",", ":")).encode()
+
+
+async def _ask(upload: Upload, model: Model, batcher: Batcher, limits: Limits) -> Seen | Problem:
+    if upload.problem:
+        return upload.problem
+    try:
+        return await batcher.ask(model.predictor, upload.content)
+    except PictureError as error:
+        return problem_of(error, limits)
+    except MemoryError:
+        return Problem("is too large for this machine: send a smaller one", 413)
+
+
+def _row(upload: Upload, outcome: Seen | Problem, model: Model) -> dict[str, Any]:
+    if isinstance(outcome, Problem):
+        return {"name": upload.name, "problem": outcome.sentence}
+    values = outcome.probabilities.tolist()
+    answers = dict(zip(model.predictor.class_names, values, strict=True))
+    prediction = Prediction(upload.name, answers, threshold=model.threshold)
+    return {
+        "name": upload.name,
+        "label": prediction.label,
+        "probability": round(prediction.probability, _DECIMALS),
+        "probabilities": {name: round(p, _DECIMALS) for name, p in answers.items()},
+    }
+
+
+async def _add_maps(
+    rows: list[dict[str, Any]], outcomes: Sequence[Seen | Problem], model: Model
+) -> None:
+    seen = [(row, o) for row, o in zip(rows, outcomes, strict=True) if isinstance(o, Seen)]
+    if not seen:
+        return
+    pixels = np.stack([outcome.pixels for _, outcome in seen])
+    drawn = await asyncio.to_thread(model.maps, pixels)
+    for (row, _), png in zip(seen, drawn or (), strict=drawn is not None):
+        row["map"] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _error(uploads: Sequence[Upload], problems: Sequence[Problem]) -> str:
+    first = f"{uploads[0].name} {problems[0].sentence}"
+    return first if len(uploads) == 1 else f"none of {len(uploads)} files is a picture: {first}"

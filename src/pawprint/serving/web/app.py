@@ -1,0 +1,228 @@
+"""The routes of the server."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query
+from fastapi.exceptions import RequestValidationError
+from PIL import Image
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from pawprint.pages import markup
+from pawprint.serving.web import answers
+from pawprint.serving.web.answering import answer
+from pawprint.serving.web.batching import Batcher
+from pawprint.serving.web.examples import Example
+from pawprint.serving.web.limits import Admission, Limits, RefusedError
+from pawprint.serving.web.metrics import Metrics
+from pawprint.serving.web.observed import PREDICT, Observed
+from pawprint.serving.web.uploads import read_uploads
+from pawprint.serving.web.watching import Watched
+
+_FILES = Path(__file__).parent / "page"
+_STYLE = Path(markup.__file__).with_name("page.css")
+_FRESH = {"cache-control": "no-cache"}
+
+_UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Picture files; the field may also be called file.",
+                        }
+                    },
+                    "required": ["files"],
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "pictures": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "byte"},
+                            "description": "Picture files in base64, or data: URLs of them.",
+                        }
+                    },
+                    "required": ["pictures"],
+                }
+            },
+        },
+    }
+}
+_REFUSED = {
+    400: "The request cannot be read.",
+    408: "The request did not come to its end.",
+    413: "Too many bytes, pixels or files.",
+    415: "No picture, or a body of another form.",
+    422: "No file is a picture, or there is none.",
+    503: "Too many requests wait; Retry-After says when to ask again.",
+}
+
+
+def make_app(watched: Watched, examples: Sequence[Example], limits: Limits) -> FastAPI:
+    """The server, as an ASGI app.
+
+    Args:
+        watched: who answers.
+        examples: pictures for the page to offer.
+        limits: of requests.
+    """
+    batcher: Batcher | None = None
+    metrics = Metrics(lambda: batcher.waiting if batcher else 0)
+    admission = Admission(limits)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        nonlocal batcher
+        batcher = Batcher(metrics.batch)
+        metrics.model(watched.model)
+        watched.start(metrics.model)
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limits.pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+            watched.close()
+            batcher.close()
+
+    app = FastAPI(
+        title="pawprint",
+        summary="Classifies pictures.",
+        version="1",
+        docs_url=None,  # they would load scripts from another host
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_middleware(Observed, metrics=metrics)
+    _add_errors(app)
+    _add_pages(app, examples)
+
+    @app.post(
+        PREDICT,
+        openapi_extra=_UPLOAD,
+        response_model=answers.Predictions,
+        responses={
+            status: {"description": words, "model": answers.Error}
+            for status, words in _REFUSED.items()
+        },
+    )
+    async def predict(
+        request: Request,
+        maps: Annotated[bool, Query(description="Also tell where the model looked.")] = False,
+    ) -> Response:
+        """Classify pictures: as many as limits of /limits allow, in one form or the other.
+
+        Where one file, at least, is a picture, the status is 200, and the others have a problem.
+        """
+        with admission.enter() as admitted:
+            uploads = await read_uploads(request, limits, admitted)
+            status, content = await answer(
+                uploads, watched.model, batcher, metrics, limits, maps=maps
+            )
+        return Response(content, status, {"cache-control": "no-store"}, "application/json")
+
+    @app.get("/health", response_model=answers.Health)
+    async def health() -> Any:
+        """Tell that the server answers."""
+        return {"status": "ok", "model": watched.model.source.name}
+
+    @app.get("/model", response_model=answers.ModelFacts)
+    async def model() -> Any:
+        """Tell who answers, where it comes from and how well it does."""
+        return watched.model.facts()
+
+    @app.get("/limits", response_model=answers.Limits)
+    async def how_much() -> Any:
+        """Tell how much is taken."""
+        return {"file_bytes": limits.file_bytes, "pixels": limits.pixels, "files": limits.files}
+
+    @app.get("/metrics", response_class=Response)
+    def measured() -> Response:
+        """Tell Prometheus what happened."""
+        content, kind = metrics.text()
+        return Response(content, headers={"content-type": kind})
+
+    return app
+
+
+def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
+    """The page, the description of the API, and what they load."""
+
+    def add(path: str, media_type: str, *files: Path) -> None:
+        content = b"".join(file.read_bytes() for file in files)
+
+        async def page() -> Response:
+            return Response(content, headers=_FRESH, media_type=media_type)
+
+        app.add_api_route(path, page, include_in_schema=False)
+
+    add("/", "text/html", _FILES / "page.html")
+    add("/docs", "text/html", _FILES / "docs.html")
+    add("/style.css", "text/css", _STYLE, _FILES / "serve.css")
+    add("/icon.svg", "image/svg+xml", _FILES / "icon.svg")
+    for name in ("page.js", "docs.js"):
+        add(f"/{name}", "text/javascript", _FILES / name)
+
+    @app.get("/examples", response_model=answers.Examples)
+    async def list_examples() -> Any:
+        """List pictures to try."""
+        return {"examples": [example.path.name for example in examples]}
+
+    @app.get("/examples/{place}", response_class=Response)
+    def example(place: int) -> Response:
+        """Give the content of a picture to try, counted from 0."""
+        try:
+            if place < 0:
+                raise IndexError
+            chosen = examples[place]
+            return Response(chosen.path.read_bytes(), media_type=chosen.media_type)
+        except (IndexError, OSError):
+            raise HTTPException(404) from None
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Let every error be one sentence."""
+
+    def failed(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+        return JSONResponse({"error": sentence}, status, headers)
+
+    @app.exception_handler(RefusedError)
+    async def refused(_: Request, error: RefusedError) -> Response:
+        return failed(error.status, error.sentence, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return failed(400, "the request ended before it was whole")  # perhaps nobody reads it
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return failed(422, f"{first['loc'][-1]}: {first['msg'].lower()}; see /docs")
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        words = functools.partial("{} {} {}; see /docs".format)
+        sentence = {
+            404: words("there is no", request.url.path, "here"),
+            405: words(request.url.path, "does not take", request.method),
+        }.get(error.status_code, HTTPStatus(error.status_code).phrase)
+        return failed(error.status_code, sentence, error.headers)
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, __: Exception) -> Response:
+        return failed(500, "the server failed; its log says why")

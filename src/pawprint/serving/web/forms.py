@@ -1,0 +1,127 @@
+"""Files of a multipart form, gathered in memory while it arrives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+FIELDS = ("files", "file")
+LONGEST_NAME = 255  # characters of a file's name that are told back
+_MOST_HEADERS, _HEADER_BYTES = 16, 8192
+_OTHER_PARTS = 32  # beside files; more are no form of a person
+
+
+class FormError(Exception):
+    """Not a whole multipart form."""
+
+
+@dataclass
+class Part:
+    """One file: its name, and its content unless that is too large."""
+
+    name: str
+    content: bytearray = field(default_factory=bytearray)
+    too_large: bool = False
+
+
+class FormFiles:
+    """The files in the fields `files` (or `file`) of a form; other fields are passed over.
+
+    Args:
+        content_type: header of the request, which tells where parts begin.
+        most_bytes: of a file; of a larger one nothing is kept.
+        most_files: of the form; of others nothing is kept, and ``too_many`` is True.
+
+    Raises:
+        FormError: the header does not tell where parts begin.
+    """
+
+    def __init__(self, content_type: str, most_bytes: int, most_files: int) -> None:
+        from python_multipart.exceptions import FormParserError
+        from python_multipart.multipart import MultipartParser, parse_options_header
+
+        self._errors, self._options = FormParserError, parse_options_header
+        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        if not boundary:
+            raise FormError("its Content-Type has no boundary")
+        callbacks = {
+            "on_part_begin": self._begin,
+            "on_header_field": self._on_field,
+            "on_header_value": self._on_value,
+            "on_header_end": self._on_header_end,
+            "on_headers_finished": self._on_headers,
+            "on_part_data": self._on_data,
+            "on_end": self._on_end,
+        }
+        try:
+            self._parser = MultipartParser(
+                boundary, callbacks, max_header_count=_MOST_HEADERS, max_header_size=_HEADER_BYTES
+            )
+        except FormParserError as error:
+            raise FormError(str(error)) from None
+        self._most_bytes, self._most_files = most_bytes, most_files
+        self._parts: list[Part] = []
+        self._part: Part | None = None
+        self._count = 0
+        self._whole = self.too_many = False
+
+    def write(self, chunk: bytes) -> None:
+        """Take in the next bytes.
+
+        Raises:
+            FormError: they are of no form.
+        """
+        try:
+            self._parser.write(chunk)
+        except self._errors as error:
+            raise FormError(str(error)) from None
+
+    def finish(self) -> list[Part]:
+        """The files, in their order.
+
+        Raises:
+            FormError: the end is missing.
+        """
+        if not self._whole:
+            raise FormError("its end is missing")
+        return self._parts
+
+    def _begin(self) -> None:
+        self._count += 1
+        if self._count > self._most_files + _OTHER_PARTS:
+            self.too_many = True
+        self._part = None
+        self._field, self._value, self._disposition = b"", b"", b""
+
+    def _on_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._field, self._value = b"", b""
+
+    def _on_headers(self) -> None:
+        _, options = self._options(self._disposition)
+        if options.get(b"name", b"").decode("latin-1") not in FIELDS:
+            return
+        if len(self._parts) == self._most_files:
+            self.too_many = True
+            return
+        name = options.get(b"filename", b"").decode("utf-8", errors="replace")
+        self._part = Part(name[:LONGEST_NAME] or f"picture {len(self._parts) + 1}")
+        self._parts.append(self._part)
+
+    def _on_data(self, data: bytes, start: int, end: int) -> None:
+        part = self._part
+        if part is None or part.too_large or self.too_many:
+            return
+        part.content += data[start:end]
+        if len(part.content) > self._most_bytes:
+            part.too_large = True
+            part.content = bytearray()
+
+    def _on_end(self) -> None:
+        self._whole = True

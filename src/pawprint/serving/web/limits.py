@@ -1,0 +1,158 @@
+"""How much a client may send, and the error that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pawprint.images.decode import PictureError
+
+MEGABYTE = 2**20
+MOST_SCANS = 100  # of a JPEG; a usual one has ten at most, and each costs as much as the picture
+
+
+class RefusedError(Exception):
+    """A request that is not answered as asked.
+
+    Attributes:
+        status: of HTTP, 4xx, or 503 where the server has too much to do.
+        sentence: what was wrong and what to do.
+        headers: of the response, beside the usual ones.
+    """
+
+    def __init__(
+        self, status: int, sentence: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is taken.
+
+    Attributes:
+        file_bytes: of one picture file.
+        pixels: of one decoded picture; known from the file's head, before it is decoded.
+        files: of one request.
+        stall_seconds: how long a client may be silent in the midst of a request.
+        request_seconds: how long a request may take to arrive.
+        waiting_requests: that are in work at the same time; then others are sent away for now.
+    """
+
+    file_bytes: int = 20 * MEGABYTE
+    pixels: int = 50_000_000
+    files: int = 32
+    stall_seconds: float = 10.0
+    request_seconds: float = 120.0
+    waiting_requests: int = 512
+
+    @property
+    def request_bytes(self) -> int:
+        """Of the body of a request; so large that some of the largest files fit in."""
+        return 4 * self.file_bytes + MEGABYTE
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of all requests in memory at the same time."""
+        return 4 * self.request_bytes
+
+
+class Admission:
+    """Counts what is in memory, so that it stays below the limits whoever sends how much."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.requests = 0
+        self.bytes = 0
+
+    def enter(self) -> Admitted:
+        """Let one more request in.
+
+        Raises:
+            RefusedError: 503, there are too many.
+        """
+        if self.requests >= self._limits.waiting_requests:
+            raise self._busy()
+        return Admitted(self)
+
+    def grow(self, size: int) -> None:
+        """Take in ``size`` more bytes.
+
+        Raises:
+            RefusedError: 503, there are too many.
+        """
+        if self.bytes + size > self._limits.waiting_bytes:
+            raise self._busy()
+        self.bytes += size
+
+    def _busy(self) -> RefusedError:
+        return RefusedError(
+            503, "too many requests wait; ask again in a moment", {"retry-after": "1"}
+        )
+
+
+class Admitted:
+    """One request that is in work; a context, at whose end its bytes are given back."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._bytes = 0
+
+    def grow(self, size: int) -> None:
+        """Take in ``size`` more bytes of it; see ``Admission.grow``."""
+        self._admission.grow(size)
+        self._bytes += size
+
+    def __enter__(self) -> Admitted:
+        self._admission.requests += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.requests -= 1
+        self._admission.bytes -= self._bytes
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a file gets no answer.
+
+    Attributes:
+        sentence: to stand after the file's name: "is truncated".
+        status: of HTTP, where no other file of the request gets one.
+    """
+
+    sentence: str
+    status: int = 422
+
+
+def too_large(limits: Limits) -> Problem:
+    """The problem of a file of too many bytes."""
+    return Problem(f"is larger than {in_megabytes(limits.file_bytes)}: send a smaller one", 413)
+
+
+def problem_of(error: PictureError, limits: Limits) -> Problem:
+    """The problem of a file that could not be decoded."""
+    if error.kind == "decompression bomb":
+        most = f"{limits.pixels:,} pixels are taken at most: send a smaller one"
+        return Problem(f"{str(error).partition(':')[0].rstrip(')')}); {most}", 413)
+    return Problem(str(error), 415 if error.kind == "not a picture" else 422)
+
+
+def check_scans(content: bytes) -> None:
+    """Refuse a JPEG whose pixels are told again and again, which takes minutes to decode.
+
+    Raises:
+        PictureError: it is one.
+    """
+    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MOST_SCANS:
+        raise PictureError(f"cannot be read: it has more than {MOST_SCANS} scans")
+
+
+def in_megabytes(size: int) -> str:
+    """Bytes as a person says them."""
+    if size >= MEGABYTE:
+        return f"{size / MEGABYTE:g} MB"
+    return f"{size / 1024:g} kB" if size >= 1024 else f"{size} bytes"

@@ -1,0 +1,145 @@
+"""The pictures in a request's body, read as they come, in memory only and never beyond a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pawprint.serving.web.forms import FormError, FormFiles
+from pawprint.serving.web.limits import (
+    Admitted,
+    Limits,
+    Problem,
+    RefusedError,
+    in_megabytes,
+    too_large,
+)
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+FORMS = (
+    "send pictures as multipart/form-data in fields named files, or as JSON: "
+    '{"pictures": ["<base64>"]}'
+)
+_LARGE = 2**16  # bytes of JSON; reading more would keep other requests waiting
+_DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+_SPACE = str.maketrans("", "", " \t\r\n")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file as it was sent: its name, and its content or the problem with it."""
+
+    name: str
+    content: bytes
+    problem: Problem | None = None
+
+
+async def read_uploads(request: Request, limits: Limits, admitted: Admitted) -> list[Upload]:
+    """The files of a request, one at least.
+
+    Raises:
+        RefusedError: it holds none, or too much, or is of another form, or did not come to its end.
+    """
+    kind = request.headers.get("content-type", "")
+    form = kind.partition(";")[0].strip().lower()
+    if form == "multipart/form-data":
+        uploads = await _from_form(request, kind, limits, admitted)
+    elif form == "application/json":
+        body = bytearray()
+        await _read(request, limits, admitted, body.extend)
+        if len(body) > _LARGE:
+            uploads = await asyncio.to_thread(_from_json, body, limits)
+        else:
+            uploads = _from_json(body, limits)
+    else:
+        raise RefusedError(
+            415, f"{form[:100] or 'a body without Content-Type'} is not taken; {FORMS}"
+        )
+    if not uploads:
+        raise RefusedError(422, f"there is no picture in the request; {FORMS}")
+    return uploads
+
+
+async def _read(
+    request: Request, limits: Limits, admitted: Admitted, take: Callable[[bytes], object]
+) -> None:
+    """Hand on the body as it comes; refuse it where it grows too large or comes too slowly."""
+    most = limits.request_bytes
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > most):
+        raise _too_much(limits)
+    size, clock = 0, asyncio.get_running_loop().time
+    end = clock() + limits.request_seconds
+    try:
+        async with asyncio.timeout(limits.stall_seconds) as patience:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > most:
+                    raise _too_much(limits)
+                admitted.grow(len(chunk))
+                take(chunk)
+                patience.reschedule(min(clock() + limits.stall_seconds, end))
+    except TimeoutError:
+        sentence = "the request did not come to its end in time; send it again"
+        raise RefusedError(408, sentence, {"connection": "close"}) from None
+
+
+def _too_much(limits: Limits) -> RefusedError:
+    most = in_megabytes(limits.request_bytes)
+    return RefusedError(413, f"the request is larger than {most}; send fewer or smaller pictures")
+
+
+def _too_many(limits: Limits) -> RefusedError:
+    return RefusedError(413, f"there are more than {limits.files} files in the request; send fewer")
+
+
+async def _from_form(
+    request: Request, kind: str, limits: Limits, admitted: Admitted
+) -> list[Upload]:
+    try:
+        files = FormFiles(kind, limits.file_bytes, limits.files)
+        await _read(request, limits, admitted, files.write)
+        parts = files.finish()
+    except FormError as error:
+        raise RefusedError(400, f"the form cannot be read ({error}); {FORMS}") from None
+    if files.too_many:
+        raise _too_many(limits)
+    return [
+        Upload(part.name, bytes(part.content), too_large(limits) if part.too_large else None)
+        for part in parts
+    ]
+
+
+def _from_json(body: bytes | bytearray, limits: Limits) -> list[Upload]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):  # also UnicodeDecodeError
+        raise RefusedError(400, f"the body is no JSON; {FORMS}") from None
+    pictures = content.get("pictures") if isinstance(content, dict) else None
+    if isinstance(pictures, str):
+        pictures = [pictures]
+    if not isinstance(pictures, list) or not all(isinstance(text, str) for text in pictures):
+        raise RefusedError(422, f"the JSON has no list of base64 texts named pictures; {FORMS}")
+    if len(pictures) > limits.files:
+        raise _too_many(limits)
+    return [_decoded(f"picture {i}", text, limits) for i, text in enumerate(pictures, start=1)]
+
+
+def _decoded(name: str, text: str, limits: Limits) -> Upload:
+    if match := _DATA_URL.match(text):
+        text = text[match.end() :]
+    try:
+        content = base64.b64decode(text.translate(_SPACE), validate=True)
+    except (binascii.Error, ValueError):
+        return Upload(name, b"", Problem("is no base64 text"))
+    if len(content) > limits.file_bytes:
+        return Upload(name, b"", too_large(limits))
+    return Upload(name, content)

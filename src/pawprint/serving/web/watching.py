@@ -1,0 +1,90 @@
+"""The network that answers now: the one that has the alias, also when that changes hands."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from pawprint.errors import UserError
+from pawprint.serving.source import find_network, has_alias, version_now
+from pawprint.serving.web.model import Model
+from pawprint.tracking.location import is_server, store_uri
+
+log = logging.getLogger(__name__)
+
+SECONDS_LOCAL, SECONDS_SERVER = 2.0, 5.0  # between two looks into the store
+
+
+class Watched:
+    """A network by its name; where that has an alias, whoever has it at the moment.
+
+    Args:
+        name: as ``find_network`` takes it.
+        uri: configured tracking URI, or None for the project's own.
+        sure_precision: share of the answers that are to be right; see ``Predictor``.
+        seconds: between two looks into the store. Defaults to 2, for a server to 5.
+
+    Raises:
+        UserError: there is no such network.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        uri: str | None = None,
+        sure_precision: float | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        self._name, self._uri, self._sure_precision = name, uri, sure_precision
+        usual = SECONDS_SERVER if is_server(store_uri(uri)) else SECONDS_LOCAL
+        self._seconds = usual if seconds is None else seconds
+        self.model = self._load()  # replaced as a whole: who took the old one ends with it
+        self._told: str | None = None
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, changed: Callable[[Model], None] = lambda _: None) -> None:
+        """Begin to look; ``changed`` is called with each new network."""
+        if has_alias(self._name):
+            self._thread = threading.Thread(
+                target=self._watch, args=(changed,), name="watch", daemon=True
+            )
+            self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join(timeout=1)  # a server may keep it waiting
+
+    def _load(self) -> Model:
+        return Model(find_network(self._name, self._uri), self._sure_precision)
+
+    def _watch(self, changed: Callable[[Model], None]) -> None:
+        while not self._end.wait(self._seconds):
+            try:
+                if self._look():
+                    log.warning("%s answers now", self.model.source.name)
+                    changed(self.model)
+                self._told = None
+            except UserError as error:
+                self._tell(str(error))
+            except Exception as error:  # whatever the store does, the network goes on answering
+                self._tell(f"{type(error).__name__}: {error}")
+
+    def _look(self) -> bool:
+        """Whether another network has the alias and is loaded."""
+        version = version_now(self._name, self._uri)
+        if version is None:
+            raise UserError(f"{self._name} is nobody any more")
+        if version == self.model.source.version:
+            return False
+        self.model = self._load()
+        return True
+
+    def _tell(self, problem: str) -> None:
+        """Say once, not at each look, why the network stays."""
+        if problem != self._told:
+            log.warning("%s goes on answering: %s", self.model.source.name, problem)
+        self._told = problem
