@@ -93,6 +93,8 @@ def version_now(name: str, uri: str | None) -> int | None:
     model, alias = match.group("model", "alias")
     address = store_uri(uri)
     path = sqlite_path(address)
+    if path is not None and not path.exists():  # MLflow would make a new one
+        raise UserError(f"{path} is gone; put it back, or register a champion with `dvc repro`")
     rows = _query(path, _ALIASED, model, alias) if path is not None else None
     if rows is not None:
         return int(rows[0][0]) if rows else None

@@ -110,12 +110,12 @@ def make_app(watched: Watched, examples: Sequence[Example], limits: Limits) -> F
     )
     app.add_middleware(Observed, metrics=metrics)
     _add_errors(app)
-    _add_pages(app, examples)
 
     @app.post(
         PREDICT,
         openapi_extra=_UPLOAD,
         response_model=answers.Predictions,
+        response_description="Answers.",
         responses={
             status: {"description": words, "model": answers.Error}
             for status, words in _REFUSED.items()
@@ -136,31 +136,33 @@ def make_app(watched: Watched, examples: Sequence[Example], limits: Limits) -> F
             )
         return Response(content, status, {"cache-control": "no-store"}, "application/json")
 
-    @app.get("/health", response_model=answers.Health)
+    @app.get("/health", response_description="It does.", response_model=answers.Health)
     async def health() -> Any:
         """Tell that the server answers."""
         return {"status": "ok", "model": watched.model.source.name}
 
-    @app.get("/model", response_model=answers.ModelFacts)
+    @app.get("/model", response_description="Facts.", response_model=answers.ModelFacts)
     async def model() -> Any:
         """Tell who answers, where it comes from and how well it does."""
         return watched.model.facts()
 
-    @app.get("/limits", response_model=answers.Limits)
+    @app.get("/limits", response_description="Numbers.", response_model=answers.Limits)
     async def how_much() -> Any:
         """Tell how much is taken."""
         return {"file_bytes": limits.file_bytes, "pixels": limits.pixels, "files": limits.files}
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_description="Text.", response_class=Response)
     def measured() -> Response:
         """Tell Prometheus what happened."""
         content, kind = metrics.text()
         return Response(content, headers={"content-type": kind})
 
+    _add_pages(app)
+    _add_examples(app, examples)
     return app
 
 
-def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
+def _add_pages(app: FastAPI) -> None:
     """The page, the description of the API, and what they load."""
 
     def add(path: str, media_type: str, *files: Path) -> None:
@@ -178,12 +180,22 @@ def _add_pages(app: FastAPI, examples: Sequence[Example]) -> None:
     for name in ("page.js", "docs.js"):
         add(f"/{name}", "text/javascript", _FILES / name)
 
-    @app.get("/examples", response_model=answers.Examples)
+
+def _add_examples(app: FastAPI, examples: Sequence[Example]) -> None:
+    @app.get("/examples", response_description="Names.", response_model=answers.Examples)
     async def list_examples() -> Any:
         """List pictures to try."""
         return {"examples": [example.path.name for example in examples]}
 
-    @app.get("/examples/{place}", response_class=Response)
+    @app.get(
+        "/examples/{place}",
+        response_class=Response,
+        response_description="A picture file.",
+        responses={
+            status: {"description": words, "model": answers.Error}
+            for status, words in {404: "There is none.", 422: "It is no number."}.items()
+        },
+    )
     def example(place: int) -> Response:
         """Give the content of a picture to try, counted from 0."""
         try:

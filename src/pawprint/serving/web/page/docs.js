@@ -92,7 +92,7 @@ async function show() {
     for (const [method, route] of Object.entries(methods)) showRoute(path, method, route);
   }
   for (const [name, schema] of Object.entries(description.components.schemas)) {
-    if (!schema.properties || name.includes("Validation")) continue;
+    if (!schema.properties || name.includes("ValidationError")) continue;
     const card = element("section", "card", element("h3", "", name));
     card.append(element("p", "small", schema.description ?? ""), fields(schema));
     byId("forms").append(card);

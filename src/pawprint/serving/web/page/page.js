@@ -4,10 +4,10 @@ const AT_ONCE = 4; // requests of this page
 const MOST_SHARES = 5; // classes of a card
 const byId = (id) => document.getElementById(id);
 const percent = (share) => {
-  // Never rounded up to all, nor down to none.
-  if (share > 0 && share < 0.001) return "< 0.1 %";
-  if (share > 0.999 && share < 1) return "> 99.9 %";
-  return `${(100 * share).toFixed(1)} %`;
+  // Never rounded up to all, nor down to none; the spaces do not break.
+  if (share > 0 && share < 0.001) return "<\u00a00.1\u00a0%";
+  if (share > 0.999 && share < 1) return ">\u00a099.9\u00a0%";
+  return `${(Math.round(1000 * share) / 10).toFixed(1)}\u00a0%`;
 };
 
 let model = null;
@@ -33,7 +33,7 @@ function interval() {
   const { test_accuracy_low: low, test_accuracy_high: high } = model;
   return low === null || high === null
     ? ""
-    : ` (95 % interval ${percent(low)} to ${percent(high)})`;
+    : ` (95\u00a0% interval ${percent(low)} to ${percent(high)})`;
 }
 
 function accuracyInWords() {
@@ -98,6 +98,7 @@ async function loadExamples() {
 function add(files) {
   if (!files.length) return;
   byId("results").hidden = false;
+  document.body.classList.add("asked");
   const cards = [...files].map((file) => makeCard(file));
   byId("answers").prepend(...cards.map((card) => card.root));
   waiting.push(...cards);
@@ -286,6 +287,7 @@ function listen() {
     for (const image of document.querySelectorAll(".picture")) URL.revokeObjectURL(image.src);
     byId("answers").replaceChildren();
     byId("results").hidden = true;
+    document.body.classList.remove("asked");
     byId("choose").focus();
   });
 }
