@@ -1,0 +1,132 @@
+"""The command `pawprint serve`: how it begins, what it says and how it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+from web_server import picture
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts the command in an empty folder; what still runs is ended."""
+    started = []
+
+    def begin(*arguments, program=("-m", "pawprint.cli")):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+        folder = tmp_path / "here"
+        folder.mkdir(exist_ok=True)
+        process = subprocess.Popen(
+            [sys.executable, *program, "serve", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env=environment,
+            # A shell in the background lets its children ignore Ctrl-C; these must not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=10)
+
+
+def address(process):
+    line = process.stdout.readline()
+    found = re.search(r" answers on (http://127\.0\.0\.1:\d+/) \(Ctrl-C stops it\)$", line)
+    assert found, line + process.stderr.read()
+    return found[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_in_work_is_answered_before_the_server_ends(start, network, number):
+    server = start("--port", "0", "--model", str(network))
+    where = address(server)
+    host, port = where.removeprefix("http://").rstrip("/").split(":")
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+        + picture(1)
+        + b"\r\n--x--\r\n"
+    )
+    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as client:
+        client.sendall(head.encode() + body[:100])
+        time.sleep(0.3)
+        server.send_signal(number)
+        time.sleep(0.5)
+        client.sendall(body[100:])
+        answer = client.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    out, err = server.communicate(timeout=20)
+    assert (server.returncode, out, err) == (0, "", "")
+
+
+def test_the_server_imports_neither_tensorflow_nor_mlflow_and_writes_nothing(
+    start, network, tmp_path
+):
+    program = (
+        "import sys, pawprint.cli as cli\n"
+        "try: cli.main()\n"
+        "finally: print(sorted({'tensorflow', 'mlflow', 'pandas'} & set(sys.modules)))"
+    )
+    server = start("--port", "0", "--model", str(network), program=("-c", program))
+    where = address(server)
+    form = [("files", ("a.jpg", picture(1)))]
+    assert requests.post(f"{where}predict?maps=true", files=form, timeout=30).status_code == 200
+    server.send_signal(signal.SIGTERM)
+    out, _ = server.communicate(timeout=20)
+    assert out == "[]\n"
+    assert not list((tmp_path / "here").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model", "nowhere.onnx"], "nowhere.onnx is no file"),
+        ([], "no champion of pawprint is registered"),
+        (["--port", "70000"], "--port is 70000"),
+        (["--max-files", "0"], "--max-files is 0"),
+        (["--max-megabytes", "nan"], "--max-megabytes is nan"),
+        (["--sure-precision", "2"], "sure_precision is 2"),
+        (["--host", "nowhere.invalid"], "nowhere.invalid port 8000 cannot be listened at"),
+    ],
+)
+def test_what_cannot_be_served_is_one_sentence(start, network, arguments, sentence):
+    if arguments and arguments[0] not in ("--model", "--sure-precision"):
+        arguments = [*arguments, "--model", str(network)]
+    server = start(*arguments)
+    out, err = server.communicate(timeout=60)
+    assert server.returncode == 1
+    assert err.startswith("error: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+def test_a_port_that_is_in_use_is_one_sentence(start, network):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = start("--port", str(port), "--model", str(network))
+        _, err = server.communicate(timeout=60)
+    assert server.returncode == 1
+    assert re.fullmatch(rf"error: 127\.0\.0\.1 port {port} .*in use.*\n", err)
+
+
+def test_limits_are_those_that_were_given(start, network):
+    options = ("--max-megabytes", "0.5", "--max-megapixels", "2", "--max-files", "3")
+    where = address(start("--port", "0", "--model", str(network), *options))
+    limits = requests.get(f"{where}limits", timeout=10).json()
+    assert limits == {"file_bytes": 2**19, "pixels": 2_000_000, "files": 3}
