@@ -42,6 +42,9 @@ def add_parser(commands: Any) -> None:
     serve.add_argument(
         "--max-megapixels", type=float, metavar="N", help="of a picture (default 50)"
     )
+    serve.add_argument(
+        "--log", type=Path, metavar="FILE", help="remember what is seen, for `pawprint drift`"
+    )
     serve.add_argument("--max-files", type=int, metavar="N", help="of a request (default 32)")
 
 
@@ -69,6 +72,7 @@ def serve(given: argparse.Namespace) -> int:
     """
     limits = _limits(given)
     project = _project(given.model, given.sure_precision)
+    from pawprint.serving.seen import SeenLog
     from pawprint.serving.web.app import make_app
     from pawprint.serving.web.examples import find_examples
     from pawprint.serving.web.running import address_of, bind, run
@@ -77,7 +81,8 @@ def serve(given: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     watched = Watched(project.name, project.uri, project.sure_precision)
     listening = bind(given.host, given.port)
-    app = make_app(watched, find_examples(project.images, limits.file_bytes), limits)
+    seen = SeenLog(given.log) if given.log else None
+    app = make_app(watched, find_examples(project.images, limits.file_bytes), limits, seen)
     line = f"{watched.model.source.name} answers on {address_of(listening)} (Ctrl-C stops it)"
     run(app, listening, lambda: print(line, flush=True))
     return 0

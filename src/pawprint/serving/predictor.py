@@ -15,7 +15,7 @@ import numpy as np
 from pawprint.errors import UserError, first_line
 from pawprint.evaluation.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.images.brightness import brightness
-from pawprint.images.decode import PictureError, open_picture, read_picture
+from pawprint.images.decode import PictureError, decode_content, open_picture
 from pawprint.images.square import SQUASH, to_square
 
 PROBABILITIES = "probabilities"
@@ -172,13 +172,24 @@ class Predictor:
             parts.append(self._session.run([PROBABILITIES], {self._input: batch})[0])
         return np.concatenate(parts)
 
-    def read(self, source: Path | bytes) -> np.ndarray:
+    def read(self, source: Path | str | bytes) -> np.ndarray:
         """A picture uint8 (image_size, image_size, 3) as the network learned to see it.
 
         Raises:
             PictureError: it is no picture.
         """
-        return read_picture(source, self.image_size, self.resize)
+        return self.look(source)[0]
+
+    def look(self, source: Path | str | bytes) -> tuple[np.ndarray, tuple[int, int]]:
+        """The same, with width and height in the file, in pixels.
+
+        Raises:
+            PictureError: it is no picture.
+        """
+        opened = decode_content if isinstance(source, bytes) else open_picture
+        picture = opened(source, self.image_size)
+        pixels = np.array(to_square(picture.image, self.image_size, self.resize))
+        return pixels, (picture.width, picture.height)
 
     def classify(self, paths: Iterable[Path]) -> Iterator[Prediction]:
         """Yield a prediction per file, in their order; a file that is no picture gets a problem."""
@@ -196,13 +207,13 @@ class Predictor:
         pixels, sizes, light, problems = [], [], [], {}
         for place, path in enumerate(paths):
             try:
-                picture = open_picture(path, self.image_size)
+                square, size = self.look(path)
             except PictureError as error:
                 problems[place] = str(error)
             else:
-                pixels.append(np.asarray(to_square(picture.image, self.image_size, self.resize)))
-                sizes.append((picture.width, picture.height))
-                light.append(brightness(pixels[-1]) if measure else None)
+                pixels.append(square)
+                sizes.append(size)
+                light.append(brightness(square) if measure else None)
         stack = np.stack(pixels) if pixels else np.zeros((0, 0, 0, 3), np.uint8)
         return Answers(self.probabilities(stack), sizes, light, problems)
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from pawprint.images.decode import PictureError
 from pawprint.serving.predictor import Prediction
-from pawprint.serving.web.batching import Batcher, Seen
+from pawprint.serving.seen import SeenLog, see
+from pawprint.serving.web.batching import Answered, Batcher
 from pawprint.serving.web.limits import Limits, Problem, problem_of
 from pawprint.serving.web.metrics import Metrics
 from pawprint.serving.web.model import Model
@@ -29,6 +30,7 @@ async def answer(
     limits: Limits,
     *,
     maps: bool = False,
+    seen: SeenLog | None = None,
 ) -> tuple[int, bytes]:
     """Status and JSON for the files of a request.
 
@@ -42,6 +44,7 @@ async def answer(
         metrics: where the answers are counted.
         limits: of pictures.
         maps: whether to tell where the model looked.
+        seen: remembers the pictures.
     """
     if len(uploads) == 1:
         outcomes = [await _ask(uploads[0], model, batcher, limits)]
@@ -51,6 +54,8 @@ async def answer(
     rows = [_row(upload, outcome, model) for upload, outcome in zip(uploads, outcomes, strict=True)]
     for row in rows:
         metrics.picture(row.get("label"))
+    if seen:
+        _remember(seen, rows, outcomes, model)
     if maps:
         await _add_maps(rows, outcomes, model)
     source = model.source
@@ -64,7 +69,9 @@ async def answer(
     return status, json.dumps(content, separators=(",", ":")).encode()
 
 
-async def _ask(upload: Upload, model: Model, batcher: Batcher, limits: Limits) -> Seen | Problem:
+async def _ask(
+    upload: Upload, model: Model, batcher: Batcher, limits: Limits
+) -> Answered | Problem:
     if upload.problem:
         return upload.problem
     try:
@@ -75,7 +82,7 @@ async def _ask(upload: Upload, model: Model, batcher: Batcher, limits: Limits) -
         return Problem("is too large for this machine: send a smaller one", 413)
 
 
-def _row(upload: Upload, outcome: Seen | Problem, model: Model) -> dict[str, Any]:
+def _row(upload: Upload, outcome: Answered | Problem, model: Model) -> dict[str, Any]:
     if isinstance(outcome, Problem):
         return {"name": upload.name, "problem": outcome.sentence}
     values = outcome.probabilities.tolist()
@@ -89,15 +96,36 @@ def _row(upload: Upload, outcome: Seen | Problem, model: Model) -> dict[str, Any
     }
 
 
-async def _add_maps(
-    rows: list[dict[str, Any]], outcomes: Sequence[Seen | Problem], model: Model
+def _remember(
+    seen: SeenLog,
+    rows: list[dict[str, Any]],
+    outcomes: Sequence[Answered | Problem],
+    model: Model,
 ) -> None:
-    seen = [(row, o) for row, o in zip(rows, outcomes, strict=True) if isinstance(o, Seen)]
-    if not seen:
+    source = model.source
+    seen.add(
+        see(
+            outcome.pixels,
+            width=outcome.size[0],
+            height=outcome.size[1],
+            probabilities=row["probabilities"],
+            model=source.name,
+            run_id=source.run_id,
+        )
+        for row, outcome in zip(rows, outcomes, strict=True)
+        if isinstance(outcome, Answered)
+    )
+
+
+async def _add_maps(
+    rows: list[dict[str, Any]], outcomes: Sequence[Answered | Problem], model: Model
+) -> None:
+    pairs = [(row, o) for row, o in zip(rows, outcomes, strict=True) if isinstance(o, Answered)]
+    if not pairs:
         return
-    pixels = np.stack([outcome.pixels for _, outcome in seen])
+    pixels = np.stack([outcome.pixels for _, outcome in pairs])
     drawn = await asyncio.to_thread(model.maps, pixels)
-    for (row, _), png in zip(seen, drawn or (), strict=drawn is not None):
+    for (row, _), png in zip(pairs, drawn or (), strict=drawn is not None):
         row["map"] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from pawprint.pages import markup
+from pawprint.serving.seen import SeenLog
 from pawprint.serving.web import answers
 from pawprint.serving.web.answering import answer
 from pawprint.serving.web.batching import Batcher
@@ -74,13 +75,19 @@ _REFUSED = {
 }
 
 
-def make_app(watched: Watched, examples: Sequence[Example], limits: Limits) -> FastAPI:
+def make_app(
+    watched: Watched,
+    examples: Sequence[Example],
+    limits: Limits,
+    seen: SeenLog | None = None,
+) -> FastAPI:
     """The server, as an ASGI app.
 
     Args:
         watched: who answers.
         examples: pictures for the page to offer.
         limits: of requests.
+        seen: remembers the pictures. Defaults to none.
     """
     batcher: Batcher | None = None
     metrics = Metrics(lambda: batcher.waiting if batcher else 0)
@@ -132,7 +139,7 @@ def make_app(watched: Watched, examples: Sequence[Example], limits: Limits) -> F
         with admission.enter() as admitted:
             uploads = await read_uploads(request, limits, admitted)
             status, content = await answer(
-                uploads, watched.model, batcher, metrics, limits, maps=maps
+                uploads, watched.model, batcher, metrics, limits, maps=maps, seen=seen
             )
         return Response(content, status, {"cache-control": "no-store"}, "application/json")
 

@@ -19,24 +19,32 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A picture as the network saw it, uint8 (size, size, 3), and its probabilities (classes,)."""
+class Answered:
+    """A picture's answer.
+
+    Attributes:
+        pixels: as the network saw it, uint8 (size, size, 3).
+        size: width and height in its file, in pixels.
+        probabilities: float32 (classes,).
+    """
 
     pixels: np.ndarray
+    size: tuple[int, int]
     probabilities: np.ndarray
 
 
 class _Question:
     """A picture on its way to an answer."""
 
-    __slots__ = ("answer", "content", "loop", "pixels", "predictor")
+    __slots__ = ("answer", "content", "loop", "pixels", "predictor", "size")
 
     def __init__(self, predictor: Predictor, content: bytes) -> None:
         self.predictor = predictor
         self.content = content
         self.pixels: np.ndarray | None = None
+        self.size = (0, 0)
         self.loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[Seen] = self.loop.create_future()
+        self.answer: asyncio.Future[Answered] = self.loop.create_future()
 
 
 class Batcher:
@@ -61,7 +69,7 @@ class Batcher:
         for thread in (*self._decoders, self._network):
             thread.start()
 
-    async def ask(self, predictor: Predictor, content: bytes) -> Seen:
+    async def ask(self, predictor: Predictor, content: bytes) -> Answered:
         """The answer to a picture file.
 
         Raises:
@@ -90,7 +98,7 @@ class Batcher:
                 continue
             try:
                 check_scans(question.content)
-                question.pixels = question.predictor.read(question.content)
+                question.pixels, question.size = question.predictor.look(question.content)
             except Exception as error:  # whatever a file does, the next one is decoded
                 _deliver([question], error)
             else:
@@ -144,4 +152,4 @@ def _settle(batch: list[_Question], outcome: np.ndarray | Exception) -> None:
         if isinstance(outcome, Exception):
             question.answer.set_exception(outcome)
         else:
-            question.answer.set_result(Seen(question.pixels, outcome[place]))
+            question.answer.set_result(Answered(question.pixels, question.size, outcome[place]))
