@@ -76,6 +76,7 @@ def test_the_registered_model_has_signature_example_requirements_and_class_names
     assert client.get_model_version_by_alias("pawprint", "challenger").version == version.version
     assert version.tags["verdict"] == "promoted"
     mlflow.set_tracking_uri(f"sqlite:///{finished.root / 'mlflow.db'}")
+    mlflow.set_registry_uri(mlflow.get_tracking_uri())  # not that of an earlier test
     info = mlflow.models.get_model_info("models:/pawprint@champion")
     assert info.signature.inputs.to_dict() == [{"type": "string", "required": True}]  # and bytes
     assert info.metadata["class_names"] == ["cats", "dogs"]
