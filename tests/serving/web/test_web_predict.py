@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from PIL import Image
 from web_server import NAMES, picture, serving, write_network
 
 from pawprint.images.decode import read_picture
+from pawprint.serving.many import classify
 from pawprint.serving.predictor import Predictor
+from pawprint.serving.seen import SeenLog, remembered
+from pawprint.serving.source import find_network
 from pawprint.serving.web.answers import ModelFacts, Predictions
 from pawprint.serving.web.watching import Watched
 
@@ -147,3 +151,21 @@ def test_health_and_model_tell_who_answers(served, network):
     assert facts["class_names"] == NAMES
     assert (facts["image_size"], facts["resize"], facts["threshold"]) == (8, "squash", 0.0)
     assert facts["version"] is None
+
+
+def test_what_is_seen_is_logged_as_the_command_logs_it(network, tmp_path):
+    files = []
+    for seed in range(3):
+        path = tmp_path / f"{seed}.jpg"
+        path.write_bytes(picture(seed, (30 + seed, 20)))
+        files.append(str(path))
+    predictor, source = Predictor(network), find_network(str(network), None)
+    by_command, by_server = SeenLog(tmp_path / "command.log"), SeenLog(tmp_path / "server.log")
+    list(remembered(classify(files, predictor, measure=True), by_command, source))
+    with serving(Watched(str(network)), seen=by_server) as server:
+        server.send(*[Path(file).read_bytes() for file in files], b"no picture")
+    logs = [log.path.read_text().splitlines() for log in (by_command, by_server)]
+    told = [[json.loads(line) | {"time": None} for line in lines] for lines in logs]
+    assert told[0] == told[1]
+    assert [(row["width"], row["height"]) for row in told[0]] == [(30, 20), (31, 20), (32, 20)]
+    assert {row["model"] for row in told[0]} == {str(network)}

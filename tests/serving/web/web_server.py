@@ -90,13 +90,13 @@ class Served:
 
 
 @contextmanager
-def serving(watched, *, examples=(), **limits):
+def serving(watched, *, examples=(), seen=None, **limits):
     """A server in a thread of its own, until the end of the block."""
     from pawprint.serving.web.app import make_app
     from pawprint.serving.web.limits import Limits
     from pawprint.serving.web.running import address_of, bind, make_server
 
-    app = make_app(watched, examples, Limits(**limits))
+    app = make_app(watched, examples, Limits(**limits), seen)
     server, listening = make_server(app), bind("127.0.0.1", 0)
     address = address_of(listening)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
