@@ -1,4 +1,4 @@
-"""From a trained network to LiteRT files: weights in float16, or all of it in int8."""
+"""From a trained network to LiteRT files: large weights in float16, or all of it in int8."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import tensorflow as tf
 from pawprint.errors import UserError, first_line
 from pawprint.evaluation.calibration import LEAST
 from pawprint.models.maps import with_maps
+from pawprint.phone.halved import halved
 from pawprint.phone.predictor import ABOUT, LABELS, LiteRTPredictor
 from pawprint.serving.predictor import PROBABILITIES, Predictor
 from pawprint.signals import undisturbed
@@ -110,17 +111,17 @@ def _phone_network(model: keras.Model, temperature: float, *, mirror: bool) -> k
 
 
 def _convert(network: keras.Model, path: Path, kind: str, shown: np.ndarray) -> None:
-    # What a phone knows without further libraries.
-    target: dict[str, Any] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
-    settings: dict[str, Any] = {"optimizations": [tf.lite.Optimize.DEFAULT]}
-    if kind == FLOAT16:
-        target["supported_types"] = [tf.float16]
-    else:
+    # Operations that a phone knows without further libraries.
+    settings: dict[str, Any] = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
+    if kind == INT8:
+        settings["optimizations"] = [tf.lite.Optimize.DEFAULT]
         settings["representative_dataset"] = lambda: ([picture[None]] for picture in shown)
     with undisturbed(), held_back_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         logging.getLogger("tensorflow").setLevel(logging.WARNING)
-        network.export(path, format="litert", verbose=False, target_spec=target, **settings)
+        network.export(path, format="litert", verbose=False, **settings)
+    if kind == FLOAT16:
+        path.write_bytes(halved(path.read_bytes()))
 
 
 def _tell_about(path: Path, about: dict[str, Any]) -> None:
