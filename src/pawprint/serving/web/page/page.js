@@ -69,7 +69,7 @@ async function loadLimits() {
   const most = limits.file_bytes / 2 ** 20;
   byId("limits").textContent =
     `Up to ${Number(most.toPrecision(3))} MB and ` +
-    `${Number((limits.pixels / 1e6).toPrecision(3))} megapixels each. Nothing is stored.`;
+    `${Number((limits.pixels / 1e6).toPrecision(3))} megapixels each. No picture is stored.`;
 }
 
 // Pictures to try
