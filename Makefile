@@ -20,3 +20,8 @@ $(BIN)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+# The image's packages keep their names and take the pins of the whole environment.
+requirements-serve.lock: requirements.lock
+	{ head -n 1 $@; for name in $$(sed -n 's/==.*//p' $@); do grep "^$$name==" $< || exit 1; done; } > $@.new
+	mv $@.new $@

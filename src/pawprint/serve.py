@@ -89,12 +89,12 @@ def serve(given: argparse.Namespace) -> int:
 
 
 def _project(model: str | None, sure_precision: str | None) -> _Project:
-    """What is configured; a network's file can be served where there is no project."""
+    """What is configured; a network's file is served where there is no project too."""
     settings = [f"sure_precision={sure_precision}"] if sure_precision else []
     try:
         root = project_root()
     except UserError:
-        if model is None or not Path(model).is_file():
+        if model is None or model.startswith(("models:", "runs:")):
             raise
         return _Project(model, None, _share(sure_precision), None)
     config = compose(settings)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 
@@ -100,7 +101,10 @@ def _form(request: Request) -> str | None:
             f"--output {request.output} does not say what to write; name it .csv, .json or "
             ".parquet, or add --csv, --json or --parquet"
         )
-    return request.form or by_name
+    form = request.form or by_name
+    if form == "parquet" and find_spec("pyarrow") is None:  # as in the image that serves
+        raise UserError("Parquet needs pyarrow, which is not installed; write .csv or .json")
+    return form
 
 
 def _open(request: Request) -> tuple[Source, Predictor]:

@@ -37,8 +37,7 @@ class Watched:
         seconds: float | None = None,
     ) -> None:
         self._name, self._uri, self._sure_precision = name, uri, sure_precision
-        usual = SECONDS_SERVER if is_server(store_uri(uri)) else SECONDS_LOCAL
-        self._seconds = usual if seconds is None else seconds
+        self._seconds = seconds
         self.model = self._load()  # replaced as a whole: who took the old one ends with it
         self._told: str | None = None
         self._end = threading.Event()
@@ -47,6 +46,9 @@ class Watched:
     def start(self, changed: Callable[[Model], None] = lambda _: None) -> None:
         """Begin to look; ``changed`` is called with each new network."""
         if has_alias(self._name):
+            if self._seconds is None:  # not before: a file needs no store, nor a project
+                at_server = is_server(store_uri(self._uri))
+                self._seconds = SECONDS_SERVER if at_server else SECONDS_LOCAL
             self._thread = threading.Thread(
                 target=self._watch, args=(changed,), name="watch", daemon=True
             )
