@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pawprint.errors import UserError
-from pawprint.serving.predictor import Predictor
+from pawprint.serving.predictor import Predictor, load_runtime
 
 MAPS = "maps"
 
@@ -24,7 +24,6 @@ class Explainer:
 
     def __init__(self, path: Path) -> None:
         import onnx
-        import onnxruntime
 
         predictor = Predictor(path)
         self._batch_size = predictor.batch_size
@@ -34,7 +33,7 @@ class Explainer:
         shape = (None, None, None)
         kind = onnx.TensorProto.FLOAT
         network.graph.output.append(onnx.helper.make_tensor_value_info(MAPS, kind, shape))
-        self._session = onnxruntime.InferenceSession(network.SerializeToString())
+        self._session = load_runtime().InferenceSession(network.SerializeToString())
         self._input = self._session.get_inputs()[0].name
 
     def maps(self, pictures: np.ndarray) -> np.ndarray:

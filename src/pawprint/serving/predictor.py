@@ -6,9 +6,11 @@ import heapq
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +82,14 @@ def class_columns(class_names: list[str], fixed: Iterable[str]) -> list[str]:
     return [f"{name} (class)" if name in fixed else name for name in class_names]
 
 
+def load_runtime() -> Any:
+    """ONNX Runtime; it tells its makers nothing, and leaves no file in the temporary folder."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is first imported
+    import onnxruntime
+
+    return onnxruntime
+
+
 def pictures_at_a_time(image_size: int) -> int:
     """How many pictures of that side, in pixels, are best shown to a network together."""
     return max(1, min(MOST_PICTURES, MOST_PIXELS // image_size**2))
@@ -110,8 +120,7 @@ class Predictor:
         threads: int | None = None,
         alone: bool = True,
     ) -> None:
-        import onnxruntime
-
+        onnxruntime = load_runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         if not alone:

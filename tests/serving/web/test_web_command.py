@@ -21,8 +21,10 @@ def start(tmp_path):
     def begin(*arguments, program=("-m", "pawprint.cli")):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
         environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
-        folder = tmp_path / "here"
-        folder.mkdir(exist_ok=True)
+        folder, temporary = tmp_path / "here", tmp_path / "temporary"
+        for one in (folder, temporary):
+            one.mkdir(exist_ok=True)
+        environment["TMPDIR"] = str(temporary)
         process = subprocess.Popen(
             [sys.executable, *program, "serve", *arguments],
             stdout=subprocess.PIPE,
@@ -74,6 +76,18 @@ def test_a_request_in_work_is_answered_before_the_server_ends(start, network, nu
     assert (server.returncode, out, err) == (0, "", "")
 
 
+def test_clients_that_leave_do_not_end_the_server(start, network):
+    server = start("--port", "0", "--model", str(network))
+    where = address(server)
+    host, port = where.removeprefix("http://").rstrip("/").split(":")
+    for _ in range(20):  # each leaves before its many answers come
+        with socket.create_connection((host, int(port)), timeout=20) as client:
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * 500)
+    form = [("files", ("a.jpg", picture(1)))]
+    assert requests.post(f"{where}predict", files=form, timeout=30).status_code == 200
+    assert server.poll() is None
+
+
 def test_the_server_imports_neither_tensorflow_nor_mlflow_and_writes_nothing(
     start, network, tmp_path
 ):
@@ -89,7 +103,8 @@ def test_the_server_imports_neither_tensorflow_nor_mlflow_and_writes_nothing(
     server.send_signal(signal.SIGTERM)
     out, _ = server.communicate(timeout=20)
     assert out == "[]\n"
-    assert not list((tmp_path / "here").iterdir())
+    for folder in ("here", "temporary"):
+        assert not list((tmp_path / folder).iterdir())
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,10 @@ def run(app: FastAPI, listening: socket.socket, begun: Callable[[], None]) -> No
         begun()
 
     server.startup = start
-    # Uvicorn raises the signal that ended it once more; to be stopped is how a server ends.
-    before = {one: signal.signal(one, _nothing) for one in (signal.SIGINT, signal.SIGTERM)}
+    # Uvicorn raises the signal that ended it once more; to be stopped is how a server ends. And
+    # SIGPIPE, which ends a command that nobody reads any more, comes with clients that left.
+    ended_by = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGPIPE") if hasattr(signal, n)]
+    before = {one: signal.signal(one, _nothing) for one in ended_by}
     try:
         server.run(sockets=[listening])
     finally:
