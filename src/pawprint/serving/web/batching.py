@@ -13,7 +13,7 @@ import numpy as np
 
 from pawprint.machine import usable_cores
 from pawprint.serving.predictor import Predictor
-from pawprint.serving.web.limits import check_scans
+from pawprint.serving.web.effort import check_effort
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Batcher:
             if question.answer.cancelled():  # who asked is gone
                 continue
             try:
-                check_scans(question.content)
+                check_effort(question.content)
                 question.pixels, question.size = question.predictor.look(question.content)
             except Exception as error:  # whatever a file does, the next one is decoded
                 _deliver([question], error)

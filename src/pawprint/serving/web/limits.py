@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pawprint.images.decode import PictureError
 
 MEGABYTE = 2**20
-MOST_SCANS = 100  # of a JPEG; a usual one has ten at most, and each costs as much as the picture
 
 
 class RefusedError(Exception):
@@ -139,16 +138,6 @@ def problem_of(error: PictureError, limits: Limits) -> Problem:
         most = f"{limits.pixels:,} pixels are taken at most: send a smaller one"
         return Problem(f"{str(error).partition(':')[0].rstrip(')')}); {most}", 413)
     return Problem(str(error), 415 if error.kind == "not a picture" else 422)
-
-
-def check_scans(content: bytes) -> None:
-    """Refuse a JPEG whose pixels are told again and again, which takes minutes to decode.
-
-    Raises:
-        PictureError: it is one.
-    """
-    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MOST_SCANS:
-        raise PictureError(f"cannot be read: it has more than {MOST_SCANS} scans")
 
 
 def in_megabytes(size: int) -> str:
