@@ -7,6 +7,11 @@ FOLDER holds class folders, or `training_set` and `test_set` with them. Each rec
 `python -m pawprint.litert` writes it and asks it, and the ONNX network, about the test pictures.
 `transfer` takes ImageNet's weights of `MobileNet(alpha=0.25)` from FILE. Times are for one picture
 alone on this machine, with all its cores, which no phone has.
+
+EXPECTED on 2,000 test pictures, one seed, accuracy of ONNX, float16 and int8: fast .8305, .8305,
+.8305 with 1.22, 0.65 and 0.33 MB; article .808, .808, .809 with 6.5, 3.3 and 1.6 MB; transfer
+.9645, .9645, .946 with 1.02, 0.57 and 0.36 MB. In float16 no probability differs by more than
+0.0084, in int8 up to 0.03 (article), 0.07 (fast) and 0.58 (transfer).
 """
 
 from __future__ import annotations
