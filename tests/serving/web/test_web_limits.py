@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gc
 import gzip
 import json
 import socket
@@ -140,7 +141,10 @@ def test_a_picture_of_too_many_pixels_is_refused_undecoded(served, size):
         (picture(1), "", 415),
         (b"{", "application/json", 400),
         (b"\xff\xfe", "application/json", 400),
-        (b"[" * 60_000, "application/json", 400),
+        (b"[" * 150, "application/json", 400),
+        (b"[" * 200_000, "application/json", 413),
+        (b'{"pictures": [' + b'"",' * 100_000 + b'""]}', "application/json", 413),
+        (b"--xyz\r\nA: b\r\n\r\n\r\n" * 20_000, FORM, 413),
         (b"9" * 60_000, "application/json", 400),
         (b"[]", "application/json", 422),
         (b'{"pictures": 1}', "application/json", 422),
@@ -303,6 +307,24 @@ def test_sixteen_clients_with_large_files_see_no_error(network):
         with ThreadPoolExecutor(16) as pool:
             responses = list(pool.map(lambda _: server.send(large), range(32)))
         assert [r.status_code for r in responses] == [200] * 32
+
+
+def test_what_was_sent_is_given_back_at_once(network):
+    def megabytes():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+    with serving(Watched(str(network))) as server:
+        gc.disable()  # nothing may have to wait for it
+        try:
+            sent = [picture(1) + bytes(8_000_000), bytes(8_000_000), picture(1)[:300]]
+            for round_ in range(12):
+                for content in sent:
+                    server.send(content)
+                if round_ == 1:
+                    before = megabytes()
+            assert megabytes() - before < 60
+        finally:
+            gc.enable()
 
 
 def test_nothing_is_written_to_disk(network, tmp_path, monkeypatch):

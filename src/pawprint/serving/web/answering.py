@@ -75,11 +75,10 @@ async def _ask(
     if upload.problem:
         return upload.problem
     try:
-        return await batcher.ask(model.predictor, upload.content)
-    except PictureError as error:
-        return problem_of(error, limits)
+        outcome = await batcher.ask(model.predictor, upload.content)
     except MemoryError:
         return Problem("is too large for this machine: send a smaller one", 413)
+    return problem_of(outcome, limits) if isinstance(outcome, PictureError) else outcome
 
 
 def _row(upload: Upload, outcome: Answered | Problem, model: Model) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
+from pawprint.images.decode import PictureError
 from pawprint.machine import usable_cores
 from pawprint.serving.predictor import Predictor
 from pawprint.serving.web.effort import check_effort
@@ -44,7 +45,7 @@ class _Question:
         self.pixels: np.ndarray | None = None
         self.size = (0, 0)
         self.loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[Answered] = self.loop.create_future()
+        self.answer: asyncio.Future[Answered | PictureError] = self.loop.create_future()
 
 
 class Batcher:
@@ -69,12 +70,8 @@ class Batcher:
         for thread in (*self._decoders, self._network):
             thread.start()
 
-    async def ask(self, predictor: Predictor, content: bytes) -> Answered:
-        """The answer to a picture file.
-
-        Raises:
-            PictureError: it is none.
-        """
+    async def ask(self, predictor: Predictor, content: bytes) -> Answered | PictureError:
+        """The answer to a picture file, or why it is none."""
         question = _Question(predictor, content)
         self.waiting += 1
         self._sent.put(question)
@@ -99,6 +96,8 @@ class Batcher:
             try:
                 check_effort(question.content)
                 question.pixels, question.size = question.predictor.look(question.content)
+            except PictureError as error:  # a new one: it would keep what was read alive
+                _deliver([question], PictureError(str(error), error.kind))
             except Exception as error:  # whatever a file does, the next one is decoded
                 _deliver([question], error)
             else:
@@ -149,7 +148,9 @@ def _settle(batch: list[_Question], outcome: np.ndarray | Exception) -> None:
     for place, question in enumerate(batch):
         if question.answer.done():  # cancelled: who asked is gone
             continue
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, PictureError):
+            question.answer.set_result(outcome)
+        elif isinstance(outcome, Exception):
             question.answer.set_exception(outcome)
         else:
             question.answer.set_result(Answered(question.pixels, question.size, outcome[place]))

@@ -16,15 +16,24 @@ class FormError(Exception):
 
 @dataclass
 class Part:
-    """One file: its name, and its content unless that is too large."""
+    """One file: its name, and the pieces of its content unless that is too large."""
 
     name: str
-    content: bytearray = field(default_factory=bytearray)
+    pieces: list[bytes] = field(default_factory=list)
+    size: int = 0
     too_large: bool = False
+
+    def content(self) -> bytes:
+        """All of it; the pieces are given up."""
+        whole = b"".join(self.pieces)
+        self.pieces.clear()
+        return whole
 
 
 class FormFiles:
     """The files in the fields `files` (or `file`) of a form; other fields are passed over.
+
+    A context, at whose end all is given back: parser and files hold each other.
 
     Args:
         content_type: header of the request, which tells where parts begin.
@@ -63,6 +72,12 @@ class FormFiles:
         self._part: Part | None = None
         self._count = 0
         self._whole = self.too_many = False
+
+    def __enter__(self) -> FormFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._parser, self._parts, self._part
 
     def write(self, chunk: bytes) -> None:
         """Take in the next bytes.
@@ -118,10 +133,12 @@ class FormFiles:
         part = self._part
         if part is None or part.too_large or self.too_many:
             return
-        part.content += data[start:end]
-        if len(part.content) > self._most_bytes:
+        part.size += end - start
+        if part.size > self._most_bytes:
             part.too_large = True
-            part.content = bytearray()
+            part.pieces.clear()
+        else:
+            part.pieces.append(data[start:end])
 
     def _on_end(self) -> None:
         self._whole = True

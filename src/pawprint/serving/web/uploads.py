@@ -29,6 +29,7 @@ FORMS = (
     '{"pictures": ["<base64>"]}'
 )
 _LARGE = 2**16  # bytes of JSON; reading more would keep other requests waiting
+_MARKS_PER_FILE, _MARKS = 4, 200  # of JSON's own signs; base64 has none of them
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 _SPACE = str.maketrans("", "", " \t\r\n")
 
@@ -104,21 +105,25 @@ def _too_many(limits: Limits) -> RefusedError:
 async def _from_form(
     request: Request, kind: str, limits: Limits, admitted: Admitted
 ) -> list[Upload]:
+    def take(chunk: bytes) -> None:
+        files.write(chunk)
+        if files.too_many:  # at once: to read on, part after part, takes seconds
+            raise _too_many(limits)
+
     try:
-        files = FormFiles(kind, limits.file_bytes, limits.files)
-        await _read(request, limits, admitted, files.write)
-        parts = files.finish()
+        with FormFiles(kind, limits.file_bytes, limits.files) as files:
+            await _read(request, limits, admitted, take)
+            return [
+                Upload(part.name, part.content(), too_large(limits) if part.too_large else None)
+                for part in files.finish()
+            ]
     except FormError as error:
         raise RefusedError(400, f"the form cannot be read ({error}); {FORMS}") from None
-    if files.too_many:
-        raise _too_many(limits)
-    return [
-        Upload(part.name, bytes(part.content), too_large(limits) if part.too_large else None)
-        for part in parts
-    ]
 
 
 def _from_json(body: bytes | bytearray, limits: Limits) -> list[Upload]:
+    if sum(body.count(mark) for mark in b'",[{') > _MARKS_PER_FILE * limits.files + _MARKS:
+        raise _too_many(limits)  # before all others wait while they are read
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):  # also UnicodeDecodeError
