@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import requests
-from web_server import NAMES, picture, serving, write_network
+from web_server import NAMES, Registry, picture, serving
 
 from pawprint.errors import UserError
 from pawprint.images.decode import read_picture
@@ -15,33 +15,6 @@ from pawprint.serving.predictor import Predictor
 from pawprint.serving.web.watching import Watched
 
 CHAMPION = "models:/colours@champion"
-
-
-class Registry:
-    """A store with versions of one model."""
-
-    def __init__(self, folder):
-        from mlflow import MlflowClient
-
-        self.folder = folder
-        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
-        self.client = MlflowClient(self.uri, self.uri)
-        self.client.create_registered_model("colours")
-
-    def add(self, *, crown=True, **network):
-        """Register one more version; returns its number and its network."""
-        folder = self.folder / f"network-{len(list(self.folder.iterdir()))}"
-        path = write_network(folder / "model.onnx", **network)
-        tags = {"test_accuracy": "0.9", "test_accuracy_low": "0.88", "test_accuracy_high": "0.92"}
-        tags |= {"data_digest": "d" * 64}
-        run_id = "r" * 32
-        made = self.client.create_model_version("colours", str(folder), run_id=run_id, tags=tags)
-        if crown:
-            self.crown(int(made.version))
-        return int(made.version), path
-
-    def crown(self, version):
-        self.client.set_registered_model_alias("colours", "champion", str(version))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import requests
-from web_server import picture
+from web_server import Registry, picture
 
 
 @pytest.fixture
@@ -88,18 +88,23 @@ def test_clients_that_leave_do_not_end_the_server(start, network):
     assert server.poll() is None
 
 
+@pytest.mark.parametrize("what", ["file", "champion"])
 def test_the_server_imports_neither_tensorflow_nor_mlflow_and_writes_nothing(
-    start, network, tmp_path
+    start, network, tmp_path, what
 ):
+    if what == "champion":
+        Registry(tmp_path, "pawprint").add()
+    model = ("--model", str(network)) if what == "file" else ()
     program = (
         "import sys, pawprint.cli as cli\n"
         "try: cli.main()\n"
         "finally: print(sorted({'tensorflow', 'mlflow', 'pandas'} & set(sys.modules)))"
     )
-    server = start("--port", "0", "--model", str(network), program=("-c", program))
+    server = start("--port", "0", *model, program=("-c", program))
     where = address(server)
     form = [("files", ("a.jpg", picture(1)))]
     assert requests.post(f"{where}predict?maps=true", files=form, timeout=30).status_code == 200
+    time.sleep(2.5)  # until it looked for another champion
     server.send_signal(signal.SIGTERM)
     out, _ = server.communicate(timeout=20)
     assert out == "[]\n"

@@ -63,6 +63,33 @@ def picture(seed: int = 0, size: tuple[int, int] = (24, 18), form: str = "JPEG")
     return content.getvalue()
 
 
+class Registry:
+    """A store with versions of one model."""
+
+    def __init__(self, folder: Path, model: str = "colours") -> None:
+        from mlflow import MlflowClient
+
+        self.folder, self.model = folder, model
+        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
+        self.client = MlflowClient(self.uri, self.uri)
+        self.client.create_registered_model(self.model)
+
+    def add(self, *, crown: bool = True, **network: Any) -> tuple[int, Path]:
+        """Register one more version; returns its number and its network."""
+        folder = self.folder / f"network-{len(list(self.folder.iterdir()))}"
+        path = write_network(folder / "model.onnx", **network)
+        tags = {"test_accuracy": "0.9", "test_accuracy_low": "0.88", "test_accuracy_high": "0.92"}
+        tags |= {"data_digest": "d" * 64}
+        run_id = "r" * 32
+        made = self.client.create_model_version(self.model, str(folder), run_id=run_id, tags=tags)
+        if crown:
+            self.crown(int(made.version))
+        return int(made.version), path
+
+    def crown(self, version: int) -> None:
+        self.client.set_registered_model_alias(self.model, "champion", str(version))
+
+
 class Served:
     """A running server."""
 
