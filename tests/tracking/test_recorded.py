@@ -14,7 +14,7 @@ class Recorded:
 
     def __init__(self, folder):
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
-        self.client = mlflow.MlflowClient(self.uri)
+        self.client = mlflow.MlflowClient(self.uri, self.uri)  # not an earlier test's registry
         self.experiment = self.client.create_experiment("pawprint", folder.as_uri())
         self.started = 0
 
