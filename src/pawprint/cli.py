@@ -12,6 +12,7 @@ from typing import Any
 from pawprint import serve
 from pawprint.config import compose, fail, stopped
 from pawprint.errors import UserError
+from pawprint.serving.asked import add_options, probability
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -57,27 +58,16 @@ def _add_predict(commands: Any) -> None:
     )
     predict.add_argument("-r", "--recursive", action="store_true", help="enter sub-folders")
     predict.add_argument(
-        "--model",
-        metavar="NAME",
-        help="who answers: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or an ONNX file; "
-        "without it the champion",
-    )
-    predict.add_argument(
         "--top", type=_positive, metavar="N", help="name the N most probable classes"
     )
     sure = predict.add_mutually_exclusive_group()
     sure.add_argument(
         "--threshold",
-        type=_share,
+        type=probability,
         metavar="P",
         help='least probability of an answer, 0 to 1; a picture below it is "not sure"',
     )
-    sure.add_argument(
-        "--sure-precision",
-        metavar="SHARE",
-        help='share of the answers that is to be right, less sure pictures are "not sure"; '
-        "without it sure_precision of params.yaml, if the model is no file",
-    )
+    add_options(predict, sure)
     form = predict.add_mutually_exclusive_group()
     for name, words in (("json", "a JSON list"), ("csv", "CSV"), ("parquet", "Parquet")):
         help = f"write {words}"
@@ -98,16 +88,6 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is no whole number of 1 or more")
     return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no probability from 0 to 1")
-    return share
 
 
 def _predict(given: argparse.Namespace) -> int:

@@ -181,13 +181,15 @@ def _plain_answering(root: Path, params: dict[str, Any]) -> tuple[Tracking, floa
         tracking = Tracking(**values)
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
         return None
-    texts = [value for value in vars(tracking).values() if value is not None]
-    are_plain = all(isinstance(text, str) and text.strip() and "$" not in text for text in texts)
+    needed = (tracking.name, tracking.experiment, tracking.registered_model)
+    texts = needed if tracking.uri is None else (*needed, tracking.uri)
+    are_plain = all(
+        isinstance(text, str) and text.strip() and "$" not in text and text != "???"
+        for text in texts
+    )
     sure = params["sure_precision"]
     is_plain = sure is None or (type(sure) is float and 0 < sure <= 1)
-    if not (as_shipped and are_plain and is_plain and len(texts) >= 3):
-        return None
-    return (tracking, sure) if "???" not in texts else None
+    return (tracking, sure) if as_shipped and are_plain and is_plain else None
 
 
 def _call_hydra(root: Path, stage: str, task: Callable[[Config], Any]) -> None:

@@ -18,7 +18,7 @@ from pawprint.paths import Paths
 from pawprint.registration.scoring import milliseconds_per_picture
 from pawprint.schema import Config
 from pawprint.serving.predictor import Predictor
-from pawprint.sweep.board import print_rows
+from pawprint.terminal import print_rows
 
 if TYPE_CHECKING:
     from pawprint.phone.predictor import LiteRTPredictor

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pawprint.config import compose, project_root
 from pawprint.errors import UserError
 from pawprint.paths import Paths
-from pawprint.serving.source import CHAMPION, FORMS
+from pawprint.serving.asked import add_options, who_answers
 
 HOST, PORT = "127.0.0.1", 8000
 
@@ -29,13 +28,7 @@ def add_parser(commands: Any) -> None:
     serve.add_argument(
         "--port", type=int, default=PORT, help=f"port, 0 for a free one (default {PORT})"
     )
-    serve.add_argument("--model", metavar="MODEL", help=f"{FORMS} (default the champion)")
-    serve.add_argument(
-        "--sure-precision",
-        metavar="SHARE",
-        help='share of the answers that is to be right, less sure pictures are "not sure"; '
-        "without it sure_precision of params.yaml",
-    )
+    add_options(serve, serve)
     serve.add_argument(
         "--max-megabytes", type=float, metavar="N", help="of a picture file (default 20)"
     )
@@ -46,16 +39,6 @@ def add_parser(commands: Any) -> None:
         "--log", type=Path, metavar="FILE", help="remember what is seen, for `pawprint drift`"
     )
     serve.add_argument("--max-files", type=int, metavar="N", help="of a request (default 32)")
-
-
-@dataclass(frozen=True)
-class _Project:
-    """What of the project's configuration concerns the server."""
-
-    name: str
-    uri: str | None
-    sure_precision: float | None
-    images: Path | None
 
 
 def serve(given: argparse.Namespace) -> int:
@@ -71,7 +54,7 @@ def serve(given: argparse.Namespace) -> int:
         UserError: there is no such network, an argument is out of range, or the address is taken.
     """
     limits = _limits(given)
-    project = _project(given.model, given.sure_precision)
+    asked = who_answers(given.model, given.sure_precision)
     from pawprint.serving.seen import SeenLog
     from pawprint.serving.web.app import make_app
     from pawprint.serving.web.examples import find_examples
@@ -79,38 +62,22 @@ def serve(given: argparse.Namespace) -> int:
     from pawprint.serving.web.watching import Watched
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    watched = Watched(project.name, project.uri, project.sure_precision)
+    watched = Watched(asked.name, asked.uri, asked.sure_precision)
     listening = bind(given.host, given.port)
     seen = SeenLog(given.log) if given.log else None
-    app = make_app(watched, find_examples(project.images, limits.file_bytes), limits, seen)
+    app = make_app(watched, find_examples(_images(), limits.file_bytes), limits, seen)
     line = f"{watched.model.source.name} answers on {address_of(listening)} (Ctrl-C stops it)"
     run(app, listening, lambda: print(line, flush=True))
     return 0
 
 
-def _project(model: str | None, sure_precision: str | None) -> _Project:
-    """What is configured; a network's file is served where there is no project too."""
-    settings = [f"sure_precision={sure_precision}"] if sure_precision else []
+def _images() -> Path | None:
+    """The project's pictures to predict; None where there is no project."""
     try:
         root = project_root()
-    except UserError:
-        if model is None or model.startswith(("models:", "runs:")):
-            raise
-        return _Project(model, None, _share(sure_precision), None)
-    config = compose(settings)
-    name = model or f"models:/{config.tracking.registered_model}@{CHAMPION}"
-    images = Paths(root).given(config.predict_images)
-    return _Project(name, config.tracking.uri, config.sure_precision, images)
-
-
-def _share(text: str | None) -> float | None:
-    try:
-        share = None if text is None else float(text)
-    except ValueError:
-        share = -1.0
-    if share is None or 0 <= share <= 1:
-        return share
-    raise UserError(f"--sure-precision is {text}; give a number from 0 to 1")
+    except UserError:  # a network's file can be served there
+        return None
+    return Paths(root).given(compose().predict_images)
 
 
 def _limits(given: argparse.Namespace) -> Any:

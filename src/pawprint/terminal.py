@@ -1,9 +1,10 @@
-"""Tables for a person at a terminal, and as aligned text for everything else."""
+"""Tables, and how far work is, for a person at a terminal and for everything else."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 
 def print_table(title: str, header: Sequence[str], rows: list[list[str]]) -> None:
@@ -25,3 +26,41 @@ def print_table(title: str, header: Sequence[str], rows: list[list[str]]) -> Non
     for row in [header, *rows]:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
     print()
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
+    """Print rows, each with its columns' names, in frames on a terminal and elsewhere."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column in ("status", "run") else "right")
+    for row in rows:
+        table.add_row(*map(escape, row.values()))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@contextmanager
+def pictures_bar(total: int | None) -> Iterator[Callable[[int], object]]:
+    """What is to be told how many pictures more are done; shows it where a person watches.
+
+    Args:
+        total: how many there will be, or None where that is not known.
+    """
+    if not watched():
+        yield lambda more: None
+        return
+    from tqdm import tqdm  # here, because few runs need it
+
+    class Bar(tqdm):
+        monitor_interval = 0  # no thread beside this one, which would forbid to fork
+
+    with Bar(total=total, unit=" pictures", dynamic_ncols=True) as bar:
+        yield bar.update
+
+
+def watched() -> bool:
+    """Whether a person sees what goes to standard error as it comes."""
+    return sys.stderr is not None and sys.stderr.isatty()

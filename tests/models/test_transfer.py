@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from lively import lively
 
 from pawprint.config import project_root
 from pawprint.errors import UserError
@@ -39,14 +40,6 @@ def build(image_size=32, classes=2, **changes):
     if {**SMALL, **changes}["weights"] == "none":
         backbone.set_weights([lively(weights) for weights in backbone.get_weights()])
     return model
-
-
-def lively(weights):
-    """Kernels by whose layers the signal neither fades nor explodes."""
-    if weights.ndim != 4:
-        return weights
-    inputs = np.prod(weights.shape[: 2 if weights.shape[3] == 1 else 3])
-    return weights / weights.std() * np.sqrt(3 / inputs)
 
 
 def pictures(count, seed=0, side=32):

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from lively import lively
 
 from pawprint.errors import UserError
 from pawprint.models.build import build_model
@@ -32,18 +33,11 @@ def build(name, classes, side=16):
     model = build_model(name, side, classes, **sizes, **own)
     if name == "transfer":  # else the signal fades on its way through so many layers
         backbone = model.get_layer("backbone")
-        backbone.set_weights([_lively(weights) for weights in backbone.get_weights()])
+        backbone.set_weights([lively(weights) for weights in backbone.get_weights()])
     last = model.get_layer("probabilities")
     kernel, bias = last.get_weights()
     last.set_weights([kernel * (1 if name == "resnet" else 3), bias])
     return model
-
-
-def _lively(weights):
-    if weights.ndim != 4:
-        return weights
-    inputs = np.prod(weights.shape[: 2 if weights.shape[3] == 1 else 3])
-    return weights / weights.std() * np.sqrt(3 / inputs)
 
 
 def export(folder, name, classes, *, mirror):

@@ -6,9 +6,7 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from servers import free_port, wait_until_it_answers
 
 from pawprint.serving.predictor import Predictor
 
@@ -138,9 +137,7 @@ def test_mlflow_models_predict_takes_a_table_of_paths_and_text(finished, files, 
 @pytest.fixture(scope="module")
 def ask(finished):
     """A function that posts to `mlflow models serve` and returns the predictions."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     process = subprocess.Popen(
         ("mlflow", "models", "serve", "-m", CHAMPION, "--env-manager", "local", "--port", port),
         cwd=finished.root,
@@ -160,12 +157,7 @@ def ask(finished):
             return json.loads(response.read(), parse_constant=pytest.fail)["predictions"]
 
     try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.25)
+        wait_until_it_answers(f"http://127.0.0.1:{port}/ping")
         yield post
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,25 +1,18 @@
 """A tracking server that is away, or goes away."""
 
 import re
-import socket
 import subprocess
 import time
-import urllib.request
 from contextlib import contextmanager
 
 import pytest
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from servers import free_port, wait_until_it_answers
 
 
 @contextmanager
 def _server(project, folder):
     """A real tracking server on a free port, ended by its process group's id."""
-    port = _free_port()
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     folder.mkdir()
     process = subprocess.Popen(
@@ -34,12 +27,7 @@ def _server(project, folder):
         start_new_session=True,
     )
     try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{address}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.25)
+        wait_until_it_answers(f"{address}/health")
         yield address, process
     finally:
         _end(process)
@@ -56,7 +44,7 @@ def _end(process):
 
 @pytest.mark.parametrize("how", ["variable", "choice"])
 def test_a_server_that_is_not_there_is_one_sentence_soon(finished, how):
-    address = f"http://127.0.0.1:{_free_port()}"
+    address = f"http://127.0.0.1:{free_port()}"
     settings = ["tracking=server"] if how == "choice" else []
     begin = time.monotonic()
     done = finished.stage("evaluate", *settings, MLFLOW_TRACKING_URI=address, code=1)

@@ -86,8 +86,8 @@ def test_no_files_are_a_header_only():
 @pytest.mark.parametrize("top", [None, 2])
 def test_json_is_the_same_from_predictions_and_from_rows(top):
     direct, indirect = io.StringIO(), io.StringIO()
-    write_json(direct, PREDICTIONS, top)
     columns = Columns(NAMES, top)
+    write_json(direct, PREDICTIONS, columns)
     write_json_rows(
         indirect, read_csv(io.StringIO(written(PREDICTIONS, columns)), columns), columns
     )
@@ -100,7 +100,7 @@ def test_json_is_the_same_from_predictions_and_from_rows(top):
 
 def test_json_of_no_files_is_an_empty_list():
     file = io.StringIO()
-    write_json(file, [], None)
+    write_json(file, [], Columns(NAMES))
     assert json.loads(file.getvalue()) == []
 
 

@@ -12,8 +12,8 @@ from pawprint.sweep.board import (
     board_of,
     group_rows,
     objectives_of,
-    print_rows,
 )
+from pawprint.terminal import print_rows
 from pawprint.tracking.trials import TrialRun
 
 ACCURACY = {"best_val_accuracy": True}

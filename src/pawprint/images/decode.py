@@ -91,7 +91,7 @@ class Picture:
     frames: int
 
 
-def read_picture(source: Path | bytes, image_size: int, resize: str = SQUASH) -> np.ndarray:
+def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUASH) -> np.ndarray:
     """Decode a picture as a person sees it and bring it into a square.
 
     Turned by its EXIF orientation, transparency over white, any pixel format made RGB, an
@@ -108,14 +108,19 @@ def read_picture(source: Path | bytes, image_size: int, resize: str = SQUASH) ->
     Raises:
         PictureError: With a short cause, to stand after the file's name.
     """
-    if isinstance(source, bytes):
-        picture = decode_content(source, image_size)
-    else:
-        picture = open_picture(source, image_size)
-    return np.array(to_square(picture.image, image_size, resize))
+    return look_at(source, image_size, resize)[0]
 
 
-def open_picture(path: Path, image_size: int) -> Picture:
+def look_at(
+    source: Path | str | bytes, image_size: int, resize: str = SQUASH
+) -> tuple[np.ndarray, Picture]:
+    """As ``read_picture``, with what the file says about itself."""
+    opened = decode_content if isinstance(source, bytes) else open_picture
+    picture = opened(source, image_size)
+    return np.array(to_square(picture.image, image_size, resize)), picture
+
+
+def open_picture(path: Path | str, image_size: int) -> Picture:
     """As ``decode_content``, of a file; one that is very large is not read into memory at once."""
     try:
         with open_file(path) as file:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pawprint.errors import UserError, first_line
 from pawprint.machine import usable_cores
-from pawprint.serving.predictor import PROBABILITIES, pictures_at_a_time
+from pawprint.serving.predictor import PROBABILITIES, in_batches, pictures_at_a_time
 
 ABOUT = "network.json"  # inside the file, which is a ZIP archive too, as LiteRT's metadata are
 LABELS = "labels.txt"
@@ -60,8 +60,9 @@ class LiteRTPredictor:
 
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
-        parts = [np.zeros((0, len(self.class_names)), np.float32)]
-        for start in range(0, len(pictures), self.batch_size):
-            batch = np.ascontiguousarray(pictures[start : start + self.batch_size])
-            parts.append(self._answer(pictures=batch)[PROBABILITIES])
-        return np.concatenate(parts)
+        none = np.zeros((0, len(self.class_names)), np.float32)
+        parts = in_batches(
+            lambda batch: self._answer(pictures=batch)[PROBABILITIES],
+            *(pictures, self.batch_size),
+        )
+        return np.concatenate([none, *parts])

@@ -11,16 +11,17 @@ from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 
-from pawprint.config import compose_answering
 from pawprint.duration import in_words
 from pawprint.errors import UserError
+from pawprint.serving.asked import who_answers
 from pawprint.serving.listing import LIST, find_files, read_list
 from pawprint.serving.many import Tally, classify
 from pawprint.serving.output import FORMS, output
 from pawprint.serving.predictor import Prediction, Predictor
 from pawprint.serving.seen import SeenLog, remembered
-from pawprint.serving.source import CHAMPION, Source, find_network
+from pawprint.serving.source import Source, find_network
 from pawprint.serving.table import Columns, write_csv, write_json, write_lines
+from pawprint.terminal import pictures_bar, watched
 
 FEW = 100  # files that a person looks at in a table
 SECONDS_BETWEEN_LINES = 30
@@ -80,7 +81,7 @@ def predict(request: Request) -> int:
             table.finish()
         print(f"{table.done + tally.files} files: {request.output}", file=sys.stderr)
     elif form == "json":
-        write_json(sys.stdout, answers(files), request.top)
+        write_json(sys.stdout, answers(files), columns)
     elif form == "csv":
         write_csv(sys.stdout, answers(files), columns)
     else:
@@ -108,19 +109,10 @@ def _form(request: Request) -> str | None:
 
 
 def _open(request: Request) -> tuple[Source, Predictor]:
-    """Who answers. A file stands for itself: it needs no project, and nothing of params.yaml."""
-    name, settings = request.model, []
-    if request.sure_precision is not None:
-        settings = [f"sure_precision={request.sure_precision}"]
-    is_file = name is not None and not name.startswith(("models:", "runs:"))
-    if is_file and not settings:
-        source = find_network(str(name), None)
-        return source, Predictor(source.network, threshold=request.threshold)
-    tracking, precision = compose_answering(settings)
-    name = name or f"models:/{tracking.registered_model}@{CHAMPION}"
-    source = find_network(name, tracking.uri)
-    if request.threshold is not None:
-        precision = None
+    """Who answers."""
+    asked = who_answers(request.model, request.sure_precision)
+    source = find_network(asked.name, asked.uri)
+    precision = None if request.threshold is not None else asked.sure_precision
     return source, Predictor(source.network, precision, threshold=request.threshold)
 
 
@@ -176,30 +168,22 @@ def _progress(
     total: int | None,
 ) -> Iterator[Callable[[Iterable[Prediction]], Iterator[Prediction]]]:
     """What predictions are to pass through: shows a bar to a person, or lines in a log."""
-    if sys.stderr.isatty():
-        from tqdm import tqdm  # here, because few runs need it
+    with pictures_bar(total) as tell:
 
-        class Bar(tqdm):
-            monitor_interval = 0  # no thread beside this one, which would forbid to fork
+        def passed(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+            for prediction in predictions if watched() else _told(predictions, total):
+                yield prediction
+                tell(1)
 
-        with Bar(total=total, unit=" pictures", dynamic_ncols=True) as bar:
+        yield passed
 
-            def shown(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-                for prediction in predictions:
-                    yield prediction
-                    bar.update()
 
-            yield shown
-        return
-
-    def told(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-        begin = last = time.monotonic()
-        for done, prediction in enumerate(predictions, 1):
-            yield prediction
-            if (now := time.monotonic()) - last >= SECONDS_BETWEEN_LINES:
-                last, speed = now, done / (now - begin)
-                left = f", {in_words((total - done) / speed)} left" if total else ""
-                of = f" of {total:,}" if total else ""
-                print(f"{done:,}{of} files, {speed:.0f} a second{left}", file=sys.stderr)
-
-    yield told
+def _told(predictions: Iterable[Prediction], total: int | None) -> Iterator[Prediction]:
+    begin = last = time.monotonic()
+    for done, prediction in enumerate(predictions, 1):
+        yield prediction
+        if (now := time.monotonic()) - last >= SECONDS_BETWEEN_LINES:
+            last, speed = now, done / (now - begin)
+            left = f", {in_words((total - done) / speed)} left" if total else ""
+            of = f" of {total:,}" if total else ""
+            print(f"{done:,}{of} files, {speed:.0f} a second{left}", file=sys.stderr)

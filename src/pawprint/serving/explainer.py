@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pawprint.errors import UserError
-from pawprint.serving.predictor import Predictor, load_runtime
+from pawprint.serving.predictor import Predictor, in_batches, load_runtime
 
 MAPS = "maps"
 
@@ -45,8 +45,8 @@ class Explainer:
         Returns:
             float32 (n, height, width); a place is a cell of late features of the network.
         """
-        parts = []
-        for start in range(0, len(pictures), self._batch_size):
-            batch = np.ascontiguousarray(pictures[start : start + self._batch_size])
-            parts.append(self._session.run([MAPS], {self._input: batch})[0])
-        return np.concatenate(parts)
+        parts = in_batches(
+            lambda batch: self._session.run([MAPS], {self._input: batch})[0],
+            *(pictures, self._batch_size),
+        )
+        return np.concatenate(list(parts))

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ import numpy as np
 from pawprint.errors import UserError, first_line
 from pawprint.evaluation.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.images.brightness import brightness
-from pawprint.images.decode import PictureError, decode_content, open_picture
-from pawprint.images.square import SQUASH, to_square
+from pawprint.images.decode import PictureError, look_at
+from pawprint.images.square import SQUASH
 
 PROBABILITIES = "probabilities"
 NOT_SURE = "not sure"
@@ -88,6 +88,14 @@ def load_runtime() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def in_batches(
+    ask: Callable[[np.ndarray], np.ndarray], pictures: np.ndarray, size: int
+) -> Iterator[np.ndarray]:
+    """Yield what ``ask`` answers to the pictures (n, …), so many at a time."""
+    for start in range(0, len(pictures), size):
+        yield ask(np.ascontiguousarray(pictures[start : start + size]))
 
 
 def pictures_at_a_time(image_size: int) -> int:
@@ -175,11 +183,12 @@ class Predictor:
 
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
-        parts = [np.zeros((0, len(self.class_names)), np.float32)]
-        for start in range(0, len(pictures), self.batch_size):
-            batch = np.ascontiguousarray(pictures[start : start + self.batch_size])
-            parts.append(self._session.run([PROBABILITIES], {self._input: batch})[0])
-        return np.concatenate(parts)
+        none = np.zeros((0, len(self.class_names)), np.float32)
+        parts = in_batches(
+            lambda batch: self._session.run([PROBABILITIES], {self._input: batch})[0],
+            *(pictures, self.batch_size),
+        )
+        return np.concatenate([none, *parts])
 
     def read(self, source: Path | str | bytes) -> np.ndarray:
         """A picture uint8 (image_size, image_size, 3) as the network learned to see it.
@@ -195,9 +204,7 @@ class Predictor:
         Raises:
             PictureError: it is no picture.
         """
-        opened = decode_content if isinstance(source, bytes) else open_picture
-        picture = opened(source, self.image_size)
-        pixels = np.array(to_square(picture.image, self.image_size, self.resize))
+        pixels, picture = look_at(source, self.image_size, self.resize)
         return pixels, (picture.width, picture.height)
 
     def classify(self, paths: Iterable[Path]) -> Iterator[Prediction]:

@@ -74,17 +74,19 @@ def see(
         model: the network's name, as in ``Source``.
         run_id: its run, as in ``Source``.
     """
+    return _now((width, height), brightness(pixels), probabilities, model, run_id)
+
+
+def _now(
+    size: tuple[int, int],
+    brightness: float,
+    probabilities: Mapping[str, float],
+    model: str,
+    run_id: str | None,
+) -> Seen:
     label = max(probabilities, key=probabilities.get)
-    return Seen(
-        time=utc(time.time()),
-        width=width,
-        height=height,
-        brightness=brightness(pixels),
-        label=label,
-        probability=probabilities[label],
-        model=model,
-        run_id=run_id,
-    )
+    facts = (*size, brightness, label, probabilities[label])
+    return Seen(utc(time.time()), *facts, model, run_id)
 
 
 def utc(seconds: float) -> str:
@@ -149,9 +151,8 @@ def remembered(
     try:
         for prediction in predictions:
             if not prediction.problem:
-                ((label, probability),) = prediction.best(1)
-                facts = (*prediction.size, prediction.brightness, label, probability)
-                rows.append(Seen(utc(time.time()), *facts, source.name, source.run_id))
+                facts = (prediction.size, prediction.brightness, prediction.probabilities)
+                rows.append(_now(*facts, source.name, source.run_id))
             if len(rows) == _AT_A_TIME:
                 seen.add(rows)
                 rows = []

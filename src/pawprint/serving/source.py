@@ -71,7 +71,7 @@ def find_network(name: str, uri: str | None) -> Source:
         return _registered(store_uri(uri), model, alias, version)
     if match := _OF_RUN.fullmatch(name):
         return _of_run(store_uri(uri), match["run"])
-    if name.startswith(("models:", "runs:")):
+    if not is_file(name):
         raise UserError(f"{name} names no model; give {FORMS}")
     path = Path(name)
     if not path.is_file():
@@ -101,6 +101,11 @@ def version_now(name: str, uri: str | None) -> int | None:
     from pawprint.tracking.registry import version_of_alias
 
     return version_of_alias(address, model, alias)
+
+
+def is_file(name: str) -> bool:
+    """Whether a network's name is the path of a file, and nothing that MLflow knows."""
+    return not name.startswith(("models:", "runs:"))
 
 
 def has_alias(name: str) -> bool:

@@ -60,7 +60,7 @@ class Columns:
         return [str(path), prediction.label, round(prediction.probability, 6), *inner, None]
 
     def as_object(self, row: list[Any]) -> dict[str, Any]:
-        """A row as ``as_object`` gives the prediction."""
+        """A row as JSON has it."""
         path, label, probability, *inner, problem = row
         if problem is not None:
             return {"path": path, "problem": problem}
@@ -93,38 +93,21 @@ def write_csv(
         writer.writerow([_text(value) for value in columns.row(prediction)])
 
 
-def write_json(file: TextIO, predictions: Iterable[Prediction], top: int | None) -> None:
+def write_json(file: TextIO, predictions: Iterable[Prediction], columns: Columns) -> None:
     """Write a JSON list, an object per file, as they come."""
-    _write_list(file, (as_object(prediction, top) for prediction in predictions))
+    write_json_rows(file, map(columns.row, predictions), columns)
 
 
 def write_json_rows(file: TextIO, rows: Iterable[list[Any]], columns: Columns) -> None:
     """The same from rows that ``read_csv`` gives."""
-    _write_list(file, (columns.as_object(row) for row in rows))
-
-
-def _write_list(file: TextIO, objects: Iterable[dict[str, Any]]) -> None:
     before = "[\n"
-    for one in objects:
+    for row in rows:
         # JSON's escapes for names that are no UTF-8
-        text = json.dumps(one, indent=2, ensure_ascii=False)
+        text = json.dumps(columns.as_object(row), indent=2, ensure_ascii=False)
         text = text.encode(errors="backslashreplace").decode()
         file.write(before + textwrap.indent(text, "  "))
         before = ",\n"
     file.write("[]\n" if before == "[\n" else "\n]\n")
-
-
-def as_object(prediction: Prediction, top: int | None) -> dict[str, Any]:
-    """A prediction as JSON has it."""
-    if prediction.problem:
-        return {"path": str(prediction.path), "problem": prediction.problem}
-    best = prediction.probabilities.items() if top is None else prediction.best(top)
-    return {
-        "path": str(prediction.path),
-        "label": prediction.label,
-        "probability": round(prediction.probability, 6),
-        "probabilities": {name: round(p, 6) for name, p in best},
-    }
 
 
 def write_lines(file: TextIO, predictions: Iterable[Prediction], top: int | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -205,20 +204,6 @@ def as_markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows as a Markdown table."""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
-
-
-def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
-    """Show rows on the terminal."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=title)
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column in ("status", "run") else "right")
-    for row in rows:
-        table.add_row(*map(escape, row.values()))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _text(metric: str, value: float | None) -> str:

@@ -19,11 +19,11 @@ from pawprint.sweep.board import (
     as_markdown,
     board_of,
     group_rows,
-    print_rows,
 )
 from pawprint.sweep.planner import Order
 from pawprint.sweep.running import Source
 from pawprint.sweep.trial import FAILED, FINISHED, KILLED, Trial
+from pawprint.terminal import print_rows
 
 if TYPE_CHECKING:
     from pawprint.tracking.run import Run

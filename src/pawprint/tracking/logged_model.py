@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pawprint.serving.model_code import write_model_code
-from pawprint.serving.predictor import class_columns
+from pawprint.serving.predictor import class_columns, load_runtime
 from pawprint.serving.pyfunc import FIXED, NETWORK, PATHS, SURE_PRECISION
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def save_model(
         example: a picture, uint8 (size, size, 3).
     """
     import mlflow.pyfunc
-    import onnxruntime
 
     with tempfile.TemporaryDirectory() as code:
         loader = write_model_code(Path(code))
@@ -62,7 +61,7 @@ def save_model(
         "onnx",
         data=NETWORK,
         onnx_version=version("onnx"),
-        providers=onnxruntime.get_available_providers(),
+        providers=load_runtime().get_available_providers(),
         code=None,
     )
     mlflow_model.model_size_bytes = sum(

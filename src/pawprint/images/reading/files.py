@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from pawprint.images.layout import PictureFile
 from pawprint.images.reading.chunk import read_chunk
 from pawprint.images.reading.memory import Memory, status_of
 from pawprint.images.reading.workers import on_all_cores
+from pawprint.terminal import pictures_bar
 
 _COLUMNS = (
     *("sha256", "bytes", "kind", "problem", "format", "mode"),
@@ -60,7 +60,7 @@ def read_files(
     locations = [files[row].location for row in new]
     parts = (locations[at : at + _AT_A_TIME] for at in range(0, len(locations), _AT_A_TIME))
     settings = {"image_size": image_size, "resize": resize, "known": memory.contents}
-    with _progress(len(new)) as tell:
+    with pictures_bar(len(new)) as tell:
         for chunk in on_all_cores(functools.partial(read_chunk, **settings), parts):
             rows, new = new[: len(chunk.known)], new[len(chunk.known) :]
             is_new = ~np.array(chunk.known)
@@ -124,21 +124,6 @@ def _own_findings(width: int, height: int, blank: bool) -> Iterator[Finding]:
         yield Finding("tiny", f"is tiny ({width}×{height} pixels)")
     if max(width, height) > _EXTREME * min(width, height):
         yield Finding("extreme aspect", f"has an extreme aspect ({width}×{height} pixels)")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], object]]:
-    """What is to be told how many pictures more were read; shows it where a person watches."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda more: None
-        return
-    from tqdm import tqdm  # here, because few runs need it
-
-    class Bar(tqdm):
-        monitor_interval = 0  # no thread beside this one, which would forbid to fork
-
-    with Bar(total=total, unit=" pictures", dynamic_ncols=True) as bar:
-        yield bar.update
 
 
 def _status(file: PictureFile) -> bytes:

@@ -86,7 +86,7 @@ def _row(upload: Upload, outcome: Answered | Problem, model: Model) -> dict[str,
         return {"name": upload.name, "problem": outcome.sentence}
     values = outcome.probabilities.tolist()
     answers = dict(zip(model.predictor.class_names, values, strict=True))
-    prediction = Prediction(upload.name, answers, threshold=model.threshold)
+    prediction = Prediction(upload.name, answers, threshold=model.predictor.threshold)
     return {
         "name": upload.name,
         "label": prediction.label,

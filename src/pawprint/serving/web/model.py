@@ -36,11 +36,6 @@ class Model:
         self._explainer: Any = None
         self._sure_precision = sure_precision
 
-    @property
-    def threshold(self) -> float:
-        """The least probability of an answer that is not "not sure", 0 to 1."""
-        return self.predictor.sure.threshold if self.predictor.sure else 0.0
-
     def facts(self) -> dict[str, Any]:
         """What a person may want to know about who answers; None for what is not known."""
         tags, predictor = self.source.tags, self.predictor
@@ -59,7 +54,7 @@ class Model:
             "resize": predictor.resize,
             "temperature": predictor.temperature,
             "sure_precision": self._sure_precision,
-            "threshold": self.threshold,
+            "threshold": predictor.threshold,
         }
 
     def maps(self, pixels: np.ndarray) -> list[bytes] | None:

@@ -1,0 +1,21 @@
+"""Servers that tests start in processes of their own: a port for one, and the wait for it."""
+
+import socket
+import time
+import urllib.request
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_it_answers(address):
+    """Ask for a page until it comes, a minute at most."""
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            break
+        except OSError:
+            time.sleep(0.25)
