@@ -1,11 +1,14 @@
-"""Shared painting: tiny folders of real pictures, the same on every run."""
+"""What many tests share: tiny folders of real pictures, the same on every run, and a browser."""
 
 import colorsys
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +52,34 @@ def paint_textures():
         return root
 
     return paint
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """A browser without a window."""
+    if not (CHROMIUM.exists() and DRIVER.exists()):
+        pytest.skip("needs Chromium and its driver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    folder = tmp_path_factory.mktemp("chromium")
+    for argument in (
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "window-size=1280,1000",
+        f"user-data-dir={folder}",
+    ):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    yield driver
+    driver.quit()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _texture(seed, size=(160, 120)) -> Image.Image:

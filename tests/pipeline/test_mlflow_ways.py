@@ -1,10 +1,8 @@
 """The registered champion, asked by MLflow's own ways, answers as the network itself does."""
 
 import base64
-import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import urllib.request
@@ -185,34 +183,3 @@ def test_mlflow_models_serve_reads_no_file_of_its_machine(ask, files, rows):
     told = {"label": "", **nothing, "problem": "is not base64 (paths are not read here)"}
     assert refused == [told, told]
     same([answered], rows[:1])
-
-
-# On Spark
-
-SPARK = f"""
-import sys, json, mlflow
-from pyspark.sql import SparkSession
-builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-builder = builder.config("spark.driver.host", "127.0.0.1")
-spark = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
-classify = mlflow.pyfunc.spark_udf(spark, "{CHAMPION}", env_manager="local")
-pictures = spark.read.format("binaryFile").load(sys.argv[1]).coalesce(1)  # one batch
-answers = pictures.select("path", classify("content").alias("answer")).collect()
-spark.stop()
-print(json.dumps([row.answer.asDict() for row in sorted(answers, key=lambda row: row.path)]))
-"""
-QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # to start, of a JVM
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("pyspark") is None or shutil.which("java") is None,
-    reason="takes pyspark and Java",
-)
-def test_spark_classifies_a_column_of_bytes(finished, files, rows, tmp_path):
-    for path in files:
-        shutil.copy(path, tmp_path)
-    (tmp_path / "z.png").write_text("hello")
-    done = finished.run("python", "-c", SPARK, str(tmp_path), JAVA_TOOL_OPTIONS=QUICK)
-    *answers, bad = json.loads(done.stdout.splitlines()[-1])
-    same(answers, rows)
-    assert bad == dict.fromkeys(COLUMNS) | {"label": "", "problem": "is not a picture"}

@@ -1,20 +1,12 @@
 """The page in a real browser: a picture is dropped, the answer read."""
 
 import base64
-import shutil
-from pathlib import Path
 
 import pytest
 from web_server import picture, serving
 
 from pawprint.serving.web.examples import find_examples
 from pawprint.serving.web.watching import Watched
-
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM.exists() and DRIVER.exists()), reason="needs Chromium and its driver"
-)
 
 DROP = """
 const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
@@ -37,32 +29,6 @@ def page(network, tmp_path_factory):
     examples = find_examples(folder, 10**6)
     with serving(Watched(str(network)), examples=examples) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    """A browser without a window."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    folder = tmp_path_factory.mktemp("chromium")
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "window-size=1280,1000",
-        f"user-data-dir={folder}",
-    ):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

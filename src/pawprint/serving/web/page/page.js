@@ -207,7 +207,9 @@ function shareRow(name, share) {
   const bar = element("i");
   bar.style.width = `${100 * share}%`;
   track.append(bar);
-  row.append(element("span", "", name), element("span", "number", percent(share)), track);
+  const number = element("span", "number", percent(share));
+  number.title = share.toFixed(6);
+  row.append(element("span", "", name), number, track);
   return row;
 }
 
