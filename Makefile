@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The stages call `python`: it must be this environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test setup
+.PHONY: repro test test-spark setup
 
 repro: setup
 	dvc repro
@@ -12,6 +12,11 @@ test: setup
 	ruff check .
 	ruff format --check .
 	pytest -n 2 --dist loadscope  # what a module shares is made once
+
+# Spark is half a gigabyte for one test, so `make test` does without.
+test-spark: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-spark.lock
+	pytest tests/pipeline/test_same_everywhere.py -k spark
 
 setup: $(BIN)/.ready
 

@@ -48,6 +48,7 @@ ALONE = """
 import functools, itertools, sys, time
 from pathlib import Path
 import numpy as np
+from PIL import Image
 from pawprint.images.decode import read_picture
 from pawprint.images.reading.workers import on_all_cores
 from pawprint.serving.listing import find_files
@@ -56,13 +57,18 @@ from pawprint.serving.many import _opened
 def decode(files):
     return [read_picture(Path(file), 64) is None for file in files]
 
+def plain(files):
+    for file in files:
+        with Image.open(file) as image:
+            image.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
+
 def compute(files):
     pictures = np.zeros((len(files), 64, 64, 3), np.uint8)
     return _opened(Path("models/model.onnx")).probabilities(pictures)
 
 files = list(find_files([sys.argv[1]], recursive=True))
 parts = [files[at:at + 64] for at in range(0, len(files), 64)]
-for work in (decode, compute):
+for work in (decode, plain, compute):
     begin = time.perf_counter()
     for _ in on_all_cores(work, parts):
         pass
@@ -100,23 +106,26 @@ def _one(copy: Copy, folder: Path, rounds: int) -> None:
 
 def _all(copy: Copy, folder: Path, rounds: int) -> None:
     count = sum(1 for path in folder.rglob("*") if path.is_file())
-    ours, keras, decoding, computing, together = [], [], [], [], []
+    ours, keras, decoding, pillow, computing, together = [], [], [], [], [], []
     for _ in range(rounds):
         ours.append(count / _time(copy, *PREDICT, str(folder), "-r", "-o", "ours.csv"))
         keras.append(count / _time(copy, "python", "-c", ALL, str(folder)))
         alone = map(float, copy.run("python", "-c", ALONE, str(folder)).split())
-        decode, compute = alone
+        decode, plain, compute = alone
         decoding.append(count / decode)
+        pillow.append(count / plain)
         computing.append(count / compute)
         together.append(count / (decode + compute))
     tables.head(f"{count:,} files", "pictures a second", "from", "to")
     tables.row("`pawprint predict`, whole command", *tables.spread(ours))
     tables.row("Keras, whole command", *tables.spread(keras))
     tables.row("decoding alone", *tables.spread(decoding))
+    tables.row("decoding alone, by plain Pillow", *tables.spread(pillow))
     tables.row("the network alone", *tables.spread(computing))
     tables.row("one after the other", *tables.spread(together))
     print(f"\nours ÷ Keras: {tables.ratio(ours, keras)}")
     print(f"ours ÷ decoding alone: {tables.ratio(ours, decoding)}")
+    print(f"ours ÷ decoding alone by plain Pillow: {tables.ratio(ours, pillow)}")
     print(f"ours ÷ decoding and network, one after the other: {tables.ratio(ours, together)}")
 
 
