@@ -6,6 +6,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
+import requests
+from mlflow import MlflowClient
 from servers import free_port, wait_until_it_answers
 
 
@@ -55,18 +57,52 @@ def test_a_server_that_is_not_there_is_one_sentence_soon(finished, how):
     )
 
 
-def test_everything_is_recorded_on_a_server(project, tmp_path):
-    with _server(project, tmp_path / "server") as (address, _):
+@pytest.fixture(scope="module")
+def recorded(finished, tmp_path_factory):
+    """A project whose stages recorded on a server, the server's address and its process."""
+    folder = tmp_path_factory.mktemp("recorded")
+    project = finished.copy(folder / "project")
+    with _server(project, folder / "server") as (address, process):
         for stage in ("train", "evaluate", "register", "predict"):
             project.stage(stage, "tracking=server", MLFLOW_TRACKING_URI=address)
-        from mlflow import MlflowClient
+        yield project, MlflowClient(address, address), process
 
-        client = MlflowClient(address, address)
-        version = client.get_model_version_by_alias("pawprint", "champion")
-        run = client.get_run(version.run_id)
-        assert "test_accuracy" in run.data.metrics
-        assert client.list_artifacts(run.info.run_id, "figures")
+
+def test_everything_is_recorded_on_a_server(recorded):
+    project, client, _ = recorded
+    version = client.get_model_version_by_alias("pawprint", "champion")
+    run = client.get_run(version.run_id)
+    assert "test_accuracy" in run.data.metrics
+    assert client.list_artifacts(run.info.run_id, "figures")
     assert len(project.runs()) == 1  # the project's own store got nothing of this
+
+
+def test_a_new_champion_of_a_server_answers_soon_and_goes_on_without_it(recorded):
+    project, client, process = recorded
+    champion = client.get_model_version_by_alias("pawprint", "champion")
+    command = ("python", "-m", "pawprint.cli", "serve", "--port", "0")
+    serving = project.start(*command, MLFLOW_TRACKING_URI=client.tracking_uri)
+    try:
+        address = re.search(r"http://\S+/", serving.stdout.readline())[0]
+        assert _version(address) == int(champion.version)
+        model_id = champion.source.removeprefix("models:/")
+        new = client.create_model_version("pawprint", champion.source, model_id=model_id)
+        client.set_registered_model_alias("pawprint", "champion", new.version)
+        deadline = time.monotonic() + 30
+        while _version(address) != int(new.version):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        _end(process)
+        assert "answers now" in serving.stdout.readline()
+        assert "goes on answering: " in serving.stdout.readline()
+        assert _version(address) == int(new.version)
+    finally:
+        serving.terminate()
+        serving.communicate(timeout=30)
+
+
+def _version(address):
+    return requests.get(f"{address}model", timeout=30).json()["version"]
 
 
 def test_training_goes_on_without_its_server_and_says_what_was_not_recorded(project, tmp_path):
