@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -19,8 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; ends the process with 0, or with 1 where something could not be done."""
     if hasattr(signal, "SIGPIPE"):  # end quietly when the reader, `head` say, has seen enough
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.stdout.reconfigure(errors="surrogateescape")  # names that are not UTF-8, as they are
-    sys.stderr.reconfigure(errors="surrogateescape")
+    _open_streams()
     parser = argparse.ArgumentParser(
         prog="pawprint", description="Classify pictures with the champion of this project."
     )
@@ -32,19 +33,45 @@ def main(arguments: list[str] | None = None) -> None:
     serve.add_parser(commands)
     given = parser.parse_args(arguments)
     try:
-        if given.command == "champion":
-            sys.exit(_champion(rollback=given.rollback, as_json=given.json))
-        if given.command == "drift":
-            sys.exit(_drift(given))
-        if given.command == "serve":
-            sys.exit(serve.serve(given))
-        if given.command == "compare":
-            sys.exit(_compare(given.runs, given.last, as_json=given.json))
-        sys.exit(_predict(given))
+        code = _run(given)
+        sys.stdout.flush()
     except UserError as error:
         fail(error)
     except KeyboardInterrupt as error:
         stopped(error)
+    except ModuleNotFoundError as error:  # in the image that serves
+        fail(UserError(f"{given.command} needs {error.name}, which is not installed here"))
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        # Else Python tries once more, at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail(UserError("standard output has no room left; free some, or write elsewhere"))
+    sys.exit(code)
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.command == "champion":
+        return _champion(rollback=given.rollback, as_json=given.json)
+    if given.command == "drift":
+        return _drift(given)
+    if given.command == "serve":
+        return serve.serve(given)
+    if given.command == "compare":
+        return _compare(given.runs, given.last, as_json=given.json)
+    return _predict(given)
+
+
+def _open_streams() -> None:
+    """See that there are streams, and that any name can be written to them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        elif stream.encoding.lower().replace("-", "") == "utf8":
+            stream.reconfigure(errors="surrogateescape")  # names that are not UTF-8, as they are
+        else:
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _add_predict(commands: Any) -> None:
@@ -54,7 +81,11 @@ def _add_predict(commands: Any) -> None:
         description="Classify pictures, and those in folders, with the registered champion.",
     )
     predict.add_argument(
-        "paths", nargs="+", metavar="PATH", help="picture or folder; - reads a list of them"
+        "paths",
+        nargs="+",
+        type=_path,
+        metavar="PATH",
+        help="picture or folder; - reads a list of them",
     )
     predict.add_argument("-r", "--recursive", action="store_true", help="enter sub-folders")
     predict.add_argument(
@@ -82,6 +113,12 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument(
         "--log", type=Path, metavar="FILE", help="remember what is seen, for `pawprint drift`"
     )
+
+
+def _path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a name is empty")
+    return text
 
 
 def _positive(text: str) -> int:

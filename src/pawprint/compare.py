@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from pawprint.comparison.compared import MOST_RUNS, Comparison, compare_runs
 from pawprint.comparison.page import comparison_page
 from pawprint.config import project_root
 from pawprint.errors import UserError
-from pawprint.files import replacing_file, replacing_table
+from pawprint.files import RowWriter, replacing_file, replacing_table
 from pawprint.paths import Paths
 from pawprint.schema import Tracking
 from pawprint.tracking.location import sqlite_path, store_uri
@@ -125,7 +124,7 @@ def _write(
         page = comparison_page(comparison, curves=curves, picture=picture)
         temporary.write_text(page, encoding="utf-8")
     with replacing_table(folder / CHANGED_FILE) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = RowWriter(file)
         columns = [(f"answer_{run.id}", f"probability_{run.id}") for run in runs]
         writer.writerow(["path", "label", *(name for pair in columns for name in pair)])
         for one in comparison.changed:

@@ -76,7 +76,11 @@ def drift(path: Path, *, since: str | None = None, model: str | None = None) -> 
     seen, notes = read_seen(path, since=since, model=model)
     paths = Paths(project_root())
     summary = load_summary(paths.prepared)
-    answers, said = _answers(paths, seen.network, summary.splits["test"].digest)
+    others = sorted(set(seen.labels) - set(summary.class_names))
+    if others:
+        answers, said = None, [_other_classes(seen.network, others)]
+    else:
+        answers, said = _answers(paths, seen.network, summary.splits["test"].digest)
     learned = learned_facts(paths.prepared, answers)
     rows = compare(learned, seen_facts(seen))
     return Drift(
@@ -106,6 +110,13 @@ def print_drift(found: Drift, *, as_json: bool, fail_on_change: bool) -> int:
     return CHANGED if fail_on_change and found.changed else 0
 
 
+def _other_classes(network: Network, names: list[str]) -> str:
+    return (
+        f"Confidence and labels are not compared: {network.name} answers {names[0]}, which is no "
+        "class of the prepared pictures."
+    )
+
+
 def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
     tests = sum(row.distance is not None for row in rows)
     if not tests or (least := least_told(seen, before, tests)) <= LEAST_DISTANCE:
@@ -131,7 +142,13 @@ def _answers(
         )
     try:
         if text is not None:
-            return parse_answers(text), notes
+            answers = parse_answers(text)
+            if network.run_id is None:
+                notes.append(
+                    f"The log does not tell the run of {network.name}: its answers are compared "
+                    "with those of the network that was evaluated last."
+                )
+            return answers, notes
         reason = "are not found"
     except ValueError as error:
         reason = f"cannot be used ({error})"

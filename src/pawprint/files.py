@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -68,6 +69,26 @@ def replacing_table(path: Path) -> Iterator[TextIO]:
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         yield file
+
+
+class RowWriter:
+    """Writes rows of CSV that every reader takes apart again: names may hold any character."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._plain = csv.writer(file, lineterminator="\n")
+        self._quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        """Write one row."""
+        row = list(row)
+        # Python 3.11 does not quote them, and reads them as ends of rows.
+        returns = any(type(cell) is str and "\r" in cell for cell in row)
+        (self._quoted if returns else self._plain).writerow(row)
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Write many."""
+        for row in rows:
+            self.writerow(row)
 
 
 @contextmanager

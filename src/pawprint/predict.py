@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
 
 from pawprint.config import project_root, run_stage
 from pawprint.errors import UserError
@@ -39,6 +40,10 @@ def predict(config: Config) -> None:
     tally = Tally(log.warning)
     with replacing_table(paths.predictions) as file:
         files = find_files([str(images)], recursive=True)
+        first = next(files)
+        if first == str(images) and images.is_dir():
+            raise UserError(f"predict_images: {images} holds no file; put pictures into it")
+        files = chain([first], files)
         write_csv(file, tally.of(classify(files, predictor)), columns)
         tally.end()
         if tally.unread == tally.files:

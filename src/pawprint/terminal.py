@@ -6,6 +6,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+_CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+
+
+def printable(text: str) -> str:
+    """A name with escapes for what would steer a terminal, or end a line or a column."""
+    return text.translate(_CONTROLS)
+
 
 def print_table(title: str, header: Sequence[str], rows: list[list[str]]) -> None:
     """Print rows of text: in colour and frames on a terminal, else aligned."""

@@ -98,6 +98,10 @@ def read_seen(
     if not found:
         if earlier:
             raise UserError(f"{path} has no picture since {since}; give an earlier day")
+        if torn:
+            raise UserError(
+                f"{path} has no picture, and {_lines(torn)} that cannot be read; give another log"
+            )
         raise UserError(f"{path} has no picture yet; predict with `--log {path}` first")
     chosen = _choose(found, model, path)
     notes = []
@@ -135,7 +139,7 @@ def _parse(line: bytes) -> tuple[dict[str, Any], tuple[float, ...]] | None:
         bright, probability = float(row["brightness"]), float(row["probability"])
         texts = all(isinstance(row[name], str) for name in _TEXTS)
         run = row.get("run_id")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     ranges = 1 <= width < 1e9 and 1 <= height < 1e9 and 0 <= bright <= 255 and 0 <= probability <= 1
     if not (texts and ranges and (run is None or isinstance(run, str))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from pawprint.evaluation.page.suspects import jpeg_of, suspects_page
 from pawprint.evaluation.suspects import Suspect
-from pawprint.files import mend_file, replacing_file, replacing_table
+from pawprint.files import RowWriter, mend_file, replacing_file, replacing_table
 from pawprint.serving.predictor import class_columns
 
 TABLE, PAGE = "suspects.csv", "suspects.html"
@@ -73,7 +72,7 @@ def write_suspects_table(path: Path, judged: Judged, suspects: Sequence[Suspect]
     """Write a row per suspect as CSV, with the probability of every class."""
     names = judged.class_names
     with replacing_table(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = RowWriter(file)
         writer.writerow([*COLUMNS, *class_columns(names, COLUMNS)])
         for rank, one in enumerate(suspects, start=1):
             figures = (one.probability_of_label, one.probability_of_suggested, one.quality)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from pawprint.evaluation.judged import write_suspects_table
 from pawprint.evaluation.result import Result
-from pawprint.files import replacing_table, write_json
+from pawprint.files import RowWriter, replacing_table, write_json
 from pawprint.serving.predictor import class_columns
 from pawprint.tracking.run import NOT_IN_NAMES
 
@@ -89,7 +88,7 @@ def write_tables(folder: Path, result: Result) -> None:
 
 def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with replacing_table(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = RowWriter(file)
         writer.writerow(head)
         writer.writerows(rows)
 

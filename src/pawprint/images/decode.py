@@ -136,10 +136,12 @@ def open_file(path: Path | str) -> BinaryIO:
 
     Raises:
         OSError: It cannot be opened.
-        PictureError: It is a pipe, a device or the like, which might never end.
+        PictureError: It is a folder, or a pipe, a device or the like, which might never end.
     """
     mode = os.stat(path).st_mode  # noqa: PTH116 - a Path for each of very many takes longer
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder has an error of its own
+    if stat.S_ISDIR(mode) and os.access(path, os.R_OK):
+        raise PictureError("is a folder that holds no file")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise PictureError("cannot be read: it is a pipe, a device or the like")
     return open(path, "rb", buffering=0)  # noqa: PTH123
 

@@ -209,7 +209,9 @@ def visible(folder: Path | str) -> tuple[list[str], list[str]]:
     return folders, files
 
 
-def files_below(folder: Path | str, seen: set[str] | None = None) -> Iterator[str]:
+def files_below(
+    folder: Path | str, seen: set[str] | None = None, *, told: bool = False
+) -> Iterator[str]:
     """Yield the files in a folder and its sub-folders, without the hidden.
 
     A folder is read once, however many links lead to it.
@@ -217,6 +219,8 @@ def files_below(folder: Path | str, seen: set[str] | None = None) -> Iterator[st
     Args:
         folder: Where to look.
         seen: Real paths of folders not to read. Defaults to none.
+        told: Whether a folder that cannot be read is yielded as if it were a file. Defaults to
+            False.
 
     Raises:
         UserError: a folder cannot be read.
@@ -228,7 +232,12 @@ def files_below(folder: Path | str, seen: set[str] | None = None) -> Iterator[st
         real = os.path.realpath(folder)
         if real not in seen:
             seen.add(real)
-            folders, files = visible(folder)
+            try:
+                folders, files = visible(folder)
+            except UserError:
+                if not told:
+                    raise
+                folders, files = [], [folder]
             waiting += reversed(folders)
             yield from files
 

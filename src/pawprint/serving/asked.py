@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +57,12 @@ def who_answers(model: str | None, sure_precision: str | None) -> Asked:
 
 
 def _share(text: str | None) -> float | None:
-    try:
-        return None if text is None else probability(text)
-    except argparse.ArgumentTypeError:
-        raise UserError(f"{SURE_PRECISION} is {text}; give a number above 0, at most 1") from None
+    if text is None:
+        return None
+    with suppress(argparse.ArgumentTypeError):
+        if share := probability(text):
+            return share
+    raise UserError(f"{SURE_PRECISION} is {text}; give a number above 0, at most 1")
 
 
 def probability(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +22,7 @@ from pawprint.serving.predictor import Prediction, Predictor
 from pawprint.serving.seen import SeenLog, remembered
 from pawprint.serving.source import Source, find_network
 from pawprint.serving.table import Columns, write_csv, write_json, write_lines
-from pawprint.terminal import pictures_bar, watched
+from pawprint.terminal import pictures_bar, printable, watched
 
 FEW = 100  # files that a person looks at in a table
 SECONDS_BETWEEN_LINES = 30
@@ -69,7 +70,7 @@ def predict(request: Request) -> int:
         found = classify(files, predictor, measure=seen is not None)
         return tally.of(remembered(found, seen, source) if seen else found)
 
-    tally = Tally(lambda sentence: print(f"error: {sentence}", file=sys.stderr))
+    tally = Tally(lambda sentence: print(f"error: {printable(sentence)}", file=sys.stderr))
     columns = Columns(tuple(predictor.class_names), request.top)
     if request.output:
         with output(request.output, form, columns, predictor) as table:
@@ -92,6 +93,9 @@ def predict(request: Request) -> int:
 
 def _form(request: Request) -> str | None:
     """The form asked for, by word or by the name of the file."""
+    written = _written(request)
+    if len(written) == 2 and len(set(map(os.path.realpath, written))) == 1:
+        raise UserError(f"--output and --log are both {request.log}; name two files")
     if request.output is None:
         if request.form == "parquet":
             raise UserError("--parquet needs a file; add --output FILE")
@@ -118,18 +122,36 @@ def _open(request: Request) -> tuple[Source, Predictor]:
 
 def _files(request: Request) -> Iterator[str]:
     def skipped(folder: str, count: int) -> None:
-        folders = f"{count} folder{'s' * (count > 1)} in {folder}"
+        folders = f"{count} folder{'s' * (count > 1)} in {printable(folder)}"
         print(f"{folders} not entered; --recursive enters", file=sys.stderr)
 
-    lists = (read_list(sys.stdin.buffer) if path == LIST else [path] for path in request.paths)
-    return find_files(chain.from_iterable(lists), recursive=request.recursive, skipped=skipped)
+    def listed() -> Iterator[str]:
+        path = None
+        for path in read_list(sys.stdin.buffer) if sys.stdin else ():
+            yield path
+        if path is None:
+            print("standard input named no file", file=sys.stderr)
+
+    lists = (listed() if path == LIST else [path] for path in request.paths)
+    return find_files(
+        chain.from_iterable(lists),
+        recursive=request.recursive,
+        skipped=skipped,
+        but=_written(request),
+    )
 
 
 def _count(request: Request) -> int | None:
     """How many files there are; None where that is known at the end only."""
     if LIST in request.paths:
         return None
-    return sum(1 for _ in find_files(request.paths, recursive=request.recursive))
+    found = find_files(request.paths, recursive=request.recursive, but=_written(request))
+    return sum(1 for _ in found)
+
+
+def _written(request: Request) -> list[Path]:
+    """What the command itself writes."""
+    return [path for path in (request.output, request.log) if path]
 
 
 def _show(
@@ -153,10 +175,11 @@ def _show(
     table.add_column("label")
     table.add_column("probability", justify="right")
     for p in found:
+        name = escape(printable(str(p.path)))
         if p.problem:
-            table.add_row(escape(str(p.path)), f"[red]{escape(p.problem)}[/red]", "")
+            table.add_row(name, f"[red]{escape(p.problem)}[/red]", "")
             continue
-        table.add_row(escape(str(p.path)), escape(p.label), f"{p.probability:.4f}")
+        table.add_row(name, escape(p.label), f"{p.probability:.4f}")
         best = p.best(top or 1)
         for name, probability in best[p.label == best[0][0] :]:
             table.add_row("", f"[dim]{escape(name)}[/dim]", f"[dim]{probability:.4f}[/dim]")

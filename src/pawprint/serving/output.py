@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pawprint.errors import UserError
-from pawprint.files import only_one, replacing_file
+from pawprint.files import RowWriter, only_one, replacing_file, replacing_table
 from pawprint.serving.predictor import Prediction, Predictor
 from pawprint.serving.table import Columns, read_csv, write_csv, write_json_rows, write_parquet
 
@@ -25,7 +25,8 @@ class Output:
     """A table that takes its place when it is complete.
 
     Until then its rows are in a hidden file beside it, named after all that decides what they
-    say: the same command goes on after the last whole one.
+    say: the same command goes on after the last whole one. Rows of files that it no longer asks
+    for are left out at the end.
 
     Attributes:
         done: how many rows there are from before.
@@ -34,20 +35,13 @@ class Output:
     def __init__(self, path: Path, form: str, columns: Columns, part: Path) -> None:
         self._path, self._form, self._columns, self._part = path, form, columns, part
         self.done = 0
-        self._known = np.empty(0, np.uint64)
-        if part.exists():
-            self._known = _mend(part, columns)
-            self.done = len(self._known)
+        self._left = _Left(_mend(part, columns) if part.exists() else [])
+        self.done = self._left.count
 
     def missing(self, files: Iterable[str]) -> Iterator[str]:
         """Yield those of the files that have no row yet."""
         for file in files:
-            if not self.done:
-                yield file
-                continue
-            digest = _digest(str(Path(file)))
-            at = np.searchsorted(self._known, digest)
-            if at == len(self._known) or self._known[at] != digest:
+            if not (self.done and self._left.take(str(Path(file)))):
                 yield file
 
     def write(self, predictions: Iterable[Prediction]) -> None:
@@ -57,6 +51,8 @@ class Output:
 
     def finish(self) -> None:
         """Put the whole table in its place."""
+        if self._left.count:
+            self._drop_left()
         if self._form == "csv":
             os.replace(self._part, self._path)
         else:
@@ -69,6 +65,13 @@ class Output:
                         write_json_rows(out, rows, self._columns)
         for other in _parts(self._path):  # of other networks or settings too
             other.unlink(missing_ok=True)
+
+    def _drop_left(self) -> None:
+        self.done -= self._left.count
+        with self._part.open(**_TEXT) as file, replacing_table(self._part) as out:
+            rows, kept = csv.reader(file, strict=True), RowWriter(out)
+            kept.writerow(next(rows))
+            kept.writerows(row for row in rows if not self._left.take(row[0]))
 
 
 @contextlib.contextmanager
@@ -86,10 +89,18 @@ def output(path: Path, form: str, columns: Columns, predictor: Predictor) -> Ite
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file in it, as {path / 'predictions'}.{form}")
+    special = str(path.absolute()).startswith(("/dev/", "/proc/"))
+    if special or (path.exists() and not path.is_file()):
+        raise UserError(
+            f"{path} is a pipe, a device or the like, and no file that can be replaced; write to "
+            "standard output without --output"
+        )
+    path = Path(os.path.realpath(path))  # a link stays one
     if not path.parent.is_dir():
         raise UserError(f"the folder {path.parent} does not exist; make it, or write elsewhere")
     digest = hashlib.sha256(Path(predictor.path).read_bytes())
-    digest.update(repr((columns, predictor.threshold)).encode())
+    # The folder too: the same names mean other files elsewhere.
+    digest.update(repr((columns, predictor.threshold, os.getcwd())).encode())  # noqa: PTH109
     part = path.with_name(f".{path.name}.{digest.hexdigest()[:12]}.part")
     lock = path.with_name(f".{path.name}.lock")
     busy = f"another process is writing {path}; wait for it, or write elsewhere"
@@ -112,8 +123,26 @@ def _parts(path: Path) -> Iterator[Path]:
     return path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 12}.part")
 
 
-def _mend(part: Path, columns: Columns) -> np.ndarray:
-    """Cut off a row that was not written to its end; digests of the paths of the others, sorted."""
+class _Left:
+    """How many rows of each path there are that are not asked for yet, in little memory."""
+
+    def __init__(self, digests: list[np.uint64]) -> None:
+        self._digests, self._counts = np.unique(np.array(digests, np.uint64), return_counts=True)
+        self.count = len(digests)
+
+    def take(self, path: str) -> bool:
+        """Whether there was one more of that path."""
+        digest = _digest(path)
+        at = np.searchsorted(self._digests, digest)
+        if at == len(self._digests) or self._digests[at] != digest or not self._counts[at]:
+            return False
+        self._counts[at] -= 1
+        self.count -= 1
+        return True
+
+
+def _mend(part: Path, columns: Columns) -> list[np.uint64]:
+    """Cut off a row that was not written to its end; digests of the paths of the others."""
     end, digests = 0, []
     with part.open(**_TEXT) as file:
         lines = _Counted(file)
@@ -127,7 +156,7 @@ def _mend(part: Path, columns: Columns) -> np.ndarray:
                     digests.append(_digest(row[0]))
                     end = lines.bytes
     os.truncate(part, end)
-    return np.sort(np.array(digests, np.uint64))
+    return digests
 
 
 class _Counted:

@@ -128,6 +128,8 @@ class Predictor:
         threads: int | None = None,
         alone: bool = True,
     ) -> None:
+        if Path(path).exists() and not os.access(path, os.R_OK):
+            raise UserError(f"{path} cannot be read; mend its permissions")
         onnxruntime = load_runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
@@ -138,6 +140,9 @@ class Predictor:
             properties = self._session.get_modelmeta().custom_metadata_map
             self.class_names: list[str] = json.loads(properties["class_names"])
             pictures = self._session.get_inputs()[0]
+            outputs = [output.name for output in self._session.get_outputs()]
+            if pictures.type != "tensor(uint8)" or PROBABILITIES not in outputs:
+                raise ValueError("it does not take uint8 pictures and give probabilities")
             self._input: str = pictures.name
             _, self.image_size, _, _ = pictures.shape
             self.resize: str = properties.get("resize", SQUASH)

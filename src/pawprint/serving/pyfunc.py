@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pawprint.errors import UserError
 from pawprint.images.decode import PictureError
 from pawprint.serving.predictor import NOT_SURE, Predictor, class_columns
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 NETWORK = "model.onnx"
 FIXED = ("label", "probability", "problem")
 SURE_PRECISION = "sure_precision"
+THRESHOLD = "threshold"
 PATHS = "paths"
 _SERVED = "__pyfunc_model_path__"  # set by MLflow where its scoring server is to load the model
 _LONGEST_PATH = 4096
@@ -53,8 +55,9 @@ class Answering:
         Args:
             data: a DataFrame, whose first column counts, or a Series, list or array: of bytes of a
                 picture's file, base64 text of them, `data:` URLs, or paths.
-            params: may hold ``sure_precision``, the share of the answers that is to be right; what
-                is less sure is "not sure". None and 0 answer always.
+            params: may hold ``threshold``, the least probability of an answer, or else
+                ``sure_precision``, the share of the answers that is to be right; what is less sure
+                is "not sure". None and 0 answer always.
 
         Returns:
             A row per picture, under its index: label, probability, a column per class, and problem,
@@ -62,12 +65,11 @@ class Answering:
             figures are null. Text is never null, for MLflow hands null to Spark as "None".
 
         Raises:
-            UserError: the network was never that precise.
+            UserError: the network was never that precise, or a parameter is not 0 to 1.
         """
         import pandas
 
-        precision = (params or {}).get(SURE_PRECISION)
-        threshold = self.predictor.sure_point(precision).threshold if precision else 0.0
+        threshold = self._threshold(params or {})
         column = pandas.DataFrame(data).iloc[:, 0]
         problems = np.full(len(column), "", object)
         answers = np.full((len(column), len(self.predictor.class_names)), np.nan, np.float32)
@@ -86,6 +88,15 @@ class Answering:
         table.insert(0, "label", pandas.Series(labels, column.index, str))
         table["problem"] = pandas.Series(problems, column.index, str)
         return table
+
+    def _threshold(self, params: Mapping[str, Any]) -> float:
+        for name in (THRESHOLD, SURE_PRECISION):
+            if not 0 <= (params.get(name) or 0) <= 1:
+                raise UserError(f"{name} is {params[name]:g}; give a number from 0 to 1")
+        precision = params.get(SURE_PRECISION)
+        if (threshold := params.get(THRESHOLD)) or not precision:
+            return threshold or 0.0
+        return self.predictor.sure_point(precision).threshold
 
     def _answer(self, cells: pandas.Series, answers: np.ndarray, problems: np.ndarray) -> None:
         """Fill the rows of ``cells`` in ``answers`` (n, classes), or in ``problems`` (n,)."""
@@ -113,9 +124,9 @@ def _source(cell: Any, paths: bool) -> bytes | Path:
         return bytes(cell)
     if not isinstance(cell, str):
         raise PictureError(f"is neither bytes nor text, but of type {type(cell).__name__}")
-    if cell.startswith("data:"):
+    if cell[:5].lower() == "data:":
         head, _, text = cell.partition(",")
-        content = _decoded(text) if head.endswith(";base64") else None
+        content = _decoded(text) if head.lower().endswith(";base64") else None
         if content is None:
             raise PictureError("is a data: URL without base64")
         return content

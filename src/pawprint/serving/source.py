@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pawprint.errors import UserError
-from pawprint.tracking.location import sqlite_path, store_uri
+from pawprint.tracking.location import check_file, sqlite_path, store_uri
 
 CHAMPION = "champion"
 FILE = "model.onnx"
 FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or a file"
 
-_REGISTERED = re.compile(r"models:/(?P<model>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>\d+))")
+_REGISTERED = re.compile(r"models:/(?P<model>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>\d{1,15}))")
 _OF_RUN = re.compile(r"runs:/(?P<run>[^/]+)(?:/model)?/?")
 
 # MLflow's own tables, read only: importing MLflow takes seconds that a person would wait.
@@ -75,7 +75,7 @@ def find_network(name: str, uri: str | None) -> Source:
         raise UserError(f"{name} names no model; give {FORMS}")
     path = Path(name)
     if not path.is_file():
-        raise UserError(f"{path} is no file; give {FORMS}")
+        raise UserError(f"{name or 'an empty name'} is no file; give {FORMS}")
     return Source(str(path), path)
 
 
@@ -144,8 +144,8 @@ def _registered(address: str, model: str, alias: str | None, version: str | None
     if not found.network.is_file():
         who = "the champion" if alias == CHAMPION else alias or f"version {version}"
         raise UserError(
-            f"{who} of {model} is version {found.version}, but its network {found.network} is "
-            "gone; train another one with `dvc repro --force train` and `dvc repro`"
+            f"{who} of {model} is version {found.version}, but its network {found.network} is not "
+            "there; train another one with `dvc repro --force train` and `dvc repro`"
         )
     return found
 
@@ -184,10 +184,13 @@ def _name(model: str, version: int) -> str:
 
 def _query(database: Path, query: str, *values: object) -> list[tuple] | None:
     """The rows, or None where the store is no store of this MLflow."""
+    check_file(database)
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
             return connection.execute(query, values).fetchall()
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        if "locked" in str(error) or "busy" in str(error):
+            raise UserError(f"the store {database} is locked; try again when it is free") from None
         return None
 
 

@@ -11,7 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from pawprint.files import RowWriter
 from pawprint.serving.predictor import Prediction, class_columns
+from pawprint.terminal import printable
 
 FIXED = ("path", "label", "probability", "problem")
 _ROWS = 10_000  # of a Parquet row group
@@ -86,7 +88,7 @@ def write_csv(
     file: TextIO, predictions: Iterable[Prediction], columns: Columns, *, header: bool = True
 ) -> None:
     """Write a row per file; one that is no picture has empty figures and its problem at the end."""
-    writer = csv.writer(file, lineterminator="\n")
+    writer = RowWriter(file)
     if header:
         writer.writerow(columns.names)
     for prediction in predictions:
@@ -120,7 +122,7 @@ def write_lines(file: TextIO, predictions: Iterable[Prediction], top: int | None
         else:
             words = [word for name, value in p.best(top) for word in (name, f"{value:.4f}")]
             words = [p.label, *words] if p.label != words[0] else words
-        print(p.path, *words, sep="\t", file=file)
+        print(printable(str(p.path)), *words, sep="\t", file=file)
 
 
 def read_csv(file: TextIO, columns: Columns) -> Iterator[list[Any]]:

@@ -11,6 +11,7 @@ from pawprint.errors import UserError
 from pawprint.paths import Paths
 
 SECONDS_TO_ANSWER = 5
+_SQLITE = b"SQLite format 3\0"
 LOCAL_UI = "http://127.0.0.1:5000"  # where plain `mlflow ui` answers
 
 
@@ -35,6 +36,29 @@ def sqlite_path(uri: str) -> Path | None:
     """The file of a SQLite store, or None for another kind of store."""
     prefix = "sqlite:///"
     return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+
+
+def check_file(path: Path) -> None:
+    """See that the file of a SQLite store, where there is one, is readable and such a file.
+
+    Raises:
+        UserError: it is not. MLflow would try again for minutes.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_SQLITE))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(
+            f"the store {path} cannot be read ({error.strerror}); mend that, or see tracking in "
+            "params.yaml and MLFLOW_TRACKING_URI"
+        ) from None
+    if begin not in (b"", _SQLITE):
+        raise UserError(
+            f"{path} is no SQLite database, as the store of MLflow is one; see tracking in "
+            "params.yaml and MLFLOW_TRACKING_URI"
+        )
 
 
 def run_address(uri: str, experiment_id: str, run_id: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pawprint.serving.model_code import write_model_code
 from pawprint.serving.predictor import class_columns, load_runtime
-from pawprint.serving.pyfunc import FIXED, NETWORK, PATHS, SURE_PRECISION
+from pawprint.serving.pyfunc import FIXED, NETWORK, PATHS, SURE_PRECISION, THRESHOLD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ def save_model(
 
 
 def _signature(class_names: list[str]) -> ModelSignature:
-    """A column of any name in, text or bytes; the answers' columns out; and the parameter.
+    """A column of any name in, text or bytes; the answers' columns out; and the parameters.
 
     MLflow hands bytes through where it is told text, but would decode text where it is told bytes.
     """
@@ -84,8 +84,8 @@ def _signature(class_names: list[str]) -> ModelSignature:
         *(ColSpec("double", name, required=False) for name in figures),
         ColSpec("string", "problem"),
     ]
-    precision = ParamSpec(SURE_PRECISION, "double", None)
-    return ModelSignature(Schema([ColSpec("string")]), Schema(columns), ParamSchema([precision]))
+    params = ParamSchema([ParamSpec(name, "double", None) for name in (SURE_PRECISION, THRESHOLD)])
+    return ModelSignature(Schema([ColSpec("string")]), Schema(columns), params)
 
 
 def _table(picture: np.ndarray) -> pandas.DataFrame:

@@ -14,6 +14,7 @@ from pawprint.errors import UserError, first_line
 from pawprint.paths import Paths
 from pawprint.tracking.location import (
     check_answers,
+    check_file,
     is_server,
     run_address,
     sqlite_path,
@@ -171,10 +172,12 @@ def reach(address: str) -> MlflowClient:
     """A client of the store, which has answered.
 
     Raises:
-        UserError: it is a server that does not answer.
+        UserError: it does not, or is no store.
     """
     if is_server(address):
         check_answers(address)
+    elif path := sqlite_path(address):
+        check_file(path)
     # MLflow's own patience is minutes; a training must not wait that long for a dead server.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -192,8 +195,13 @@ def reach(address: str) -> MlflowClient:
     mlflow.set_registry_uri(registry or address)
     if not registry:  # it wrote the variable, which would speak for another store too
         os.environ.pop("MLFLOW_REGISTRY_URI", None)
-    with _alone(address):
-        return mlflow.MlflowClient()
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with _alone(address):
+            return mlflow.MlflowClient()
+    except (mlflow.MlflowException, SQLAlchemyError) as error:
+        raise _unusable(address, error) from None
 
 
 @contextlib.contextmanager
