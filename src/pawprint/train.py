@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
 PREVIEW = "--augment-preview"
 PREVIEW_FILE = "augmentation.png"
+COMPARED = 64  # pictures, or one more, that Keras and the exported network answer alike
 
 
 def main() -> None:
@@ -289,13 +290,13 @@ def export(
     from pawprint.training.callbacks import write_history
     from pawprint.training.export import calibrate_onnx, export_onnx
 
-    example = validation.pictures[:8]
+    # Of all classes: they lie one after the other.
+    compared = validation.pictures[:: -(-len(validation.pictures) // COMPARED)]
     # All take their places together, at the end: until then there are those of the last training.
     with replacing_file(files.model) as keras_file, replacing_file(files.onnx) as onnx_file:
         learned.model.save(keras_file)
-        export_onnx(
-            learned.model, onnx_file, validation.class_names, example, config.resize, config.mirror
-        )
+        settings = (validation.class_names, compared, config.resize, config.mirror)
+        expected = export_onnx(learned.model, onnx_file, *settings)
         probabilities = Predictor(onnx_file).probabilities(validation.pictures)
         weights = (
             balanced_weights(validation.labels, len(validation.class_names))[validation.labels]
@@ -305,10 +306,12 @@ def export(
         right = probabilities.argmax(axis=1) == validation.labels
         result = learned.figures | {
             "exported_val_accuracy": float(np.average(right, weights=weights)),
-            "temperature": calibrate_onnx(onnx_file, validation.labels, probabilities),
+            "temperature": calibrate_onnx(
+                onnx_file, validation.labels, probabilities, (compared, expected)
+            ),
         }
         run.log_metrics(result | learned.costs, step=len(learned.history))
-        model_id = run.log_model(onnx_file, validation.class_names, example[0])
+        model_id = run.log_model(onnx_file, validation.class_names, compared[0])
         write_history(files.history, learned.history)
     run.log_file(files.history)
     run.log_file(files.model)

@@ -508,7 +508,7 @@ def test_a_sound_picture_is_refused_exactly_above_pillows_limit(
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert cause(tmp_path / "none.jpg") == "cannot be read: No such file or directory"
-    assert cause(tmp_path) == "cannot be read: Is a directory"
+    assert cause(tmp_path) == "is a folder that holds no file"
 
 
 # Warnings

@@ -1,5 +1,6 @@
 import io
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,17 +53,34 @@ def test_files_and_folders_come_in_the_order_given(tmp_path):
 
 @pytest.mark.parametrize("recursive", [False, True])
 @pytest.mark.parametrize("made", [(), (".hidden.jpg",)], ids=["empty", "only hidden files"])
-def test_a_folder_without_files_is_refused(tmp_path, made, recursive):
+def test_a_folder_without_files_stays_for_a_row_of_its_own(tmp_path, made, recursive):
     touch(tmp_path, *made)
-    with pytest.raises(UserError, match="holds no file") as caught:
-        found(tmp_path, recursive=recursive)
-    assert str(tmp_path) in str(caught.value)
+    assert found(tmp_path, recursive=recursive) == [str(tmp_path)]
 
 
-def test_a_folder_of_folders_alone_names_the_word_that_enters_them(tmp_path):
+def test_a_folder_of_folders_alone_stays_and_they_are_told(tmp_path):
     touch(tmp_path, "cats/a.jpg", "dogs/b.jpg")
-    with pytest.raises(UserError, match="holds no file, only 2 folders; enter with --recursive"):
-        found(tmp_path)
+    told = []
+    assert found(tmp_path, skipped=lambda *words: told.append(words)) == [str(tmp_path)]
+    assert told == [(str(tmp_path), 2)]
+
+
+def test_a_sub_folder_that_cannot_be_read_stays_and_the_others_are_entered(tmp_path):
+    touch(tmp_path, "a/1.jpg", "b/2.jpg", "c/3.jpg")
+    files = find_files([str(tmp_path)], recursive=True)
+    assert next(files) == str(tmp_path / "a/1.jpg")
+    shutil.rmtree(tmp_path / "b")
+    assert list(files) == [str(tmp_path / "b"), str(tmp_path / "c/3.jpg")]
+
+
+def test_what_is_written_meanwhile_is_no_picture(tmp_path):
+    touch(tmp_path, "a.jpg", "answers.csv", "sub/answers.csv", "seen.jsonl")
+    (tmp_path / "link.csv").symlink_to("answers.csv")
+    but = [tmp_path / "link.csv", tmp_path / "seen.jsonl"]
+    names = [str(tmp_path / name) for name in ("a.jpg", "sub/answers.csv")]
+    assert found(tmp_path, recursive=True, but=but) == names
+    with pytest.raises(UserError, match=r"answers\.csv is to be read and to be written"):
+        found(tmp_path / "answers.csv", but=but)
 
 
 def test_a_path_that_does_not_exist_stays_for_a_row_of_its_own(tmp_path):
@@ -79,6 +97,7 @@ def test_a_list_is_a_path_a_line_or_between_zero_bytes():
     assert lines(b"a.jpg\nb c.jpg\n\n/d.jpg") == ["a.jpg", "b c.jpg", "/d.jpg"]
     assert lines(b"a.jpg\0b\nc.jpg\0") == ["a.jpg", "b\nc.jpg"]
     assert lines(b"") == []
+    assert lines(b"\xef\xbb\xbfa.jpg\r\nb.jpg\r\n") == ["a.jpg", "b.jpg"]
     assert [os.fsencode(name) for name in lines(b"caf\xe9.jpg\r\n")] == [b"caf\xe9.jpg"]
 
 

@@ -1,3 +1,8 @@
+import csv
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
 from pawprint.errors import UserError
@@ -81,6 +86,64 @@ def test_files_that_came_since_are_answered_too(tmp_path, pictures, network, col
     with pytest.raises(KeyboardInterrupt):
         write(path, pictures[1:], network, columns, stop_after=4)
     assert write(path, pictures, network, columns) == [pictures[0], *pictures[5:]]
+
+
+def test_rows_of_files_that_are_not_asked_for_any_more_are_left_out(
+    tmp_path, pictures, network, columns
+):
+    whole, path = tmp_path / "whole.csv", tmp_path / "table.csv"
+    write(whole, pictures[4:], network, columns)
+    with pytest.raises(KeyboardInterrupt):
+        write(path, pictures, network, columns, stop_after=6)
+    assert write(path, pictures[4:], network, columns) == pictures[6:]
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_a_file_named_twice_has_two_rows_also_after_a_stop(tmp_path, pictures, network, columns):
+    whole, path = tmp_path / "whole.csv", tmp_path / "table.csv"
+    write(whole, pictures * 2, network, columns)
+    with pytest.raises(KeyboardInterrupt):
+        write(path, pictures * 2, network, columns, stop_after=11)
+    write(path, pictures * 2, network, columns)
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_from_another_folder_the_same_names_are_others(
+    tmp_path, pictures, network, columns, monkeypatch
+):
+    path = tmp_path / "table.csv"
+    with pytest.raises(KeyboardInterrupt):
+        write(path, pictures, network, columns, stop_after=4)
+    monkeypatch.chdir(tmp_path)
+    assert write(path, pictures, network, columns) == pictures
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_names_with_any_character_are_gone_on_with(tmp_path, pictures, network, columns, form):
+    names = ["Icon\r", "a\r\nb", "c\nd", 'e"f', "g,h", "\u2028"]
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    odd = [str(shutil.copy(pictures[0], folder / name)) for name in names]
+    whole, path = tmp_path / f"whole.{form}", tmp_path / f"table.{form}"
+    write(whole, odd, network, columns, form=form)
+    with pytest.raises(KeyboardInterrupt):
+        write(path, odd, network, columns, stop_after=4, form=form)
+    assert write(path, odd, network, columns, form=form) == odd[4:]
+    assert path.read_bytes() == whole.read_bytes()
+    if form == "csv":
+        with path.open(newline="") as file:
+            assert [row["path"] for row in csv.DictReader(file)] == odd
+
+
+def test_a_link_stays_one_and_a_pipe_is_refused(tmp_path, pictures, network, columns):
+    (tmp_path / "link.csv").symlink_to("table.csv")
+    write(tmp_path / "link.csv", pictures, network, columns)
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "table.csv").read_text().startswith("path,label,")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "pipe.csv", Path("/dev/stdout")):
+        with pytest.raises(UserError, match="without --output"):
+            write(path, pictures, network, columns)
 
 
 def test_one_process_writes_a_table_at_a_time(tmp_path, network, columns):

@@ -146,6 +146,20 @@ def calibrated(tmp_path_factory):
     return path, raw, labels, temperature
 
 
+def test_the_calibrated_file_is_compared_with_keras_too(tmp_path):
+    path = tmp_path / "model.onnx"
+    expected = export_onnx(build("resnet", 3), path, NAMES, pictures(8))
+    raw = Predictor(path).probabilities(pictures(40))
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="differs from Keras"):
+        calibrate_onnx(path, np.arange(40) % 3, raw, (pictures(8), np.roll(expected, 1, axis=0)))
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["model.onnx"]
+    temperature = calibrate_onnx(path, np.arange(40) % 3, raw, (pictures(8), expected))
+    answers = Predictor(path).probabilities(pictures(8))
+    np.testing.assert_allclose(answers, scale(expected, temperature), atol=1e-4)
+
+
 def test_the_temperature_is_part_of_the_network(calibrated):
     path, raw, labels, temperature = calibrated
     assert temperature == pytest.approx(fit_temperature(labels, raw))

@@ -34,7 +34,7 @@ def export_onnx(
     pictures: np.ndarray,
     resize: str = SQUASH,
     mirror: bool = False,
-) -> None:
+) -> np.ndarray:
     """Write the network as ONNX: uint8 pictures in, a probability per class out.
 
     Class names and the way to a square travel in the file's metadata, so that it answers alone.
@@ -50,6 +50,9 @@ def export_onnx(
         resize: how pictures are made square. Defaults to "squash".
         mirror: whether the probabilities are the mean over a picture and its mirror image, which
             costs twice the time. Defaults to False.
+
+    Returns:
+        What Keras answers to ``pictures``, float32 (n, classes).
 
     Raises:
         RuntimeError: they do not agree; nothing is written.
@@ -68,12 +71,16 @@ def export_onnx(
         properties = {"class_names": json.dumps(class_names), "resize": resize}
         onnx.helper.set_model_props(network, properties)
         onnx.save(network, temporary)
-        difference = np.abs(Predictor(temporary).probabilities(pictures) - expected).max()
-        if not difference <= LARGEST_DIFFERENCE:
-            raise RuntimeError(f"the exported network differs from Keras by {difference:.1e}")
+        _check(temporary, pictures, expected)
+    return expected
 
 
-def calibrate_onnx(path: Path, labels: np.ndarray, probabilities: np.ndarray) -> float:
+def calibrate_onnx(
+    path: Path,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    known: tuple[np.ndarray, np.ndarray] | None = None,
+) -> float:
     """Make an exported network's probabilities mean what they say, by validation pictures.
 
     The temperature becomes part of the network; it and the thresholds to choose from for a wanted
@@ -83,9 +90,14 @@ def calibrate_onnx(path: Path, labels: np.ndarray, probabilities: np.ndarray) ->
         path: an exported network that is not calibrated yet.
         labels: class indices (n,) of pictures that it did not learn from.
         probabilities: its answers to them, float32 (n, classes).
+        known: some uint8 pictures and what Keras answers to them, not calibrated; with the
+            temperature both must still agree within 1e-4. Defaults to none.
 
     Returns:
         The temperature.
+
+    Raises:
+        RuntimeError: they do not agree; the file stays as it was.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -112,14 +124,23 @@ def calibrate_onnx(path: Path, labels: np.ndarray, probabilities: np.ndarray) ->
         ]
     )
     network.graph.output[0].name = PROBABILITIES
-    known = {entry.key: entry.value for entry in network.metadata_props}
-    known["temperature"] = repr(temperature)
-    known["sure_points"] = json.dumps([list(astuple(point)) for point in points])
+    properties = {entry.key: entry.value for entry in network.metadata_props}
+    properties["temperature"] = repr(temperature)
+    properties["sure_points"] = json.dumps([list(astuple(point)) for point in points])
     del network.metadata_props[:]
-    helper.set_model_props(network, known)
+    helper.set_model_props(network, properties)
     with replacing_file(path) as temporary:
         onnx.save(network, temporary)
+        if known is not None:
+            pictures, expected = known
+            _check(temporary, pictures, scale(expected, temperature))
     return temperature
+
+
+def _check(path: Path, pictures: np.ndarray, expected: np.ndarray) -> None:
+    difference = np.abs(Predictor(path).probabilities(pictures) - expected).max()
+    if not difference <= LARGEST_DIFFERENCE:
+        raise RuntimeError(f"the exported network differs from Keras by {difference:.1e}")
 
 
 @contextlib.contextmanager
