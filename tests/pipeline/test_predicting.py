@@ -110,7 +110,9 @@ def test_a_file_of_predictions_takes_the_form_of_its_name(predict, tmp_path, for
         (("--parquet",), "--parquet needs a file; add --output FILE"),
         (("-o", "table.xlsx"), "--output table.xlsx does not say what to write; name it .csv,"),
         (("-o", "unseen", "--csv"), "unseen is a folder; name a file in it"),
-        (("pictures", "-o", "t.csv"), "pictures holds no file, only 2 folders; enter with --rec"),
+        (("-o", "/dev/stdout", "--csv"), "/dev/stdout is a pipe, a device or the like"),
+        (("-o", "t.csv", "--log", "./t.csv"), "--output and --log are both t.csv; name two files"),
+        (("params.yaml", "-o", "params.yaml", "--csv"), "params.yaml is to be read and to be writ"),
     ],
 )
 def test_words_that_do_not_fit_are_one_sentence_and_nothing_is_written(
@@ -177,6 +179,46 @@ def test_a_file_that_is_no_picture_is_told_and_the_others_are_answered(finished,
     assert str(picture) in done.stdout
 
 
+def test_a_folder_without_pictures_has_a_row_and_the_others_are_answered(finished, tmp_path):
+    (tmp_path / "empty").mkdir()
+    picture = str(next((finished.root / "unseen").iterdir()))
+    command = ("python", "-m", "pawprint.cli", "predict", "--csv")
+    done = finished.run(*command, str(tmp_path / "empty"), "pictures", picture, code=1)
+    rows = _csv(done.stdout)
+    nothing = "is a folder that holds no file"
+    assert [row["problem"] for row in rows] == [nothing, nothing, ""]
+    assert done.stderr.splitlines() == [
+        "2 folders in pictures not entered; --recursive enters",
+        f"error: {tmp_path / 'empty'} {nothing}",
+        f"error: pictures {nothing}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "out", "err"),
+    [
+        ("predict unseen > /dev/full", 1, "", "error: standard output has no room left; free"),
+        ("predict - <&-", 0, "", "standard input named no file"),
+        ("predict - </dev/null", 0, "", "standard input named no file"),
+        ("predict unseen >&-", 0, "", ""),
+        ("predict ''", 2, "", "usage: "),
+        ("predict unseen --model ''", 1, "", "error: an empty name is no file; give models:/"),
+        ("predict unseen --model models:/pawprint/9999999999999999999", 1, "", "error: models:/pa"),
+        ("PYTHONIOENCODING=ascii predict 猫.png", 1, "", "error: \\u732b.png cannot be read"),
+        ("MLFLOW_TRACKING_URI=foo://x predict unseen", 1, "", "error: the tracking store foo://x"),
+        ("MLFLOW_TRACKING_URI=sqlite:///params.yaml predict unseen", 1, "", "error: "),
+    ],
+)
+def test_streams_names_and_stores_that_are_none_end_in_a_sentence(finished, shell, code, out, err):
+    done = finished.run(
+        "bash", "-c", shell.replace("predict", "python -m pawprint.cli predict"), code=code
+    )
+    assert done.stdout.startswith(out)
+    assert done.stderr.startswith(err)
+    assert "Traceback" not in done.stderr
+    assert err.startswith("usage") or done.stderr.count("\n") <= 1
+
+
 ODD = [b"a, 'b' \"c\".png", "🐈\n2.png".encode(), b"caf\xe9.png", b"\xff" + b"x" * 250 + b".png"]
 
 
@@ -210,11 +252,10 @@ def test_odd_names_are_printed_as_they_are_whatever_the_terminal(finished, odd_n
         text = io.StringIO(os.fsdecode(done.stdout), newline="")
         printed = [row["path"] for row in csv.DictReader(text)]
     else:
-        printed = [os.fsdecode(line) for line in done.stdout.split(b"\n")]
+        printed = [os.fsdecode(line) for line in done.stdout.splitlines()]
         printed = [line.split("\t")[0] for line in printed]
-        printed = [name for name in printed if name.startswith(str(odd_names))]
         assert {os.fsencode(name).rpartition(b"/")[2] for name in printed} == {
-            *(name.split(b"\n")[0] for name in ODD),
+            *(name.replace(b"\n", b"\\n") for name in ODD),
             b"notes\xe9.txt",
         }
         return

@@ -144,8 +144,8 @@ def _registered(address: str, model: str, alias: str | None, version: str | None
     if not found.network.is_file():
         who = "the champion" if alias == CHAMPION else alias or f"version {version}"
         raise UserError(
-            f"{who} of {model} is version {found.version}, but its network {found.network} is not "
-            "there; train another one with `dvc repro --force train` and `dvc repro`"
+            f"{who} of {model} is version {found.version}, but its network {found.network} is "
+            "gone; train another one with `dvc repro --force train` and `dvc repro`"
         )
     return found
 
