@@ -2,6 +2,7 @@ import io
 import re
 import struct
 import threading
+import tracemalloc
 import warnings
 import zlib
 
@@ -223,6 +224,44 @@ def test_float_grey_is_scaled_by_its_range(values):
 def test_a_float_picture_with_no_finite_value_is_black():
     content = saved(one_pixel_values([[np.nan, np.inf]], "F"), "TIFF")
     assert_colour(read_picture(content, 2), (0, 0, 0), tolerance=0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [
+        *(("F", "TIFF"), ("I", "TIFF"), ("I;16", "PNG"), ("CMYK", "TIFF"), ("RGB", "PNG")),
+        *(("RGBA", "PNG"), ("LA", "PNG"), ("P", "GIF"), ("1", "PNG"), ("YCbCr", "JPEG")),
+    ],
+)
+def test_a_picture_converted_in_strips_is_the_same(mode, format, monkeypatch):
+    random = np.random.default_rng(1)
+    if mode in ("F", "I", "I;16"):
+        image = one_pixel_values(random.integers(0, 60_000, (41, 30)), mode)
+    else:
+        image = Image.fromarray(random.integers(0, 256, (41, 30, 4), np.uint8)).convert(mode)
+    content = saved(image, format)
+    whole = np.asarray(decode_file(io.BytesIO(content), 41).image)
+    monkeypatch.setattr("pawprint.images.decode._STRIP", 100)
+    assert np.array_equal(np.asarray(decode_file(io.BytesIO(content), 41).image), whole)
+
+
+def test_deep_grey_takes_little_more_memory_than_its_pixels():
+    content = saved(Image.new("F", (3000, 3000)), "TIFF", compression="tiff_adobe_deflate")
+    tracemalloc.start()
+    try:
+        read_picture(content, 8)
+        assert tracemalloc.get_traced_memory()[1] < 12 * 9_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_picture_too_large_for_the_memory_is_one_sentence(monkeypatch):
+    def refuse(*_):
+        raise MemoryError("Unable to allocate 381 MiB for an array")
+
+    monkeypatch.setattr("pawprint.images.decode._as_rgb", refuse)
+    with pytest.raises(PictureError, match="^is too large for the memory of this machine$"):
+        read_picture(saved(four_corners()), 8)
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])

@@ -9,6 +9,7 @@ import re
 import stat
 import threading
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -48,8 +49,10 @@ _TURN_OF_ORIENTATION = {
 
 _SPARE = 1.55  # a reduced JPEG is this much larger than the square, or more; 1.5 blurs: in step
 WHOLE = 64 * 2**20  # bytes: a larger file is not read into memory at once
+_STRIP = 2**22  # pixels of a large picture that are converted at a time
 _LEAST = 64  # smaller squares reduce no further, so that perceptual hashes do not depend on them
 _MODES = {"YCbCr": "RGB", "Gray": "L"}  # of a JPEG, by its colours
+TOO_LARGE = "is too large for the memory of this machine"
 _SCAN = 0xDA  # begins the pixels of a JPEG, after all that tells of them
 _NOT_PLAIN = (b"Exif\0", b"MPF\0", b"http://ns.adobe.com/xap")  # may say how to turn, or hold more
 
@@ -204,7 +207,7 @@ def _plain_jpeg(content: bytes, image_size: int) -> Picture | None:
         by = _reduced(width, height, image_size)
         least = {"min_height": -(-height // by), "min_width": -(-width // by)}
         pixels = simplejpeg.decode_jpeg(content, "RGB", **least)
-    except ValueError:  # damage, or what libjpeg warns of and Pillow lets pass
+    except (ValueError, MemoryError):  # damage, or what libjpeg warns of and Pillow lets pass
         return None
     image = Image.frombuffer("RGB", pixels.shape[1::-1], pixels, "raw", "RGB", 0, 1)
     seen = _trimmed(image, width, height, by)
@@ -250,8 +253,30 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = Image.fromarray(_grey_to_8_bits(np.asarray(image)))
+    """RGB over white; of a large picture a strip at a time, as what lies between takes memory."""
+    width, height = image.size
+    grey = _grey_range(image) if image.mode == "F" or image.mode.startswith("I") else None
+    if width * height <= _STRIP:
+        return _strip_as_rgb(image, grey)
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    seen = Image.new("RGB", image.size)
+    for box in _strips(image):
+        seen.paste(_strip_as_rgb(image.crop(box), grey), box)
+    return seen
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes, from the top to the bottom."""
+    width, height = image.size
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        yield 0, top, width, min(height, top + rows)
+
+
+def _strip_as_rgb(image: Image.Image, grey: tuple[float, float] | None) -> Image.Image:
+    if grey is not None:
+        image = Image.fromarray(_grey_to_8_bits(np.asarray(image), *grey))
     if image.mode == "CMYK":
         image = _cmyk_to_rgb(image)
     if image.has_transparency_data:
@@ -272,19 +297,36 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _grey_to_8_bits(values: np.ndarray) -> np.ndarray:
+def _grey_range(image: Image.Image) -> tuple[float, float]:
+    """The least and the largest finite value; zeros where there is none."""
+    ends = []
+    for box in _strips(image):
+        values = np.asarray(image.crop(box))
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            ends += [float(finite.min()), float(finite.max())]
+    return (min(ends), max(ends)) if ends else (0.0, 0.0)
+
+
+def _grey_to_8_bits(values: np.ndarray, least: float, largest: float) -> np.ndarray:
     """Scale deep grey to uint8: white is 65535, or 1 or 255 too for floats.
 
     Values beyond, or below zero, have no agreed white: their own range is stretched.
+
+    Args:
+        values: of the picture, or of a part of it.
+        least: finite value of the whole picture.
+        largest: the same.
     """
     whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (65535.0,)
-    values = values.astype(np.float64)
-    finite = values[np.isfinite(values)]
-    black, white = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    values = np.nan_to_num(values, nan=black, posinf=white, neginf=black)
+    black, white = least, largest
     if black >= 0 and white <= whites[-1]:
         black, white = 0.0, next(agreed for agreed in whites if white <= agreed)
-    return np.rint((values - black) * (255 / ((white - black) or 1))).astype(np.uint8)
+    values = values.astype(np.float64)
+    np.nan_to_num(values, copy=False, nan=least, posinf=largest, neginf=least)
+    values -= black
+    values *= 255 / ((white - black) or 1)
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 def _problem(error: Exception) -> PictureError:
@@ -292,6 +334,8 @@ def _problem(error: Exception) -> PictureError:
         return _too_large(int(re.findall(r"\d+", str(error))[0]))
     if isinstance(error, EOFError) or "truncated" in str(error).lower():
         return PictureError("is truncated", "truncated")
+    if isinstance(error, MemoryError):
+        return PictureError(TOO_LARGE)
     cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return PictureError(f"cannot be read: {' '.join(cause.split()) or type(error).__name__}")
 
