@@ -17,17 +17,18 @@ class Explainer:
 
     Args:
         path: an ONNX file as the train stage writes it.
+        content: the file's, where it was read already. Defaults to none: it is read now.
 
     Raises:
         UserError: the file is missing, not such a network, or does not hold its maps.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
         import onnx
 
-        predictor = Predictor(path)
+        predictor = Predictor(path, content=content)
         self._batch_size = predictor.batch_size
-        network = onnx.load(path)
+        network = onnx.load(path) if content is None else onnx.load_from_string(content)
         if not any(MAPS in node.output for node in network.graph.node):
             raise UserError(f"{path} was exported without maps; train again with `dvc repro train`")
         shape = (None, None, None)

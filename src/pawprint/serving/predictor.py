@@ -114,6 +114,7 @@ class Predictor:
         threads: how many compute an answer. None, the default, is one for each core.
         alone: whether nothing else computes meanwhile; then cores wait for it at full speed.
             Defaults to True.
+        content: the file's, where it was read already. Defaults to none: it is read now.
 
     Raises:
         UserError: the file is missing or not such a network, or never that precise.
@@ -127,8 +128,9 @@ class Predictor:
         threshold: float | None = None,
         threads: int | None = None,
         alone: bool = True,
+        content: bytes | None = None,
     ) -> None:
-        if Path(path).exists() and not os.access(path, os.R_OK):
+        if content is None and Path(path).exists() and not os.access(path, os.R_OK):
             raise UserError(f"{path} cannot be read; mend its permissions")
         onnxruntime = load_runtime()
         options = onnxruntime.SessionOptions()
@@ -136,7 +138,9 @@ class Predictor:
         if not alone:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options)
+            self._session = onnxruntime.InferenceSession(
+                str(path) if content is None else content, options
+            )
             properties = self._session.get_modelmeta().custom_metadata_map
             self.class_names: list[str] = json.loads(properties["class_names"])
             pictures = self._session.get_inputs()[0]

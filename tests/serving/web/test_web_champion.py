@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import requests
-from web_server import NAMES, Registry, picture, serving
+from web_server import NAMES, Registry, picture, serving, write_network
 
 from pawprint.errors import UserError
 from pawprint.images.decode import read_picture
@@ -139,3 +139,11 @@ def test_a_version_by_its_number_stays(registry):
         registry.add()
         time.sleep(0.3)
         assert answered(server)[0] == 1
+
+
+def test_maps_and_answers_come_from_the_bytes_that_were_read_first(tmp_path):
+    network = write_network(tmp_path / "model.onnx")
+    with serving(Watched(str(network))) as server:
+        network.write_bytes(b"no network")
+        (row,) = server.send(picture(1), query="?maps=true").json()["predictions"]
+        assert row["map"].startswith("data:image/png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,11 @@ class Model:
 
     def __init__(self, source: Source, sure_precision: float | None = None) -> None:
         self.source = source
-        self.predictor = Predictor(source.network, sure_precision, alone=False)
+        # Answers and maps come from the same bytes, whatever the file holds meanwhile.
+        self._content = _read(source.network)
+        self.predictor = Predictor(
+            source.network, sure_precision, alone=False, content=self._content
+        )
         side = self.predictor.image_size
         self.predictor.probabilities(np.zeros((1, side, side, 3), np.uint8))  # the first is slow
         self._explaining = threading.Lock()
@@ -66,6 +71,7 @@ class Model:
         with self._explaining:
             if self._explainer is None:
                 self._explainer = self._load_explainer() or False
+                self._content = b""
             if not self._explainer:
                 return None
             return [as_png(place_map) for place_map in self._explainer.maps(pixels)]
@@ -74,10 +80,20 @@ class Model:
         from pawprint.serving.explainer import Explainer
 
         try:
-            return Explainer(self.source.network)
-        except (UserError, OSError) as error:
+            return Explainer(self.source.network, self._content)
+        except UserError as error:
             log.warning("no maps: %s", error)
             return None
+
+
+def _read(network: Path) -> bytes:
+    try:
+        return network.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"{network} cannot be read ({reason}); mend that, or name another"
+        ) from None
 
 
 def _number(text: str | None) -> float | None:
