@@ -21,6 +21,10 @@ _OF_RUN = re.compile(r"runs:/(?P<run>[^/]+)(?:/model)?/?")
 
 # MLflow's own tables, read only: importing MLflow takes seconds that a person would wait.
 _ALIASED = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
+_NOW = """
+    SELECT version, run_id FROM registered_model_aliases LEFT JOIN model_versions
+    USING (name, version) WHERE name = ? AND alias = ?
+"""
 _VERSION = "SELECT storage_location, run_id FROM model_versions WHERE name = ? AND version = ?"
 _TAGS = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
 _LOGGED = """
@@ -79,8 +83,9 @@ def find_network(name: str, uri: str | None) -> Source:
     return Source(str(path), path)
 
 
-def version_now(name: str, uri: str | None) -> int | None:
-    """The version to which the alias in models:/NAME@ALIAS points now; None where to none.
+def version_now(name: str, uri: str | None) -> tuple[int, str | None] | None:
+    """The version to which the alias in models:/NAME@ALIAS points now, and its run; None where to
+    none.
 
     Nothing is fetched: it can be asked again and again.
 
@@ -95,9 +100,9 @@ def version_now(name: str, uri: str | None) -> int | None:
     path = sqlite_path(address)
     if path is not None and not path.exists():  # MLflow would make a new one
         raise UserError(f"{path} is gone; put it back, or register a champion with `dvc repro`")
-    rows = _query(path, _ALIASED, model, alias) if path is not None else None
+    rows = _query(path, _NOW, model, alias) if path is not None else None
     if rows is not None:
-        return int(rows[0][0]) if rows else None
+        return (int(rows[0][0]), rows[0][1]) if rows else None
     from pawprint.tracking.registry import version_of_alias
 
     return version_of_alias(address, model, alias)

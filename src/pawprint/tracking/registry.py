@@ -178,8 +178,8 @@ def fetch_version(
     return version.number, version.run_id, version.tags, folder
 
 
-def version_of_alias(address: str, model: str, alias: str) -> int | None:
-    """The number of the version that has an alias, or None where none has it.
+def version_of_alias(address: str, model: str, alias: str) -> tuple[int, str | None] | None:
+    """Number and run of the version that has an alias, or None where none has it.
 
     Raises:
         UserError: the store does not answer.
@@ -193,7 +193,7 @@ def version_of_alias(address: str, model: str, alias: str) -> int | None:
         version = _aliased(client, model, alias)
     except MlflowException as error:
         raise UserError(f"{address} does not answer ({first_line(error)})") from None
-    return version.number if version else None
+    return (version.number, version.run_id) if version else None
 
 
 def fetch_model_of_run(address: str, run_id: str) -> Path:

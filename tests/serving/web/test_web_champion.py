@@ -1,6 +1,7 @@
 """Who answers: the champion, also when another network becomes it."""
 
 import logging
+import os
 import threading
 import time
 
@@ -127,6 +128,16 @@ def test_a_store_that_goes_away_leaves_the_champion(registry, caplog):
         eventually(lambda: answered(server)[0] == version)
 
 
+def test_the_same_version_of_another_run_takes_over(registry, tmp_path):
+    registry.add()
+    with serving(Watched(CHAMPION, registry.uri, seconds=0.05)) as server:
+        (tmp_path / "again").mkdir()
+        again = Registry(tmp_path / "again")
+        assert again.add(run_id="s" * 32)[0] == 1
+        os.replace(tmp_path / "again" / "mlflow.db", tmp_path / "mlflow.db")
+        eventually(lambda: server.get("model").json()["run_id"] == "s" * 32)
+
+
 def test_without_a_champion_there_is_a_sentence(registry):
     registry.add(crown=False)
     with pytest.raises(UserError, match="no champion of colours is registered"):
@@ -147,3 +158,37 @@ def test_maps_and_answers_come_from_the_bytes_that_were_read_first(tmp_path):
         network.write_bytes(b"no network")
         (row,) = server.send(picture(1), query="?maps=true").json()["predictions"]
         assert row["map"].startswith("data:image/png")
+
+
+@pytest.mark.parametrize("how", ["overwritten", "replaced"])
+def test_a_file_that_is_another_network_now_is_seen(tmp_path, caplog, how):
+    network = write_network(tmp_path / "model.onnx")
+    with serving(Watched(str(network), seconds=0.05)) as server:
+        first = answered(server)[1]
+        if how == "overwritten":
+            write_network(network, strength=3)
+        else:
+            os.replace(write_network(tmp_path / "new.onnx", strength=3), network)
+        eventually(lambda: answered(server)[1] != first)
+        eventually(lambda: f"{network} answers now" in caplog.text)
+        pixels = read_picture(picture(1), 8)[np.newaxis]
+        expected = Predictor(network).probabilities(pixels)[0]
+        np.testing.assert_allclose(answered(server)[1], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("harm", ["gone", "broken"])
+def test_a_file_that_cannot_answer_any_more_leaves_the_old_network(tmp_path, caplog, harm):
+    caplog.set_level(logging.WARNING, "pawprint")
+    network = write_network(tmp_path / "model.onnx")
+    with serving(Watched(str(network), seconds=0.05)) as server:
+        first = answered(server)
+        if harm == "gone":
+            network.unlink()
+        else:
+            network.write_bytes(b"no network")
+        eventually(lambda: "goes on answering" in caplog.text)
+        time.sleep(0.5)
+        assert caplog.text.count("goes on answering") == 1
+        assert answered(server) == first
+        write_network(network, strength=3)
+        eventually(lambda: answered(server) != first)

@@ -74,13 +74,14 @@ class Registry:
         self.client = MlflowClient(self.uri, self.uri)
         self.client.create_registered_model(self.model)
 
-    def add(self, *, crown: bool = True, **network: Any) -> tuple[int, Path]:
+    def add(
+        self, *, crown: bool = True, run_id: str = "r" * 32, **network: Any
+    ) -> tuple[int, Path]:
         """Register one more version; returns its number and its network."""
         folder = self.folder / f"network-{len(list(self.folder.iterdir()))}"
         path = write_network(folder / "model.onnx", **network)
         tags = {"test_accuracy": "0.9", "test_accuracy_low": "0.88", "test_accuracy_high": "0.92"}
         tags |= {"data_digest": "d" * 64}
-        run_id = "r" * 32
         made = self.client.create_model_version(self.model, str(folder), run_id=run_id, tags=tags)
         if crown:
             self.crown(int(made.version))

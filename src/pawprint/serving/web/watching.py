@@ -1,29 +1,30 @@
-"""The network that answers now: the one that has the alias, also when that changes hands."""
+"""The network that answers now: whoever has the alias, or what the file holds."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from pawprint.errors import UserError
-from pawprint.serving.source import find_network, has_alias, version_now
+from pawprint.serving.source import find_network, has_alias, is_file, version_now
 from pawprint.serving.web.model import Model
 from pawprint.tracking.location import is_server, store_uri
 
 log = logging.getLogger(__name__)
 
-SECONDS_LOCAL, SECONDS_SERVER = 2.0, 5.0  # between two looks into the store
+SECONDS_LOCAL, SECONDS_SERVER = 2.0, 5.0  # between two looks into the store, or at the file
 
 
 class Watched:
-    """A network by its name; where that has an alias, whoever has it at the moment.
+    """A network by its name: whoever has the alias, or what the file holds, at the moment.
 
     Args:
         name: as ``find_network`` takes it.
         uri: configured tracking URI, or None for the project's own.
         sure_precision: share of the answers that are to be right; see ``Predictor``.
-        seconds: between two looks into the store. Defaults to 2, for a server to 5.
+        seconds: between two looks into the store, or at the file. Defaults to 2, for a server to 5.
 
     Raises:
         UserError: there is no such network.
@@ -38,16 +39,21 @@ class Watched:
     ) -> None:
         self._name, self._uri, self._sure_precision = name, uri, sure_precision
         self._seconds = seconds
+        self._of_file = is_file(name)
+        self._known: object = _state(name) if self._of_file else None  # before it is read
         self.model = self._load()  # replaced as a whole: who took the old one ends with it
+        if not self._of_file:
+            self._known = (self.model.source.version, self.model.source.run_id)
+        self._last = self._known
         self._told: str | None = None
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self, changed: Callable[[Model], None] = lambda _: None) -> None:
         """Begin to look; ``changed`` is called with each new network."""
-        if has_alias(self._name):
-            if self._seconds is None:  # not before: a file needs no store, nor a project
-                at_server = is_server(store_uri(self._uri))
+        if self._of_file or has_alias(self._name):
+            if self._seconds is None:  # a file needs no store, nor a project
+                at_server = not self._of_file and is_server(store_uri(self._uri))
                 self._seconds = SECONDS_SERVER if at_server else SECONDS_LOCAL
             self._thread = threading.Thread(
                 target=self._watch, args=(changed,), name="watch", daemon=True
@@ -76,13 +82,15 @@ class Watched:
                 self._tell(f"{type(error).__name__}: {error}")
 
     def _look(self) -> bool:
-        """Whether another network has the alias and is loaded."""
-        version = version_now(self._name, self._uri)
-        if version is None:
+        """Whether another network is meant now and is loaded."""
+        now = _state(self._name) if self._of_file else version_now(self._name, self._uri)
+        if now is None:
             raise UserError(f"{self._name} is nobody any more")
-        if version == self.model.source.version:
+        last, self._last = self._last, now
+        if now == self._known or (self._of_file and now != last):  # it may still be written
             return False
         self.model = self._load()
+        self._known = now
         return True
 
     def _tell(self, problem: str) -> None:
@@ -90,3 +98,12 @@ class Watched:
         if problem != self._told:
             log.warning("%s goes on answering: %s", self.model.source.name, problem)
         self._told = problem
+
+
+def _state(file: str) -> tuple[int, ...]:
+    """What changes with a file that is written anew or replaced; empty where there is none."""
+    try:
+        facts = Path(file).stat()
+    except OSError:
+        return ()
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
