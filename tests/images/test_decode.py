@@ -260,7 +260,7 @@ def test_a_picture_too_large_for_the_memory_is_one_sentence(monkeypatch):
         raise MemoryError("Unable to allocate 381 MiB for an array")
 
     monkeypatch.setattr("pawprint.images.decode._as_rgb", refuse)
-    with pytest.raises(PictureError, match="^is too large for the memory of this machine$"):
+    with pytest.raises(PictureError, match=r"^is too large for the memory of this machine$"):
         read_picture(saved(four_corners()), 8)
 
 

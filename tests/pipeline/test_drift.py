@@ -110,6 +110,20 @@ def test_answers_of_another_network_are_compared_with_its_own_evaluation(driftin
     assert (verdicts["confidence"], verdicts["brightness"]) == ("not compared", "the same")
 
 
+def test_answers_of_a_network_without_a_run_are_compared_only_where_its_classes_are_known(
+    drifting, rows, tmp_path
+):
+    mine = [replace(row, run_id=None, model="mine.onnx") for row in rows]
+    told = json.loads(drifting.run(*DRIFT, logged(tmp_path / "a", mine), "--json").stdout)
+    assert "The log does not tell the run of mine.onnx" in told["notes"][0]
+    assert told["changed"] == []
+    other = [replace(row, label="pears") for row in mine]
+    told = json.loads(drifting.run(*DRIFT, logged(tmp_path / "b", other), "--json").stdout)
+    assert "mine.onnx answers pears, which is no class of the prepared" in told["notes"][0]
+    verdicts = {row["what"]: row["verdict"] for row in told["rows"]}
+    assert (verdicts["labels"], verdicts["brightness"]) == ("not compared", "the same")
+
+
 def test_few_pictures_are_told_to_be_few(drifting, rows, tmp_path):
     spread = np.linspace(0, len(rows) - 1, 40).astype(int)
     path = logged(tmp_path / "forty", [rows[i] for i in spread])
@@ -121,8 +135,10 @@ def test_few_pictures_are_told_to_be_few(drifting, rows, tmp_path):
 
 def test_a_mistake_is_one_sentence(drifting, fresh, rows, tmp_path):
     path = logged(tmp_path / "seen.jsonl", rows)
+    (tmp_path / "torn").write_text('{"time":' + "[" * 100_000 + '\n{"time":\n')
     for project, words, sentence in (
         (drifting, [str(tmp_path / "nothing")], "cannot be read"),
+        (drifting, [str(tmp_path / "torn")], "has no picture, and 2 lines that cannot be read"),
         (drifting, ["params.yaml"], "params.yaml is no log of pictures seen"),
         (drifting, [path, "--since", "2999-01-01"], "has no picture since 2999-01-01"),
         (drifting, [path, "--model", "v9"], "no picture that 'v9' answered"),

@@ -68,7 +68,10 @@ def test_the_input_example_is_a_picture_of_which_the_signature_tells(model):
     (answer,) = model.predict(model.input_example).to_dict(orient="records")
     assert list(answer) == COLUMNS == model.metadata.get_output_schema().input_names()
     assert answer["problem"] == ""
-    assert [p.name for p in model.metadata.get_params_schema()] == ["sure_precision"]
+    assert [p.name for p in model.metadata.get_params_schema()] == [
+        "sure_precision",
+        "threshold",
+    ]
     with pytest.raises(Exception, match=r"sure_precision is 0\.9, but"):  # too few pictures for any
         model.predict(model.input_example, params={"sure_precision": 0.9})
 
@@ -171,7 +174,7 @@ def test_mlflow_models_serve_answers_pictures_in_all_its_forms(ask, files, rows)
         {"inputs": url},
         {"dataframe_split": {"columns": ["image"], "data": [[cell] for cell in cells]}},
         {"dataframe_records": [{"image": cell} for cell in cells]},
-        {"inputs": cells, "params": {"sure_precision": 0}},
+        {"inputs": cells, "params": {"sure_precision": 0, "threshold": 0.01}},
     ):
         same(ask(body), rows)
 

@@ -256,3 +256,17 @@ def test_a_folder_is_refused(tmp_path):
 def test_an_onnx_file_of_somebody_else_is_refused(tmp_path, properties):
     save_other_network(tmp_path / "model.onnx", properties)
     refused(tmp_path / "model.onnx")
+
+
+def test_a_network_that_takes_other_pictures_is_refused(tmp_path):
+    shapes = {"pictures": [None, 16, 16, 3], "probabilities": [None, 16, 16, 3]}
+    value = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    }
+    node = helper.make_node("Identity", ["pictures"], ["probabilities"])
+    graph = helper.make_graph([node], "x", [value["pictures"]], [value["probabilities"]])
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    helper.set_model_props(network, {"class_names": '["cats", "dogs"]'})
+    onnx.save(network, tmp_path / "model.onnx")
+    assert "does not take uint8 pictures" in refused(tmp_path / "model.onnx")

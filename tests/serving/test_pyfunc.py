@@ -178,6 +178,15 @@ def test_below_a_wanted_precision_the_answer_is_not_sure(model, contents, expect
         model.predict(contents, {"sure_precision": 0.95})
 
 
+def test_below_a_threshold_the_answer_is_not_sure(model, contents, expected):
+    threshold = float(np.median(expected[:, 0]))
+    careful = model.predict(contents, {"threshold": threshold, "sure_precision": 0.9})
+    assert list(careful["label"] == "not sure") == list(expected[:, 0] < np.float32(threshold))
+    for name in ("threshold", "sure_precision"):
+        with pytest.raises(UserError, match=rf"^{name} is -1; give a number from 0 to 1"):
+            model.predict(contents, {name: -1})
+
+
 def problem_with_a_path(model, files):
     return model.predict([str(files[0])])["problem"][0]
 
