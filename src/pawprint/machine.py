@@ -1,7 +1,8 @@
-"""The cores of this machine, and processes that end with their parent."""
+"""The cores and the memory of this machine, and processes that end with their parent."""
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import threading
@@ -12,6 +13,13 @@ def usable_cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def give_back_memory() -> None:
+    """Give the system back what was freed; where glibc is, which else keeps it for later."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def end_with_parent() -> None:

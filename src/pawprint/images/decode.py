@@ -34,6 +34,7 @@ _FORMATS = (
     "ICO",
     "AVIF",
 )
+_ICON, _LARGEST_ICON = b"\0\0\1\0", 2**16
 _HEIC_STARTS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypheim", b"ftypheis")
 
 _TURN_OF_ORIENTATION = {
@@ -180,6 +181,24 @@ def decode_file(file: BinaryIO, image_size: int) -> Picture:
         raise _unidentified(file) from error
     except Exception as error:  # decoders meet damage with errors of any type
         raise _problem(error) from error
+
+
+def pixels_told(content: bytes) -> int:
+    """Width times height by a picture file's head, at once; 0 where that tells none.
+
+    An icon is decoded to see what is in it, so it counts as the largest picture.
+    """
+    try:
+        if content.startswith(_ICON):
+            return Image.MAX_IMAGE_PIXELS or _LARGEST_ICON
+        if content.startswith(b"\xff\xd8"):
+            height, width, *_ = simplejpeg.decode_jpeg_header(content)
+        else:
+            with _PILLOW_QUIET, Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                width, height = image.size
+        return width * height
+    except Exception:  # to decode it says what is wrong
+        return 0
 
 
 def _is_plain(content: bytes) -> bool:

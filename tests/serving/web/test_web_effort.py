@@ -1,15 +1,26 @@
 """Files that would keep a decoder busy for minutes are known before they are decoded."""
 
+import asyncio
 import io
 import struct
+import threading
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
-from web_server import picture
+from web_server import picture, serving
 
 from pawprint.images.decode import PictureError, read_picture
-from pawprint.serving.web.effort import MOST_PAGES, MOST_SCANS, check_effort
+from pawprint.serving.predictor import Predictor
+from pawprint.serving.web import answering
+from pawprint.serving.web.batching import LARGE, Batcher
+from pawprint.serving.web.effort import MOST_PAGES, MOST_SCANS, effort_of
+from pawprint.serving.web.limits import Limits
+from pawprint.serving.web.metrics import Metrics
+from pawprint.serving.web.model import Model
+from pawprint.serving.web.uploads import Upload
+from pawprint.serving.web.watching import Watched
 
 
 def saved(form, **options):
@@ -41,32 +52,130 @@ def test_a_jpeg_that_is_told_again_and_again_is_refused_undecoded(served):
 @pytest.mark.parametrize("order", "<>")
 def test_a_tiff_of_very_many_pages_is_refused_undecoded(order):
     assert read_picture(chain(20, order), 8).shape == (8, 8, 3)
-    check_effort(chain(MOST_PAGES, order))
+    effort_of(chain(MOST_PAGES, order))
     begin = time.monotonic()
     for content in (chain(MOST_PAGES + 1, order), chain(3, order, back_to=8)):
         with pytest.raises(PictureError, match="it has more than 1,000 pages"):
-            check_effort(content)
+            effort_of(content)
     assert time.monotonic() - begin < 1
 
 
 def test_big_tiffs_are_counted_too():
     plain = saved("TIFF", big_tiff=True, save_all=True, append_images=[Image.new("RGB", (9, 9))])
     assert plain[2:4] == b"+\0"
-    check_effort(plain)
+    effort_of(plain)
     (first,) = struct.unpack_from("<Q", plain, 8)
     (entries,) = struct.unpack_from("<Q", plain, first)
     end = first + 8 + 20 * entries
     round_about = plain[:end] + struct.pack("<Q", first) + plain[end + 8 :]
     with pytest.raises(PictureError, match="it has more than 1,000 pages"):
-        check_effort(round_about)
+        effort_of(round_about)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000"])
 def test_usual_pictures_pass_and_so_do_their_halves(form):
     content = saved(form)
     for end in (len(content), len(content) // 2, 20, 9, 3, 0):
-        check_effort(content[:end])
+        effort_of(content[:end])
 
 
 def test_a_progressive_jpeg_passes():
-    check_effort(saved("JPEG", progressive=True))
+    effort_of(saved("JPEG", progressive=True))
+
+
+def headed(width, height, scans):
+    """The head of a JPEG of that size, and so many beginnings of scans."""
+    plain = saved("JPEG", progressive=True)
+    place = plain.index(b"\xff\xc2") + 5
+    head = plain[:place] + struct.pack(">HH", height, width) + plain[place + 4 :]
+    return head + b"\xff\xda" * (scans - head.count(b"\xff\xda"))
+
+
+def test_scans_count_as_much_as_the_picture_is_large():
+    assert effort_of(headed(7000, 7000, 12)) == 7000 * 7000 * 3
+    assert effort_of(headed(1000, 1000, 90)) == 1000 * 1000 * 90 // 4
+    with pytest.raises(PictureError, match="it has 90 scans, too many for its size"):
+        effort_of(headed(7000, 7000, 90))
+
+
+@pytest.mark.parametrize(
+    ("form", "effort"), [("PNG", 432), ("TIFF", 432), ("JPEG", 108), ("GIF", 432)]
+)
+def test_effort_is_told_by_the_size_in_the_head(form, effort):
+    assert effort_of(saved(form)) == effort
+    assert effort_of(b"hello") == 0
+
+
+def test_an_icon_counts_as_large_as_what_may_be_in_it(network):
+    with serving(Watched(str(network)), pixels=2 * LARGE):
+        assert effort_of(saved("ICO")) == 2 * LARGE
+
+
+def test_files_of_a_request_take_turns_with_others(network):
+    async def most_at_once():
+        batcher, model = Batcher(), Model(Watched(str(network)).model.source)
+        uploads = [Upload(f"{seed}.jpg", picture(seed)) for seed in range(32)]
+        task = asyncio.ensure_future(
+            answering.answer(uploads, model, batcher, Metrics(lambda: 0), Limits())
+        )
+        most = 0
+        while not task.done():
+            await asyncio.sleep(0)
+            most = max(most, batcher.waiting)
+        batcher.close()
+        return task.result()[0], most
+
+    status, most = asyncio.run(most_at_once())
+    assert status == 200
+    assert 1 < most < 10
+
+
+class Slow(Predictor):
+    """Looks at large pictures until it may go on."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.go_on, self.begun = threading.Event(), 0
+
+    def look(self, source):
+        if source.startswith(b"\x89PNG"):
+            self.begun += 1
+            self.go_on.wait(20)
+        return super().look(source)
+
+
+def test_large_pictures_wait_for_each_other_and_others_do_not_wait(network, monkeypatch):
+    monkeypatch.setattr("pawprint.serving.web.batching.LARGE", 400)
+
+    async def ask():
+        batcher, predictor = Batcher(), Slow(network)
+        large = [asyncio.ensure_future(batcher.ask(predictor, saved("PNG"))) for _ in range(8)]
+        async with asyncio.timeout(10):
+            for seed in range(20):
+                await batcher.ask(predictor, picture(seed))
+        begun = predictor.begun
+        predictor.go_on.set()
+        await asyncio.gather(*large)
+        batcher.close()
+        return begun, predictor.begun
+
+    begun, at_last = asyncio.run(ask())
+    assert begun <= 1
+    assert at_last == 8
+
+
+def test_memory_is_given_back_after_large_pictures(network):
+    def megabytes():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+    content = io.BytesIO()
+    Image.new("L", (6000, 6000)).save(content, "PNG")
+    with serving(Watched(str(network))) as server:
+        server.send(picture(1))
+        before = megabytes()
+        for _ in range(2):
+            assert server.send(content.getvalue(), content.getvalue()).status_code == 200
+        deadline = time.monotonic() + 5
+        while megabytes() - before > 50 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert megabytes() - before < 50

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from pawprint.images.decode import PictureError
+from pawprint.images.decode import TOO_LARGE, PictureError
 from pawprint.serving.predictor import Prediction
 from pawprint.serving.seen import SeenLog, see
 from pawprint.serving.web.batching import Answered, Batcher
@@ -20,6 +21,8 @@ from pawprint.serving.web.model import Model
 from pawprint.serving.web.uploads import Upload
 
 _DECIMALS = 6  # as the command line prints them
+_AT_ONCE = 8  # files of a request; then it is the turn of others
+_ALONE = contextlib.nullcontext()
 
 
 async def answer(
@@ -49,7 +52,8 @@ async def answer(
     if len(uploads) == 1:
         outcomes = [await _ask(uploads[0], model, batcher, limits)]
     else:
-        asked = (_ask(upload, model, batcher, limits) for upload in uploads)
+        turns = asyncio.Semaphore(_AT_ONCE)
+        asked = (_ask(upload, model, batcher, limits, turns) for upload in uploads)
         outcomes = await asyncio.gather(*asked)
     rows = [_row(upload, outcome, model) for upload, outcome in zip(uploads, outcomes, strict=True)]
     for row in rows:
@@ -70,14 +74,19 @@ async def answer(
 
 
 async def _ask(
-    upload: Upload, model: Model, batcher: Batcher, limits: Limits
+    upload: Upload,
+    model: Model,
+    batcher: Batcher,
+    limits: Limits,
+    turns: contextlib.AbstractAsyncContextManager[Any] = _ALONE,
 ) -> Answered | Problem:
     if upload.problem:
         return upload.problem
     try:
-        outcome = await batcher.ask(model.predictor, upload.content)
+        async with turns:
+            outcome = await batcher.ask(model.predictor, upload.content)
     except MemoryError:
-        return Problem("is too large for this machine: send a smaller one", 413)
+        return Problem(f"{TOO_LARGE}: send a smaller one", 413)
     return problem_of(outcome, limits) if isinstance(outcome, PictureError) else outcome
 
 

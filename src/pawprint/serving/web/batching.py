@@ -12,11 +12,14 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from pawprint.images.decode import PictureError
-from pawprint.machine import usable_cores
+from pawprint.machine import give_back_memory, usable_cores
 from pawprint.serving.predictor import Predictor
-from pawprint.serving.web.effort import check_effort
+from pawprint.serving.web.effort import effort_of
 
 log = logging.getLogger(__name__)
+
+LARGE = 10_000_000  # pixels as ``effort_of`` counts them: such pictures are decoded one at a time
+_MOST_DECODERS = 4  # of others; as many keep up with all that HTTP brings
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class _Question:
 class Batcher:
     """Threads that answer pictures; those that wait at the same time are answered together.
 
-    Nobody waits for a batch to fill: while the network answers one, the next one gathers.
+    Nobody waits for a batch to fill: while the network answers one, the next one gathers. Large
+    pictures have a thread for themselves: they wait for each other, so that they are never in
+    memory together, and others do not wait for them.
 
     Args:
         told: is called with the number of pictures of each batch.
@@ -60,14 +65,16 @@ class Batcher:
     def __init__(self, told: Callable[[int], None] = lambda _: None) -> None:
         self._told = told
         self._sent: SimpleQueue[_Question | None] = SimpleQueue()
+        self._large: SimpleQueue[_Question | None] = SimpleQueue()
         self._decoded: SimpleQueue[_Question | None] = SimpleQueue()
         self.waiting = 0  # pictures without an answer; counted in the event loop
         self._decoders = [
             threading.Thread(target=self._decode_all, name=f"decode-{i}", daemon=True)
-            for i in range(len(usable_cores()))
+            for i in range(min(len(usable_cores()), _MOST_DECODERS))
         ]
+        self._alone = threading.Thread(target=self._decode_large, name="decode-large", daemon=True)
         self._network = threading.Thread(target=self._answer_all, name="network", daemon=True)
-        for thread in (*self._decoders, self._network):
+        for thread in (*self._decoders, self._alone, self._network):
             thread.start()
 
     async def ask(self, predictor: Predictor, content: bytes) -> Answered | PictureError:
@@ -86,23 +93,36 @@ class Batcher:
             self._sent.put(None)
         for thread in self._decoders:
             thread.join()
+        self._large.put(None)
+        self._alone.join()
         self._decoded.put(None)
         self._network.join()
 
     def _decode_all(self) -> None:
         while (question := self._sent.get()) is not None:
-            if question.answer.cancelled():  # who asked is gone
-                continue
-            try:
-                check_effort(question.content)
-                question.pixels, question.size = question.predictor.look(question.content)
-            except PictureError as error:  # a new one: it would keep what was read alive
-                _deliver([question], PictureError(str(error), error.kind))
-            except Exception as error:  # whatever a file does, the next one is decoded
-                _deliver([question], error)
-            else:
-                self._decoded.put(question)
-            question.content = b""
+            self._decode(question)
+
+    def _decode_large(self) -> None:
+        while (question := self._large.get()) is not None:
+            self._decode(question, alone=True)
+            if self._large.empty():
+                give_back_memory()
+
+    def _decode(self, question: _Question, *, alone: bool = False) -> None:
+        if question.answer.cancelled():  # who asked is gone
+            return
+        try:
+            if not alone and effort_of(question.content) > LARGE:
+                self._large.put(question)
+                return
+            question.pixels, question.size = question.predictor.look(question.content)
+        except PictureError as error:  # a new one: it would keep what was read alive
+            _deliver([question], PictureError(str(error), error.kind))
+        except Exception as error:  # whatever a file does, the next one is decoded
+            _deliver([question], error)
+        else:
+            self._decoded.put(question)
+        question.content = b""
 
     def _answer_all(self) -> None:
         first = self._decoded.get()
