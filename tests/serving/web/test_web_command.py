@@ -1,7 +1,9 @@
 """The command `pawprint serve`: how it begins, what it says and how it ends."""
 
+import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -13,12 +15,19 @@ import requests
 from web_server import Registry, picture
 
 
+def prepare(files):
+    """Let Ctrl-C end the process, and so many files be open in it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # children of a background shell ignore it
+    if files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
+
+
 @pytest.fixture
 def start(tmp_path):
     """A function that starts the command in an empty folder; what still runs is ended."""
     started = []
 
-    def begin(*arguments, program=("-m", "pawprint.cli")):
+    def begin(*arguments, program=("-m", "pawprint.cli"), files=None):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
         environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
         folder, temporary = tmp_path / "here", tmp_path / "temporary"
@@ -32,8 +41,7 @@ def start(tmp_path):
             text=True,
             cwd=folder,
             env=environment,
-            # A shell in the background lets its children ignore Ctrl-C; these must not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: prepare(files),
         )
         started.append(process)
         return process
@@ -86,6 +94,21 @@ def test_clients_that_leave_do_not_end_the_server(start, network):
     form = [("files", ("a.jpg", picture(1)))]
     assert requests.post(f"{where}predict", files=form, timeout=30).status_code == 200
     assert server.poll() is None
+
+
+@pytest.mark.parametrize("files", [(200, 200), (100, 1000)])
+def test_more_connections_than_files_may_be_open_harm_nobody(start, network, files):
+    server = start("--port", "0", "--model", str(network), files=files)
+    where = address(server)
+    host, port = where.removeprefix("http://").rstrip("/").split(":")
+    with contextlib.ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+        form = [("files", ("a.jpg", picture(1)))]
+        assert requests.post(f"{where}predict", files=form, timeout=30).status_code == 200
+    server.send_signal(signal.SIGTERM)
+    _, err = server.communicate(timeout=20)
+    assert (server.returncode, err) == (0, "")
 
 
 @pytest.mark.parametrize("what", ["file", "champion"])

@@ -1,5 +1,8 @@
 """What Prometheus reads of a server."""
 
+import socket
+import time
+
 from web_server import picture, serving
 
 from pawprint.serving.web.watching import Watched
@@ -43,3 +46,38 @@ def test_paths_that_do_not_exist_make_no_new_series(network):
     named = [name for name in values if name.startswith("pawprint_requests_total")]
     assert named == ['pawprint_requests_total{route="other",status="404"}']
     assert values[named[0]] == 5
+
+
+def test_what_the_app_never_sees_is_counted_too(network, monkeypatch):
+    monkeypatch.setattr("pawprint.serving.web.protocol.HEAD_SECONDS", 0.2)
+    with serving(Watched(str(network))) as server:
+        for said in (b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost"):
+            with socket.create_connection(server.where, timeout=10) as client:
+                client.sendall(said)
+                while client.recv(65536):
+                    pass
+        values = measured(server)
+    assert values['pawprint_requests_total{route="none",status="400"}'] == 1
+    assert values['pawprint_requests_total{route="none",status="408"}'] == 1
+
+
+def test_a_body_that_ends_in_the_middle_is_counted_once(network):
+    with serving(Watched(str(network))) as server:
+        with socket.create_connection(server.where, timeout=10) as client:
+            client.sendall(
+                b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n"
+                b"Content-Type: application/json\r\n\r\n{"
+            )
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):
+                pass
+        deadline = time.monotonic() + 5
+        while not (counted := refused(server)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert counted == {'pawprint_requests_total{route="/predict",status="400"}': 1}
+
+
+def refused(server):
+    """The counted requests with status 400."""
+    values = measured(server).items()
+    return {name: value for name, value in values if "total{" in name and 'status="400"' in name}

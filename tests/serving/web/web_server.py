@@ -104,8 +104,8 @@ class Served:
         host, _, port = self.address.removeprefix("http://").rstrip("/").partition(":")
         return host, int(port)
 
-    def get(self, path: str) -> requests.Response:
-        return requests.get(self.address + path, timeout=30)
+    def get(self, path: str, **arguments: Any) -> requests.Response:
+        return requests.get(self.address + path, timeout=30, **arguments)
 
     def send(self, *files: tuple[str, bytes] | bytes, query: str = "", field: str = "files"):
         """Post files, as a form."""

@@ -1,31 +1,82 @@
-"""HTTP whose patience ends: a request that does not come to its end does not stay for ever."""
+"""HTTP whose patience ends: nobody keeps a connection by sending, or taking, half or nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
+if TYPE_CHECKING:
+    from pawprint.serving.web.metrics import Metrics
+
 HEAD_SECONDS = 10.0  # for a request's head, and for what is left of a body after its answer
+TAKEN_SECONDS = 30.0  # between two looks whether an answer is taken,
+LEAST_TAKEN = 1024  # bytes a second
+
+
+@dataclass
+class Connections:
+    """The connections of a server.
+
+    Attributes:
+        most: that are open at the same time.
+        metrics: count what is refused before the app sees it.
+        idle: those that wait for a request's head; the one that waits longest is the first.
+    """
+
+    most: int
+    metrics: Metrics
+    idle: dict[PatientProtocol, None] = field(default_factory=dict)
 
 
 class PatientProtocol(H11Protocol):
-    """Uvicorn's own protocol, with a time limit for heads and a sentence for half requests."""
+    """Uvicorn's own protocol, with time limits, and a sentence for half requests.
 
-    _deadline: asyncio.TimerHandle | None = None
+    Args:
+        own: the connections of its server.
+        named: as of Uvicorn's own.
+    """
+
+    def __init__(self, own: Connections, **named: Any) -> None:
+        super().__init__(**named)
+        self._own = own
+        self._deadline: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait for a head."""
+        """Begin to wait for a head; where too many are open, in the place of one that is idle."""
         super().connection_made(transport)
-        self._look()
+        if len(self.connections) > self._own.most:
+            longest = next(iter(self._own.idle), self)
+            longest.end()
+        if not self.transport.is_closing():
+            self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop()
+        self._stop_taking()
         super().connection_lost(exc)
+
+    def end(self) -> None:
+        """Give up the connection at once."""
+        self._stop()
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to take what is written."""
+        super().pause_writing()
+        self._look_at_taking()
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        super().resume_writing()
+        self._look_at_taking()
 
     def data_received(self, data: bytes) -> None:
         """Take in what came."""
@@ -36,12 +87,13 @@ class PatientProtocol(H11Protocol):
         """Begin to wait for the next head, or for the rest of a body that nobody reads."""
         super().on_response_complete()
         self._look()
+        self._look_at_taking()
 
     def eof_received(self) -> bool:
         """Answer a half request; a whole one is still answered to who only stopped sending."""
         if self.conn.their_state is h11.SEND_BODY or self._half_head():
             self.send_400_response("the request ended before it was whole")
-        elif self.cycle is not None and not self.cycle.response_complete:
+        elif self._asked():
             self.cycle.keep_alive = False
             return True
         return False
@@ -56,6 +108,7 @@ class PatientProtocol(H11Protocol):
         if theirs is h11.IDLE or (theirs is h11.SEND_BODY and ours is h11.DONE):
             if self._deadline is None:
                 self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_late)
+                self._own.idle[self] = None
         else:
             self._stop()
 
@@ -63,12 +116,37 @@ class PatientProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+            self._own.idle.pop(self, None)
+
+    def _look_at_taking(self) -> None:
+        """Start the clock anew, or stop it where all of the answer so far is taken."""
+        self._stop_taking()
+        left = self.transport.get_write_buffer_size()
+        if left and (self.flow.write_paused or self.transport.is_closing() or not self._asked()):
+            self._taking = self.loop.call_later(TAKEN_SECONDS, self._take_stock, left)
+
+    def _take_stock(self, before: int) -> None:
+        self._taking = None
+        left = self.transport.get_write_buffer_size()
+        if left > before - LEAST_TAKEN * TAKEN_SECONDS:
+            self.transport.abort()
+        else:
+            self._look_at_taking()
+
+    def _stop_taking(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
+
+    def _asked(self) -> bool:
+        """Whether the app has a request to answer, or is in the midst of its answer."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _half_head(self) -> bool:
         return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
 
     def _too_late(self) -> None:
-        self._deadline = None
+        self._stop()
         if self._half_head():
             self._refuse(408, "the request did not come to its end in time; send it again")
         else:
@@ -77,7 +155,9 @@ class PatientProtocol(H11Protocol):
     def _refuse(self, status: int, sentence: str) -> None:
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
+        if not self._asked():
+            self._own.metrics.answered("none", status, None)
+        else:
             self.cycle.disconnected = True  # the app has nobody to answer any more
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -92,3 +172,4 @@ class PatientProtocol(H11Protocol):
             for event in (response, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event))
         self.transport.close()
+        self._look_at_taking()
