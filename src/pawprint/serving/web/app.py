@@ -20,10 +20,11 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from pawprint.pages import markup
 from pawprint.serving.seen import SeenLog
 from pawprint.serving.web import answers
+from pawprint.serving.web.admission import Admission
 from pawprint.serving.web.answering import answer
 from pawprint.serving.web.batching import Batcher
 from pawprint.serving.web.examples import Example
-from pawprint.serving.web.limits import Admission, Limits, RefusedError
+from pawprint.serving.web.limits import Limits, RefusedError
 from pawprint.serving.web.metrics import Metrics
 from pawprint.serving.web.observed import PREDICT, Observed
 from pawprint.serving.web.uploads import read_uploads
@@ -140,6 +141,7 @@ def make_app(
         """
         with admission.enter() as admitted:
             uploads = await read_uploads(request, limits, admitted)
+            await admitted.place()
             status, content = await answer(
                 uploads, watched.model, batcher, metrics, limits, maps=maps, seen=seen
             )

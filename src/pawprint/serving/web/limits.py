@@ -38,7 +38,10 @@ class Limits:
         files: of one request.
         stall_seconds: how long a client may be silent in the midst of a request.
         request_seconds: how long a request may take to arrive.
-        waiting_requests: that are in work at the same time; then others are sent away for now.
+        grace_seconds: after which a body must have come, on average, with
+        least_speed: in bytes a second.
+        waiting_requests: that have arrived and are in work at the same time; others wait in turn
+        waiting_seconds: for a place, and then are sent away for now.
     """
 
     file_bytes: int = 20 * MEGABYTE
@@ -46,7 +49,10 @@ class Limits:
     files: int = 32
     stall_seconds: float = 10.0
     request_seconds: float = 120.0
+    grace_seconds: float = 5.0
+    least_speed: float = 1000.0
     waiting_requests: int = 512
+    waiting_seconds: float = 30.0
 
     @property
     def request_bytes(self) -> int:
@@ -57,61 +63,6 @@ class Limits:
     def waiting_bytes(self) -> int:
         """Of all requests in memory at the same time."""
         return 4 * self.request_bytes
-
-
-class Admission:
-    """Counts what is in memory, so that it stays below the limits whoever sends how much."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self.requests = 0
-        self.bytes = 0
-
-    def enter(self) -> Admitted:
-        """Let one more request in.
-
-        Raises:
-            RefusedError: 503, there are too many.
-        """
-        if self.requests >= self._limits.waiting_requests:
-            raise self._busy()
-        return Admitted(self)
-
-    def grow(self, size: int) -> None:
-        """Take in ``size`` more bytes.
-
-        Raises:
-            RefusedError: 503, there are too many.
-        """
-        if self.bytes + size > self._limits.waiting_bytes:
-            raise self._busy()
-        self.bytes += size
-
-    def _busy(self) -> RefusedError:
-        return RefusedError(
-            503, "too many requests wait; ask again in a moment", {"retry-after": "1"}
-        )
-
-
-class Admitted:
-    """One request that is in work; a context, at whose end its bytes are given back."""
-
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._bytes = 0
-
-    def grow(self, size: int) -> None:
-        """Take in ``size`` more bytes of it; see ``Admission.grow``."""
-        self._admission.grow(size)
-        self._bytes += size
-
-    def __enter__(self) -> Admitted:
-        self._admission.requests += 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._admission.requests -= 1
-        self._admission.bytes -= self._bytes
 
 
 @dataclass(frozen=True)

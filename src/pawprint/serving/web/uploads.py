@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pawprint.serving.web.admission import Admitted
 from pawprint.serving.web.forms import FormError, FormFiles
 from pawprint.serving.web.limits import (
-    Admitted,
     Limits,
     Problem,
     RefusedError,
@@ -31,6 +31,7 @@ FORMS = (
 _LARGE = 2**16  # bytes of JSON; reading more would keep other requests waiting
 _MARKS_PER_FILE, _MARKS = 4, 200  # of JSON's own signs; base64 has none of them
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+_FIRST_SECONDS = 20.0  # to arrive, while others may have to wait until it has
 _SPACE = str.maketrans("", "", " \t\r\n")
 
 
@@ -47,7 +48,8 @@ async def read_uploads(request: Request, limits: Limits, admitted: Admitted) -> 
     """The files of a request, one at least.
 
     Raises:
-        RefusedError: it holds none, or too much, or is of another form, or did not come to its end.
+        RefusedError: it holds none, or too much, or is of another form, or did not come to its end;
+            or there is no room for it.
     """
     kind = request.headers.get("content-type", "")
     form = kind.partition(";")[0].strip().lower()
@@ -78,16 +80,27 @@ async def _read(
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > most):
         raise _too_much(limits)
     size, clock = 0, asyncio.get_running_loop().time
-    end = clock() + limits.request_seconds
+    began = clock()
+    end = began + limits.request_seconds
     try:
-        async with asyncio.timeout(limits.stall_seconds) as patience:
+        async with asyncio.timeout(min(limits.stall_seconds, limits.grace_seconds)) as patience:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > most:
                     raise _too_much(limits)
-                admitted.grow(len(chunk))
+                if admitted.fits(len(chunk)):
+                    admitted.take(len(chunk))
+                else:
+                    patience.reschedule(None)
+                    before = clock()
+                    await admitted.wait(len(chunk))
+                    waited = clock() - before
+                    began, end = began + waited, end + waited
+                    if admitted.first:
+                        end = min(end, clock() + _FIRST_SECONDS)
                 take(chunk)
-                patience.reschedule(min(clock() + limits.stall_seconds, end))
+                due = began + limits.grace_seconds + size / limits.least_speed
+                patience.reschedule(min(clock() + limits.stall_seconds, due, end))
     except TimeoutError:
         sentence = "the request did not come to its end in time; send it again"
         raise RefusedError(408, sentence, {"connection": "close"}) from None
