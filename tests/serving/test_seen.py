@@ -100,14 +100,13 @@ import resource, sys
 from pathlib import Path
 from pawprint.serving.seen import Seen, SeenLog
 row, log = {ROW!r}, SeenLog(Path(sys.argv[1]))
-log.add([row] * 5)
+lost = [log.add([row] * 5)]
 size = log.path.stat().st_size
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 60, hard))
-log.add([row] * 3)
-log.add([row])
+lost += [log.add([row] * 3), log.add([row])]
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-log.add([row] * 2)
+print(lost + [log.add([row] * 2), log.add([])])
 """
     path = tmp_path / "seen.jsonl"
     done = subprocess.run(
@@ -117,7 +116,29 @@ log.add([row] * 2)
     assert "only a part was written" in done.stderr
     seen, notes = read_seen(path)
     assert len(seen.widths) == 5 + 2
-    assert notes == []  # what follows the torn line stands in the same line
+    assert notes == [f"1 line of {path} cannot be read and left out."]
+    assert done.stdout == "[0, 3, 1, 0, 0]\n"
+
+
+def test_a_line_torn_by_another_command_spoils_no_other(tmp_path):
+    path = tmp_path / "seen.jsonl"
+    SeenLog(path).add([ROW] * 2)
+    path.write_bytes(path.read_bytes()[:-20])
+    log = SeenLog(path)
+    for _ in range(3):
+        log.add([ROW])
+    assert len(path.read_text().splitlines()) == 2 + 3
+
+
+def test_it_is_told_again_after_it_worked_in_between(tmp_path, caplog):
+    log = SeenLog(tmp_path / "seen.jsonl")
+    with caplog.at_level(logging.WARNING):
+        for full in (True, True, False, False, True):
+            log.path.unlink(missing_ok=True)
+            if full:
+                log.path.symlink_to("/dev/full")
+            assert log.add([ROW, ROW]) == (2 if full else 0)
+    assert len(caplog.messages) == 2
 
 
 def test_a_file_moved_away_is_begun_anew(tmp_path):

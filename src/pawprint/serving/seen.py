@@ -111,6 +111,7 @@ class SeenLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._warned = False
+        self._torn = True  # perhaps: another command may have been stopped within a line
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             check_log(path)
@@ -120,27 +121,49 @@ class SeenLog:
                 f"{path} cannot be written ({error.strerror}); give another file for the log"
             ) from None
 
-    def add(self, rows: Iterable[Seen]) -> None:
-        """Append rows; predicting goes on where that fails, after one warning."""
-        content = "".join(map(_line, rows)).encode()
+    def add(self, rows: Iterable[Seen]) -> int:
+        """Append rows; predicting goes on where that fails, after one warning.
+
+        Returns:
+            How many could not be written.
+        """
+        lines = [_line(row) for row in rows]
+        content = "".join(lines).encode()
+        written, reason = 0, "only a part was written"
         try:
-            if self._append(content) < len(content):
-                raise OSError(None, "only a part was written")
+            written = self._append(content)
         except OSError as error:
-            if not self._warned:
-                self._warned = True
-                log.warning(
-                    "%s: what is seen cannot be logged (%s); predictions go on without it",
-                    self.path,
-                    error.strerror,
-                )
+            reason = error.strerror
+        if written == len(content):
+            self._warned = False
+            return 0
+        self._torn = True
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "%s: what is seen cannot be logged (%s); predictions go on without it",
+                self.path,
+                reason,
+            )
+        return len(lines) - content.count(b"\n", 0, written)
 
     def _append(self, content: bytes) -> int:
+        """Write at the end, in a new line; returns how many bytes are written."""
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            return os.write(file, content) if content else 0
+            if not content:
+                return 0
+            begin = b"\n" if self._torn and self._ends_torn() else b""
+            written = os.write(file, begin + content) - len(begin)
+            self._torn = False
+            return written
         finally:
             os.close(file)
+
+    def _ends_torn(self) -> bool:
+        with self.path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
 
 
 def remembered(

@@ -123,9 +123,11 @@ def test_a_store_that_goes_away_leaves_the_champion(registry, caplog):
         eventually(lambda: "goes on answering" in caplog.text, seconds=10)
         assert not database.exists()
         assert answered(server)[0] == 1
+        assert "\npawprint_champion_looked_up 0.0\n" in server.get("metrics").text
         (registry.folder / "away.db").rename(database)
         version, _ = registry.add()
         eventually(lambda: answered(server)[0] == version)
+        eventually(lambda: "pawprint_champion_looked_up 1.0" in server.get("metrics").text)
 
 
 def test_the_same_version_of_another_run_takes_over(registry, tmp_path):

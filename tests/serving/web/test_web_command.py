@@ -84,6 +84,23 @@ def test_a_request_in_work_is_answered_before_the_server_ends(start, network, nu
     assert (server.returncode, out, err) == (0, "", "")
 
 
+def test_a_second_ctrl_c_ends_the_server_at_once_and_without_a_word(start, network):
+    server = start("--port", "0", "--model", str(network))
+    where = address(server)
+    host, port = where.removeprefix("http://").rstrip("/").split(":")
+    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as client:
+        client.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        time.sleep(0.3)
+        begin = time.monotonic()
+        for _ in range(2):
+            server.send_signal(signal.SIGINT)
+            time.sleep(0.4)
+        out, err = server.communicate(timeout=20)
+        assert time.monotonic() - begin < 4
+    assert (server.returncode, out, err) == (0, "", "")
+
+
 def test_clients_that_leave_do_not_end_the_server(start, network):
     server = start("--port", "0", "--model", str(network))
     where = address(server)

@@ -5,6 +5,7 @@ import time
 
 from web_server import picture, serving
 
+from pawprint.serving.seen import SeenLog
 from pawprint.serving.web.watching import Watched
 
 
@@ -59,6 +60,16 @@ def test_what_the_app_never_sees_is_counted_too(network, monkeypatch):
         values = measured(server)
     assert values['pawprint_requests_total{route="none",status="400"}'] == 1
     assert values['pawprint_requests_total{route="none",status="408"}'] == 1
+
+
+def test_pictures_that_could_not_be_logged_are_counted(network, tmp_path):
+    log = SeenLog(tmp_path / "seen.jsonl")
+    with serving(Watched(str(network)), seen=log) as server:
+        server.send(picture(1))
+        log.path.unlink()
+        log.path.symlink_to("/dev/full")
+        server.send(picture(1), picture(2), b"hello")
+        assert measured(server)["pawprint_not_logged_pictures_total"] == 2
 
 
 def test_a_body_that_ends_in_the_middle_is_counted_once(network):

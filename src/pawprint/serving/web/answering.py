@@ -59,7 +59,7 @@ async def answer(
     for row in rows:
         metrics.picture(row.get("label"))
     if seen:
-        _remember(seen, rows, outcomes, model)
+        metrics.not_logged(_remember(seen, rows, outcomes, model))
     if maps:
         await _add_maps(rows, outcomes, model)
     source = model.source
@@ -109,9 +109,10 @@ def _remember(
     rows: list[dict[str, Any]],
     outcomes: Sequence[Answered | Problem],
     model: Model,
-) -> None:
+) -> int:
+    """How many pictures could not be logged."""
     source = model.source
-    seen.add(
+    return seen.add(
         see(
             outcome.pixels,
             width=outcome.size[0],

@@ -92,7 +92,7 @@ def make_app(
         seen: remembers the pictures. Defaults to none.
     """
     batcher: Batcher | None = None
-    metrics = Metrics(lambda: batcher.waiting if batcher else 0)
+    metrics = Metrics(lambda: batcher.waiting if batcher else 0, lambda: watched.looked)
     admission = Admission(limits)
 
     @contextlib.asynccontextmanager

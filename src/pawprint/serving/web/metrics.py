@@ -17,9 +17,12 @@ class Metrics:
 
     Args:
         waiting: tells how many pictures wait for an answer.
+        looked: tells whether the last look for another champion worked. Defaults to yes.
     """
 
-    def __init__(self, waiting: Callable[[], int]) -> None:
+    def __init__(
+        self, waiting: Callable[[], int], looked: Callable[[], bool] = lambda: True
+    ) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
         from prometheus_client.process_collector import ProcessCollector
 
@@ -39,6 +42,9 @@ class Metrics:
             "pawprint_pictures", "Answered pictures by their label.", ["label"], **mine
         )
         self._problems = Counter("pawprint_problems", "Files that are no picture.", **mine)
+        self.not_logged = Counter(
+            "pawprint_not_logged_pictures", "Pictures that --log could not remember.", **mine
+        ).inc
         batches = Histogram(
             "pawprint_batch_pictures",
             "Pictures that the network answered together.",
@@ -48,6 +54,11 @@ class Metrics:
         self.batch = batches.observe
         depth = Gauge("pawprint_waiting_pictures", "Pictures without an answer yet.", **mine)
         depth.set_function(waiting)
+        Gauge(
+            "pawprint_champion_looked_up",
+            "1 where the last look for another champion worked, or none is needed; else 0.",
+            **mine,
+        ).set_function(looked)
         self._model = Gauge(
             "pawprint_model_version",
             "Version of the registered model that answers; 0 where it is none.",

@@ -134,7 +134,8 @@ class _Once:
 
 
 def run(app: FastAPI, listening: socket.socket, begun: Callable[[], None]) -> None:
-    """Answer requests until Ctrl-C or SIGTERM; those in work are answered first.
+    """Answer requests until Ctrl-C or SIGTERM; those in work are answered first, or are cut off by
+    a second Ctrl-C.
 
     Args:
         app: the server.
@@ -150,7 +151,13 @@ def run(app: FastAPI, listening: socket.socket, begun: Callable[[], None]) -> No
         await startup(*arguments, **named)
         begun()
 
+    def worth_telling(record: logging.LogRecord) -> bool:
+        cut_off = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+        return not (cut_off or server.force_exit)
+
     server.startup = start
+    uvicorns = logging.getLogger("uvicorn.error")
+    uvicorns.addFilter(worth_telling)
     # Uvicorn raises the signal that ended it once more; to be stopped is how a server ends. And
     # SIGPIPE, which ends a command that nobody reads any more, comes with clients that left.
     ended_by = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGPIPE") if hasattr(signal, n)]
@@ -158,6 +165,7 @@ def run(app: FastAPI, listening: socket.socket, begun: Callable[[], None]) -> No
     try:
         server.run(sockets=[listening])
     finally:
+        uvicorns.removeFilter(worth_telling)
         for one, handler in before.items():
             signal.signal(one, signal.SIG_DFL if handler is None else handler)
 

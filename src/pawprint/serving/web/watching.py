@@ -60,6 +60,11 @@ class Watched:
             )
             self._thread.start()
 
+    @property
+    def looked(self) -> bool:
+        """Whether the last look into the store worked."""
+        return self._told is None
+
     def close(self) -> None:
         """Look no more."""
         self._end.set()
