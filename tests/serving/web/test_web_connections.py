@@ -9,8 +9,8 @@ import time
 import pytest
 from web_server import picture, serving
 
+from pawprint.serving.web.connections import Once
 from pawprint.serving.web.examples import Example
-from pawprint.serving.web.running import _Once
 from pawprint.serving.web.watching import Watched
 
 HALF = (
@@ -22,7 +22,7 @@ HALF = (
 @pytest.fixture
 def crowded(network, monkeypatch):
     """A server that takes ten connections at a time."""
-    monkeypatch.setattr("pawprint.serving.web.running._MOST_CONNECTIONS", 10)
+    monkeypatch.setattr("pawprint.serving.web.connections._MOST", 10)
     with serving(Watched(str(network))) as server:
         yield server
 
@@ -103,7 +103,7 @@ def test_an_example_comes_in_pieces_and_only_as_a_whole(network, tmp_path):
 def test_connections_that_cannot_be_taken_in_are_told_once(caplog):
     async def fail():
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_Once())
+        loop.set_exception_handler(Once())
         for _ in range(100):
             context = {"exception": OSError(24, "Too many open files")}
             context["message"] = "socket.accept() out of system resource"

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-if TYPE_CHECKING:
-    from pawprint.serving.web.metrics import Metrics
+from pawprint.serving.web.connections import Connections
 
 HEAD_SECONDS = 10.0  # for a request's head, and for what is left of a body after its answer
 TAKEN_SECONDS = 30.0  # between two looks whether an answer is taken,
 LEAST_TAKEN = 1024  # bytes a second
-
-
-@dataclass
-class Connections:
-    """The connections of a server.
-
-    Attributes:
-        most: that are open at the same time.
-        metrics: count what is refused before the app sees it.
-        idle: those that wait for a request's head; the one that waits longest is the first.
-    """
-
-    most: int
-    metrics: Metrics
-    idle: dict[PatientProtocol, None] = field(default_factory=dict)
 
 
 class PatientProtocol(H11Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import signal
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pawprint.errors import UserError
+from pawprint.serving.web.connections import Connections, Once, ask_for_files, room
 
 if TYPE_CHECKING:
     import uvicorn
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 30  # seconds for requests in work when the server is to end
 _IDLE = 15  # seconds that a connection may wait for its next request
-_MOST_CONNECTIONS = 2000  # open at the same time; each takes some kilobytes, also of the system
-_OTHER_FILES = 64  # open ones beside connections: of the store, the log, the libraries
-_AT_A_TIME = 100  # connections that are taken in before one is closed
-
-log = logging.getLogger(__name__)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -68,9 +63,9 @@ def make_server(app: FastAPI) -> uvicorn.Server:
     """A server of an app; ``run(sockets=[…])`` runs it until ``should_exit`` is set."""
     import uvicorn
 
-    from pawprint.serving.web.protocol import Connections, PatientProtocol
+    from pawprint.serving.web.protocol import PatientProtocol
 
-    connections, backlog = _room()
+    connections, backlog = room()
     for name in ("python_multipart", "python_multipart.multipart"):  # warns of each bad form
         logging.getLogger(name).setLevel(logging.ERROR)
     config = uvicorn.Config(
@@ -89,50 +84,6 @@ def make_server(app: FastAPI) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def _room() -> tuple[int, int]:
-    """How many connections may be open, so that files are left, and how many may come at once."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return _MOST_CONNECTIONS, _AT_A_TIME
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if files == resource.RLIM_INFINITY:
-        return _MOST_CONNECTIONS, _AT_A_TIME
-    backlog = max(1, min(_AT_A_TIME, files // 8))
-    # Twice: a connection may have an example's file open.
-    return max(1, min(_MOST_CONNECTIONS, (files - _OTHER_FILES - backlog) // 2)), backlog
-
-
-def _ask_for_files() -> None:
-    """Let this process open as many files as connections need, where it is allowed to."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 2 * _MOST_CONNECTIONS + _OTHER_FILES + _AT_A_TIME
-        if hard != resource.RLIM_INFINITY:
-            wanted = min(wanted, hard)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-class _Once:
-    """Tells that no connection can be taken in, once a minute and in a line."""
-
-    _SECONDS = 60.0
-
-    def __init__(self) -> None:
-        self._told = -self._SECONDS
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Handle what the event loop could not."""
-        if "out of system resource" not in context.get("message", ""):
-            loop.default_exception_handler(context)
-        elif loop.time() - self._told >= self._SECONDS:
-            self._told = loop.time()
-            log.warning("connections have to wait: %s", context.get("exception"))
-
-
 def run(app: FastAPI, listening: socket.socket, begun: Callable[[], None]) -> None:
     """Answer requests until Ctrl-C or SIGTERM; those in work are answered first, or are cut off by
     a second Ctrl-C.
@@ -142,12 +93,12 @@ def run(app: FastAPI, listening: socket.socket, begun: Callable[[], None]) -> No
         listening: where it listens.
         begun: is called as soon as it answers.
     """
-    _ask_for_files()
+    ask_for_files()
     server = make_server(app)
     startup = server.startup
 
     async def start(*arguments: Any, **named: Any) -> None:
-        asyncio.get_running_loop().set_exception_handler(_Once())
+        asyncio.get_running_loop().set_exception_handler(Once())
         await startup(*arguments, **named)
         begun()
 
