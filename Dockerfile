@@ -1,7 +1,10 @@
 # `pawprint serve` without what trains: no TensorFlow, MLflow or DVC.
 #
 #   docker build -t pawprint .
-#   docker run --rm -p 8000:8000 -v "$PWD/models/model.onnx:/model/model.onnx:ro" pawprint
+#   docker run --rm -p 8000:8000 -v "$PWD/models:/model:ro" pawprint
+#
+# With the folder, not the file, another network in it is seen, and what register wrote beside it
+# tells version, run, data and accuracy.
 #
 # What stands behind the image's name goes to `pawprint`, so `predict` works too, all but Parquet:
 #
@@ -10,7 +13,7 @@
 # An image with its network inside:
 #
 #   FROM pawprint
-#   COPY models/model.onnx /model/model.onnx
+#   COPY models/model.onnx models/registered.json /model/
 
 FROM python:3.11-slim AS build
 WORKDIR /build

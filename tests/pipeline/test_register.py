@@ -9,6 +9,9 @@ from datetime import datetime
 import pytest
 from crafted import train
 
+from pawprint.serving.beside import with_facts
+from pawprint.serving.source import Source
+
 
 @pytest.fixture(scope="module")
 def founded(finished, tmp_path_factory):
@@ -58,6 +61,15 @@ def test_registering_the_same_run_again_changes_nothing(contest):
     assert file.read_bytes() == before
     assert _tags(contest, 1) == tags
     assert len(contest.client().get_registered_model("pawprint").tags) == 1
+
+
+def test_the_network_s_file_is_known_by_what_is_registered_beside_it(founded):
+    network = founded.root / "models/model.onnx"
+    found = with_facts(Source(str(network), network), network.read_bytes())
+    version = founded.client().get_model_version("pawprint", "1")
+    assert (found.name, found.run_id) == ("pawprint version 1", version.run_id)
+    for name in ("test_accuracy", "test_accuracy_low", "data_digest", "git_commit"):
+        assert found.tags[name] == version.tags[name]
 
 
 def test_champion_is_who_is_better_beyond_chance_and_nobody_else(contest):

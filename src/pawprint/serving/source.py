@@ -119,6 +119,11 @@ def has_alias(name: str) -> bool:
     return match is not None and match["alias"] is not None
 
 
+def version_name(model: str, version: int) -> str:
+    """What to call a registered version."""
+    return f"{model} version {version}"
+
+
 def no_champion(model: str, address: str) -> UserError:
     """The sentence for a registry without a champion."""
     return UserError(
@@ -145,7 +150,7 @@ def _registered(address: str, model: str, alias: str | None, version: str | None
         from pawprint.tracking.registry import fetch_version
 
         number, run_id, tags, folder = fetch_version(address, model, which)
-        found = Source(_name(model, number), folder / FILE, model, number, run_id, tags)
+        found = Source(version_name(model, number), folder / FILE, model, number, run_id, tags)
     if not found.network.is_file():
         who = "the champion" if alias == CHAMPION else alias or f"version {version}"
         raise UserError(
@@ -180,11 +185,7 @@ def _look_up_version(
     if not rows or folder is None:
         return None
     tags = dict(_query(database, _TAGS, model, number) or ())
-    return Source(_name(model, number), folder / FILE, model, number, rows[0][1], tags)
-
-
-def _name(model: str, version: int) -> str:
-    return f"{model} version {version}"
+    return Source(version_name(model, number), folder / FILE, model, number, rows[0][1], tags)
 
 
 def _query(database: Path, query: str, *values: object) -> list[tuple] | None:

@@ -1,5 +1,7 @@
 """Who answers: the champion, also when another network becomes it."""
 
+import hashlib
+import json
 import logging
 import os
 import threading
@@ -194,3 +196,17 @@ def test_a_file_that_cannot_answer_any_more_leaves_the_old_network(tmp_path, cap
         assert answered(server) == first
         write_network(network, strength=3)
         eventually(lambda: answered(server) != first)
+
+
+def test_a_file_is_known_as_soon_as_it_is_registered_beside_it(tmp_path):
+    network = write_network(tmp_path / "model.onnx")
+    with serving(Watched(str(network), seconds=0.05)) as server:
+        assert server.get("model").json()["version"] is None
+        digest = hashlib.sha256(network.read_bytes()).hexdigest()
+        facts = {"model": "colours", "version": 7, "run_id": "r", "network": digest}
+        facts |= {"test_accuracy": 0.9, "test_accuracy_low": float("nan")}
+        (tmp_path / "registered.json").write_text(json.dumps(facts))
+        eventually(lambda: server.get("health").json()["model"] == "colours version 7")
+        facts = server.get("model").json()
+        assert (facts["version"], facts["run_id"]) == (7, "r")
+        assert (facts["test_accuracy"], facts["test_accuracy_low"]) == (0.9, None)

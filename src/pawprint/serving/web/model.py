@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pawprint.errors import UserError
+from pawprint.serving.beside import with_facts
 from pawprint.serving.predictor import Predictor
 from pawprint.serving.source import Source
 from pawprint.serving.web.maps import as_png
@@ -29,9 +31,9 @@ class Model:
     """
 
     def __init__(self, source: Source, sure_precision: float | None = None) -> None:
-        self.source = source
         # Answers and maps come from the same bytes, whatever the file holds meanwhile.
         self._content = _read(source.network)
+        self.source = with_facts(source, self._content)
         self.predictor = Predictor(
             source.network, sure_precision, alone=False, content=self._content
         )
@@ -98,6 +100,7 @@ def _read(network: Path) -> bytes:
 
 def _number(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text)
+        number = math.nan if text is None else float(text)
     except ValueError:  # edited by hand
         return None
+    return number if math.isfinite(number) else None

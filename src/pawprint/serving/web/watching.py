@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pawprint.errors import UserError
+from pawprint.serving.beside import record_beside
 from pawprint.serving.source import find_network, has_alias, is_file, version_now
 from pawprint.serving.web.model import Model
 from pawprint.tracking.location import is_server, store_uri
@@ -105,10 +106,15 @@ class Watched:
         self._told = problem
 
 
-def _state(file: str) -> tuple[int, ...]:
-    """What changes with a file that is written anew or replaced; empty where there is none."""
+def _state(network: str) -> object:
+    """What changes when a network's file, or what is known of it, is written anew or replaced."""
+    path = Path(network)
+    return _stamp(path), _stamp(record_beside(path))
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
     try:
-        facts = Path(file).stat()
+        facts = file.stat()
     except OSError:
         return ()
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
