@@ -38,6 +38,13 @@ def add_parser(commands: Any) -> None:
     serve.add_argument(
         "--log", type=Path, metavar="FILE", help="remember what is seen, for `pawprint drift`"
     )
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of a proxy before it, or of a site whose pages may ask; may be given again",
+    )
     serve.add_argument("--max-files", type=int, metavar="N", help="of a request (default 32)")
 
 
@@ -58,14 +65,21 @@ def serve(given: argparse.Namespace) -> int:
     from pawprint.serving.seen import SeenLog
     from pawprint.serving.web.app import make_app
     from pawprint.serving.web.examples import find_examples
-    from pawprint.serving.web.running import address_of, bind, run
+    from pawprint.serving.web.running import address_of, bind, is_local, run
     from pawprint.serving.web.watching import Watched
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     watched = Watched(asked.name, asked.uri, asked.sure_precision)
     listening = bind(given.host, given.port)
     seen = SeenLog(given.log) if given.log else None
-    app = make_app(watched, find_examples(_images(), limits.file_bytes), limits, seen)
+    app = make_app(
+        watched,
+        find_examples(_images(), limits.file_bytes),
+        limits,
+        seen,
+        hosts=[given.host, *given.allow_host],
+        local=is_local(listening),
+    )
     line = f"{watched.model.source.name} answers on {address_of(listening)} (Ctrl-C stops it)"
     run(app, listening, lambda: print(line, flush=True))
     return 0
@@ -85,6 +99,9 @@ def _limits(given: argparse.Namespace) -> Any:
 
     if not 0 <= given.port <= 65535:
         raise UserError(f"--port is {given.port}; give a number from 0 to 65535")
+    for name in given.allow_host:
+        if not name or "/" in name:
+            raise UserError(f"--allow-host is {name}; give a name alone, as in pets.example")
     usual = Limits()
     sizes = {
         "file_bytes": ("--max-megabytes", given.max_megabytes, MEGABYTE),

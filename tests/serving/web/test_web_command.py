@@ -70,7 +70,8 @@ def test_a_request_in_work_is_answered_before_the_server_ends(start, network, nu
         + picture(1)
         + b"\r\n--x--\r\n"
     )
-    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    head = "POST /predict HTTP/1.1\r\nHost: localhost\r\n"
+    head += "Content-Type: multipart/form-data; boundary=x\r\n"
     head += f"Content-Length: {len(body)}\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=20) as client:
         client.sendall(head.encode() + body[:100])
@@ -107,7 +108,7 @@ def test_clients_that_leave_do_not_end_the_server(start, network):
     host, port = where.removeprefix("http://").rstrip("/").split(":")
     for _ in range(20):  # each leaves before its many answers come
         with socket.create_connection((host, int(port)), timeout=20) as client:
-            client.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * 500)
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500)
     form = [("files", ("a.jpg", picture(1)))]
     assert requests.post(f"{where}predict", files=form, timeout=30).status_code == 200
     assert server.poll() is None
@@ -161,6 +162,10 @@ def test_the_server_imports_neither_tensorflow_nor_mlflow_and_writes_nothing(
         (["--max-files", "0"], "--max-files is 0"),
         (["--max-megabytes", "nan"], "--max-megabytes is nan"),
         (["--sure-precision", "2"], "sure_precision is 2"),
+        (
+            ["--allow-host", "http://a.example/"],
+            "--allow-host is http://a.example/; give a name alone",
+        ),
         (["--host", "nowhere.invalid"], "nowhere.invalid port 8000 cannot be listened at"),
     ],
 )
@@ -183,6 +188,20 @@ def test_a_port_that_is_in_use_is_one_sentence(start, network):
         _, err = server.communicate(timeout=60)
     assert server.returncode == 1
     assert re.fullmatch(rf"error: 127\.0\.0\.1 port {port} .*in use.*\n", err)
+
+
+@pytest.mark.parametrize(
+    ("options", "host", "status"),
+    [
+        ((), "evil.example", 421),
+        (("--allow-host", "a.example", "--allow-host", "b.example"), "b.example", 200),
+        (("--host", "0.0.0.0"), "pets.example", 200),
+    ],
+)
+def test_it_answers_under_the_names_that_it_has(start, network, options, host, status):
+    where = address(start("--port", "0", "--model", str(network), *options))
+    response = requests.get(f"{where}health", headers={"Host": host}, timeout=10)
+    assert response.status_code == status
 
 
 def test_limits_are_those_that_were_given(start, network):

@@ -24,6 +24,7 @@ from pawprint.serving.web.admission import Admission
 from pawprint.serving.web.answering import answer
 from pawprint.serving.web.batching import Batcher
 from pawprint.serving.web.examples import Example
+from pawprint.serving.web.hosts import Hosts
 from pawprint.serving.web.limits import Limits, RefusedError
 from pawprint.serving.web.metrics import Metrics
 from pawprint.serving.web.observed import PREDICT, Observed
@@ -69,6 +70,7 @@ _UPLOAD = {
 }
 _REFUSED = {
     400: "The request cannot be read.",
+    403: "A page of another site asked.",
     408: "The request did not come to its end.",
     413: "Too many bytes, pixels or files.",
     415: "No picture, or a body of another form.",
@@ -82,6 +84,9 @@ def make_app(
     examples: Sequence[Example],
     limits: Limits,
     seen: SeenLog | None = None,
+    *,
+    hosts: Sequence[str] = (),
+    local: bool = False,
 ) -> FastAPI:
     """The server, as an ASGI app.
 
@@ -90,6 +95,8 @@ def make_app(
         examples: pictures for the page to offer.
         limits: of requests.
         seen: remembers the pictures. Defaults to none.
+        hosts: names of other hosts under which it answers, and whose pages may ask; see ``Hosts``.
+        local: whether it is for this machine alone. Defaults to False.
     """
     batcher: Batcher | None = None
     metrics = Metrics(lambda: batcher.waiting if batcher else 0, lambda: watched.looked)
@@ -116,9 +123,11 @@ def make_app(
         docs_url=None,  # they would load scripts from another host
         redoc_url=None,
         lifespan=lifespan,
+        responses={421: {"description": "Not under this name.", "model": answers.Error}},
     )
     app.state.metrics = metrics
-    app.add_middleware(Observed, metrics=metrics)
+    app.add_middleware(Hosts, names=hosts, own=local)
+    app.add_middleware(Observed, metrics=metrics)  # around all of it
     _add_errors(app)
 
     @app.post(

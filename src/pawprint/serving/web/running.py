@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pawprint.errors import UserError
 from pawprint.serving.web.connections import Connections, Once, ask_for_files, room
+from pawprint.serving.web.hosts import is_loopback
 
 if TYPE_CHECKING:
     import uvicorn
@@ -57,6 +58,11 @@ def address_of(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def is_local(listening: socket.socket) -> bool:
+    """Whether only this machine can reach it."""
+    return is_loopback(listening.getsockname()[0])
 
 
 def make_server(app: FastAPI) -> uvicorn.Server:
