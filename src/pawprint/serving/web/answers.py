@@ -38,7 +38,9 @@ class Predictions(_Form):
     model: str = Field(description="Who answered.", examples=["pawprint version 3"])
     version: int | None = Field(description="Of the registered model.", examples=[3])
     predictions: list[Prediction]
-    error: str | None = Field(None, description="Where no file could be answered: why.")
+    error: str | None = Field(
+        None, description="Why, where no file could be answered; the status is that of its problem."
+    )
 
 
 class Error(_Form):

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from pawprint.pages import markup
 from pawprint.serving.seen import SeenLog
@@ -77,6 +77,9 @@ _REFUSED = {
     422: "No file is a picture, or there is none.",
     503: "Too many requests wait; Retry-After says when to ask again.",
 }
+_OF_FILES = (413, 415, 422)  # with these, each file of a request that could be read has its problem
+_PROBLEMS = answers.Predictions | answers.Error
+_ANY = {421: "The server does not answer under this name.", 500: "The server failed."}
 
 
 def make_app(
@@ -123,7 +126,9 @@ def make_app(
         docs_url=None,  # they would load scripts from another host
         redoc_url=None,
         lifespan=lifespan,
-        responses={421: {"description": "Not under this name.", "model": answers.Error}},
+        responses={
+            status: {"description": words, "model": answers.Error} for status, words in _ANY.items()
+        },
     )
     app.state.metrics = metrics
     app.add_middleware(Hosts, names=hosts, own=local)
@@ -136,7 +141,10 @@ def make_app(
         response_model=answers.Predictions,
         response_description="Answers.",
         responses={
-            status: {"description": words, "model": answers.Error}
+            status: {
+                "description": words,
+                "model": _PROBLEMS if status in _OF_FILES else answers.Error,
+            }
             for status, words in _REFUSED.items()
         },
     )
@@ -171,7 +179,7 @@ def make_app(
         """Tell how much is taken."""
         return {"file_bytes": limits.file_bytes, "pixels": limits.pixels, "files": limits.files}
 
-    @app.get("/metrics", response_description="Text.", response_class=Response)
+    @app.get("/metrics", response_description="Text.", response_class=PlainTextResponse)
     def measured() -> Response:
         """Tell Prometheus what happened."""
         content, kind = metrics.text()
@@ -212,8 +220,9 @@ def _add_examples(app: FastAPI, examples: Sequence[Example]) -> None:
         response_class=Response,
         response_description="A picture file.",
         responses={
-            status: {"description": words, "model": answers.Error}
-            for status, words in {404: "There is none.", 422: "It is no number."}.items()
+            200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
+            404: {"description": "There is none.", "model": answers.Error},
+            422: {"description": "It is no number.", "model": answers.Error},
         },
     )
     def example(request: Request, place: int) -> Response:

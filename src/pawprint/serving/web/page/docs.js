@@ -75,8 +75,10 @@ function showRoute(path, method, route) {
   }
   card.append(element("h4", "", "Answers"));
   const rows = Object.entries(route.responses).map(([status, response]) => {
-    const schema = response.content?.["application/json"]?.schema;
-    return [status, schema?.$ref ? nameOf(schema) : "", response.description];
+    const forms = Object.entries(response.content ?? {}).map(([kind, { schema }]) =>
+      kind === "application/json" ? inWords(schema) : kind,
+    );
+    return [status, forms.join(" or "), response.description];
   });
   card.append(table(rows));
   byId("routes").append(card);
