@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from web_server import Registry, picture, serving
+from web_server import picture, serving
 
 from pawprint.serving.web.examples import find_examples
 from pawprint.serving.web.watching import Watched
@@ -104,17 +104,7 @@ def test_where_the_model_looked_is_shown_on_wish(browser):
     seen = browser.find_element("css selector", ".answer .picture").rect
     assert map_.rect == pytest.approx(seen, abs=1)
     assert seen["width"] / seen["height"] == pytest.approx(1.5, abs=0.02)
-    button = browser.find_element("css selector", ".look")
-    assert button.get_attribute("aria-label") == "Where it looked in cat.jpg"
-    button.click()
-    every = browser.find_element("id", "look")
     browser.find_element("id", "look-label").click()  # all of them
-    assert map_.is_displayed()
-    assert every.is_selected()
-    button.click()
-    assert not map_.is_displayed()
-    assert not every.is_selected()
-    browser.find_element("id", "look-label").click()
     assert map_.is_displayed()
     browser.find_element("id", "look-label").click()
     assert not map_.is_displayed()
@@ -128,54 +118,6 @@ def test_an_example_is_tried_and_the_answers_are_cleared(browser):
     assert text(browser, ".answer .name") == "1.jpg"
     browser.find_element("id", "clear").click()
     assert not chosen(browser, ".answer")
-
-
-def test_an_example_that_is_gone_and_a_server_that_is_gone_are_told(chromium, network, tmp_path):
-    path = tmp_path / "0.jpg"
-    path.write_bytes(picture(0))
-    with serving(Watched(str(network)), examples=find_examples(tmp_path, 10**6)) as server:
-        chromium.get(server.address)
-        wait(chromium, lambda: chosen(chromium, "#strip button"))
-        path.unlink()
-        chosen(chromium, "#strip button")[0].click()
-        wait(chromium, lambda: chosen(chromium, ".answer.problem"))
-        assert text(chromium, ".answer .sentence") == "This file is gone from the server."
-    chosen(chromium, "#strip button")[0].click()
-    wait(chromium, lambda: len(chosen(chromium, ".answer.problem")) == 2)
-    assert text(chromium, ".answer .sentence") == (
-        "This file could not be sent: is it a folder, or does the server not answer any more?"
-    )
-    chromium.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
-    wait(chromium, lambda: text(chromium, "#notice") == "The server does not answer.")
-    chromium.get_log("browser")  # which tells of all that was not found
-
-
-def test_text_that_is_brought_is_no_file_and_that_is_said(browser):
-    browser.execute_script(
-        "const carried = new DataTransfer(); carried.setData('text/uri-list', 'http://a/b.jpg');"
-        "document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: carried, bubbles: true}))"
-    )
-    assert text(browser, "#notice").startswith("That is no file. Save the picture first")
-    bring(browser, picture(1), "cat.jpg")
-    assert text(browser, "#notice") == ""
-
-
-def test_after_another_became_champion_a_card_says_who_answered(chromium, tmp_path):
-    registry = Registry(tmp_path)
-    registry.add()
-    watched = Watched("models:/colours@champion", registry.uri, seconds=0.1)
-    with serving(watched) as server:
-        chromium.get(server.address)
-        wait(chromium, lambda: text(chromium, "#who") == "colours version 1")
-        bring(chromium, picture(1), "cat.jpg")
-        assert text(chromium, ".answer .by") == ""
-        registry.add(strength=2)
-        wait(chromium, lambda: server.get("model").json()["version"] == 2)
-        chromium.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
-        wait(chromium, lambda: text(chromium, "#who") == "colours version 2")
-        assert text(chromium, ".answer .by") == "Answered by colours version 1"
-        bring(chromium, picture(1), "cat.jpg")
-        assert text(chromium, ".answer .by") == ""
 
 
 def test_names_that_are_markup_run_nothing(browser):

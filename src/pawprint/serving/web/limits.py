@@ -94,9 +94,5 @@ def problem_of(error: PictureError, limits: Limits) -> Problem:
 def in_megabytes(size: int) -> str:
     """Bytes as a person says them."""
     if size >= MEGABYTE:
-        return f"{_rounded(size / MEGABYTE)} MB"
-    return f"{_rounded(size / 1024)} kB" if size >= 1024 else f"{size} bytes"
-
-
-def _rounded(number: float) -> str:
-    return f"{float(f'{number:.3g}'):g}"  # 1200, not 1.2e+03
+        return f"{size / MEGABYTE:g} MB"
+    return f"{size / 1024:g} kB" if size >= 1024 else f"{size} bytes"

@@ -2,7 +2,6 @@
 
 const AT_ONCE = 4; // requests of this page
 const MOST_SHARES = 5; // classes of a card
-const SECONDS_BETWEEN_LOOKS = 30; // at who answers
 const byId = (id) => document.getElementById(id);
 const percent = (share) => {
   // Never rounded up to all, nor down to none; the spaces do not break.
@@ -10,9 +9,6 @@ const percent = (share) => {
   if (share > 0.999 && share < 1) return ">\u00a099.9\u00a0%";
   return `${(Math.round(1000 * share) / 10).toFixed(1)}\u00a0%`;
 };
-const megabytes = (bytes) => `${Number((bytes / 2 ** 20).toPrecision(3))}\u00a0MB`;
-
-const NOT_SENT = "could not be sent: is it a folder, or does the server not answer any more?";
 
 let model = null;
 let limits = null;
@@ -22,10 +18,7 @@ let asking = 0;
 // Which model answers
 
 async function loadModel() {
-  const found = await (await fetch("model")).json();
-  if (model && model.name === found.name && model.run_id === found.run_id) return;
-  model = found;
-  for (const root of byId("answers").children) tellOther(root);
+  model = await (await fetch("model")).json();
   byId("who").textContent = model.name;
   const names = model.class_names;
   byId("question").textContent =
@@ -73,8 +66,9 @@ function showFacts() {
 
 async function loadLimits() {
   limits = await (await fetch("limits")).json();
+  const most = limits.file_bytes / 2 ** 20;
   byId("limits").textContent =
-    `Up to ${megabytes(limits.file_bytes)} and ` +
+    `Up to ${Number(most.toPrecision(3))} MB and ` +
     `${Number((limits.pixels / 1e6).toPrecision(3))} megapixels each. No picture is stored.`;
 }
 
@@ -90,42 +84,26 @@ async function loadExamples() {
     image.src = `examples/${place}`;
     image.alt = "";
     button.append(image);
-    button.addEventListener("click", () => tryExample(place, name));
+    button.addEventListener("click", async () => {
+      const blob = await (await fetch(`examples/${place}`)).blob();
+      add([new File([blob], name, { type: blob.type })]);
+    });
     byId("strip").append(button);
   });
   byId("tries").hidden = examples.length === 0;
 }
 
-async function tryExample(place, name) {
-  try {
-    const response = await fetch(`examples/${place}`);
-    if (response.ok) {
-      const blob = await response.blob();
-      add([new File([blob], name, { type: blob.type })]);
-    } else {
-      show([new File([], name)])[0].fail("is gone from the server");
-    }
-  } catch {
-    show([new File([], name)])[0].fail(NOT_SENT);
-  }
-}
-
 // Asking
 
 function add(files) {
-  notice("");
   if (!files.length) return;
-  waiting.push(...show(files));
-  askNext();
-}
-
-function show(files) {
   byId("results").hidden = false;
   document.body.classList.add("asked");
   const cards = [...files].map((file) => makeCard(file));
   byId("answers").prepend(...cards.map((card) => card.root));
+  waiting.push(...cards);
+  askNext();
   byId("results").scrollIntoView({ block: "nearest", behavior: "smooth" });
-  return cards;
 }
 
 function askNext() {
@@ -140,7 +118,7 @@ function askNext() {
 
 async function ask(card) {
   if (limits && card.file.size > limits.file_bytes) {
-    card.fail(`is larger than ${megabytes(limits.file_bytes)}`);
+    card.fail(`is larger than ${Math.floor(limits.file_bytes / 2 ** 20)} MB`);
     return;
   }
   const form = new FormData();
@@ -157,10 +135,10 @@ async function ask(card) {
     const [prediction] = content.predictions ?? [];
     if (prediction === undefined) card.fail(content.error);
     else if (prediction.problem) card.fail(prediction.problem);
-    else card.show(prediction, content.model);
-    if (content.model && content.model !== model?.name) await loadModel();
+    else card.show(prediction);
+    if (content.model && model && content.model !== model.name) await loadModel();
   } catch {
-    card.fail(NOT_SENT);
+    card.fail("could not be sent: is it a folder, or does the server not answer any more?");
   }
 }
 
@@ -176,19 +154,12 @@ function makeCard(file) {
   picture.addEventListener("load", () => fitFrame(root));
   picture.addEventListener("error", () => root.classList.add("no-preview"));
   picture.src = URL.createObjectURL(file);
-  part("look").setAttribute("aria-label", `Where it looked in ${name}`);
-  part("look").addEventListener("click", () => {
-    look(root, !root.classList.contains("looking"));
-    const maps = [...document.querySelectorAll(".look:not([hidden])")];
-    byId("look").checked = maps.every((button) => button.getAttribute("aria-pressed") === "true");
-  });
+  part("look").addEventListener("click", () => look(root, !root.classList.contains("looking")));
   return {
     root,
     file,
-    show(prediction, by) {
+    show(prediction) {
       root.classList.remove("waiting");
-      root.dataset.by = by;
-      tellOther(root);
       const unsure = !(prediction.label in prediction.probabilities);
       root.classList.toggle("unsure", unsure);
       const share = element("b", "", percent(prediction.probability));
@@ -212,7 +183,7 @@ function makeCard(file) {
       root.classList.remove("waiting");
       root.classList.add("problem");
       part("label").textContent = "No answer";
-      part("sentence").textContent = `This file ${sentence}${sentence.endsWith("?") ? "" : "."}`;
+      part("sentence").textContent = `This file ${sentence}.`;
       tell(`${name} ${sentence}`);
     },
   };
@@ -240,13 +211,6 @@ function shareRow(name, share) {
   number.title = share.toFixed(6);
   row.append(element("span", "", name), number, track);
   return row;
-}
-
-// Who answered, where that is not who answers now.
-function tellOther(root) {
-  const { by } = root.dataset;
-  const other = by && model && by !== model.name;
-  root.querySelector(".by").textContent = other ? `Answered by ${by}` : "";
 }
 
 function look(root, on) {
@@ -290,20 +254,7 @@ function tell(sentence) {
   byId("status").textContent = sentence;
 }
 
-// What went wrong with the page itself, for all to see.
-function notice(sentence) {
-  byId("notice").textContent = sentence;
-}
-
 // Ways to bring pictures
-
-function bring(carried) {
-  const files = [...(carried?.files ?? [])];
-  add(files);
-  if (!files.length && carried?.types.length) {
-    notice("That is no file. Save the picture first, then choose, drop or paste its file.");
-  }
-}
 
 function listen() {
   for (const [button, input] of [
@@ -327,9 +278,9 @@ function listen() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     over(-depth);
-    bring(event.dataTransfer);
+    add([...(event.dataTransfer?.files ?? [])]);
   });
-  document.addEventListener("paste", (event) => bring(event.clipboardData));
+  document.addEventListener("paste", (event) => add([...(event.clipboardData?.files ?? [])]));
   byId("look").addEventListener("change", (event) => {
     for (const root of byId("answers").children) look(root, event.target.checked);
   });
@@ -343,17 +294,7 @@ function listen() {
   });
 }
 
-function lookForModel() {
-  if (document.hidden) return;
-  loadModel().then(
-    () => notice(""),
-    () => notice("The server does not answer."),
-  );
-}
-
 listen();
-lookForModel();
-setInterval(lookForModel, 1000 * SECONDS_BETWEEN_LOOKS);
-document.addEventListener("visibilitychange", lookForModel);
+loadModel().catch(() => tell("The server does not answer."));
 loadLimits().catch(() => {});
 loadExamples().catch(() => {});
