@@ -80,7 +80,7 @@ def test_a_file_of_too_many_bytes_is_refused_and_the_others_are_answered(served)
     large = picture(1) + bytes(100_000)
     response = served.send(("large.jpg", large))
     assert response.status_code == 413
-    assert response.json()["error"].startswith("large.jpg is larger than 97.6562 kB")
+    assert response.json()["error"].startswith("large.jpg is larger than 97.7 kB")
     response = served.send(("large.jpg", large), ("small.jpg", picture(1)))
     assert response.status_code == 200
     assert "larger than" in response.json()["predictions"][0]["problem"]

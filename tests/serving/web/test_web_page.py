@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from web_server import picture, serving
+from web_server import Registry, picture, serving
 
 from pawprint.serving.web.examples import find_examples
 from pawprint.serving.web.watching import Watched
@@ -204,3 +204,105 @@ def test_pictures_to_try_are_given_with_their_type(page):
     assert response.content == picture(1)
     assert response.headers["content-type"] == "image/jpeg"
     assert page.get("examples/2").status_code == 404
+
+
+CARRY = """
+const carried = new DataTransfer();
+carried.setData(arguments[1], "https://pets.example/cat.jpg");
+const event = arguments[0] === "drop"
+  ? new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true})
+  : new ClipboardEvent("paste", {clipboardData: carried, bubbles: true});
+document.getElementById("drop").dispatchEvent(event);
+"""
+SEE = "document.dispatchEvent(new Event('visibilitychange'))"
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"), [("drop", "text/uri-list"), ("drop", "text/plain"), ("paste", "text/plain")]
+)
+def test_a_link_or_text_is_answered_by_a_sentence(browser, how, kind):
+    assert not chosen(browser, "#notice")[0].is_displayed()
+    browser.execute_script(CARRY, how, kind)
+    assert "a file is wanted" in text(browser, "#notice")
+    assert not chosen(browser, ".answer")
+    bring(browser, picture(1), "cat.jpg")
+    assert not chosen(browser, "#notice")[0].is_displayed()
+
+
+def test_a_server_that_is_away_is_told_on_the_page(chromium, network, tmp_path):
+    for place in range(2):
+        (tmp_path / f"{place}.jpg").write_bytes(picture(place))
+    examples = find_examples(tmp_path, 10**6)
+    with serving(Watched(str(network)), examples=examples) as server:
+        chromium.get(server.address)
+        wait(chromium, lambda: len(chosen(chromium, "#strip button")) == 2)
+        (tmp_path / "0.jpg").unlink()
+        chosen(chromium, "#strip button")[0].click()
+        wait(chromium, lambda: chosen(chromium, ".answer.problem"))
+        assert text(chromium, ".answer .sentence") == (
+            "This picture is gone: its file is not there any more."
+        )
+        chosen(chromium, "#clear")[0].click()
+    chosen(chromium, "#strip button")[1].click()
+    wait(chromium, lambda: chosen(chromium, ".answer.problem"))
+    assert text(chromium, ".answer .sentence") == "The server does not answer."
+    bring(chromium, picture(1), "cat.jpg")
+    assert text(chromium, ".answer .sentence") == (
+        "This file could not be sent: is it a folder, or does the server not answer any more?"
+    )
+    chromium.execute_script(SEE)
+    wait(chromium, lambda: text(chromium, "#notice") == "The server does not answer.")
+
+
+def test_the_page_learns_of_a_new_champion_and_old_cards_say_who_answered(chromium, tmp_path):
+    registry = Registry(tmp_path)
+    registry.add()
+    with serving(Watched("models:/colours@champion", registry.uri, seconds=0.05)) as server:
+        chromium.get(server.address)
+        wait(chromium, lambda: text(chromium, "#who") == "colours version 1")
+        bring(chromium, picture(1), "cat.jpg")
+        assert text(chromium, ".answer .by") == ""
+        registry.add(strength=2)
+        wait(chromium, lambda: server.get("health").json()["model"] == "colours version 2")
+        chromium.execute_script(SEE)
+        wait(chromium, lambda: text(chromium, "#who") == "colours version 2")
+        assert text(chromium, ".answer .by") == "Answered by colours version 1"
+        bring(chromium, picture(2), "dog.jpg")
+        assert [e.text for e in chosen(chromium, ".answer .by")] == [
+            "",
+            "Answered by colours version 1",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("most", "said"), [(20_971, "20.5 kB"), (3 * 2**19, "1.5 MB"), (20 * 2**20, "20 MB")]
+)
+def test_sizes_are_said_alike_by_page_and_server(chromium, network, most, said):
+    with serving(Watched(str(network)), file_bytes=most) as server:
+        chromium.get(server.address)
+        wait(chromium, lambda: f"Up to {said} and " in text(chromium, "#limits"))
+        large = bytes(most + 1)
+        script = "add([new File([new Uint8Array(arguments[0])], 'large.jpg')])"
+        chromium.execute_script(script, most + 1)
+        wait(chromium, lambda: chosen(chromium, ".answer.problem"))
+        shown = text(chromium, ".answer .sentence")
+        (row,) = server.send(large).json()["predictions"]
+        assert (
+            shown
+            == f"This file {row['problem']}."
+            == (f"This file is larger than {said}: send a smaller one.")
+        )
+
+
+def test_one_map_less_is_not_all_maps_and_each_button_names_its_picture(browser):
+    switch = browser.find_element("id", "look")
+    for name in ("a.jpg", "b.jpg"):
+        bring(browser, picture(1), name)
+    browser.find_element("id", "look-label").click()
+    assert switch.is_selected()
+    first, second = chosen(browser, ".look")
+    assert first.accessible_name == "Where it looked: b.jpg"
+    first.click()
+    assert not switch.is_selected()
+    assert first.get_attribute("aria-pressed") == "false"
+    assert second.get_attribute("aria-pressed") == "true"

@@ -92,7 +92,8 @@ def problem_of(error: PictureError, limits: Limits) -> Problem:
 
 
 def in_megabytes(size: int) -> str:
-    """Bytes as a person says them."""
-    if size >= MEGABYTE:
-        return f"{size / MEGABYTE:g} MB"
-    return f"{size / 1024:g} kB" if size >= 1024 else f"{size} bytes"
+    """Bytes as a person says them, as the page does too."""
+    for unit, word in ((MEGABYTE, "MB"), (1024, "kB")):
+        if size >= unit:
+            return f"{float(f'{size / unit:.3g}'):,.10g} {word}"
+    return f"{size} bytes"

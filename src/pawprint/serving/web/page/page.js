@@ -2,6 +2,9 @@
 
 const AT_ONCE = 4; // requests of this page
 const MOST_SHARES = 5; // classes of a card
+const SECONDS = 30; // between two looks at who answers
+const AWAY = "The server does not answer.";
+const WANTED = "That is a link or text, and a file is wanted: save the picture, then bring its file.";
 const byId = (id) => document.getElementById(id);
 const percent = (share) => {
   // Never rounded up to all, nor down to none; the spaces do not break.
@@ -10,6 +13,18 @@ const percent = (share) => {
   return `${(Math.round(1000 * share) / 10).toFixed(1)}\u00a0%`;
 };
 
+/** Bytes as the server says them. */
+function inMegabytes(size) {
+  const [unit, word] = size >= 2 ** 20 ? [2 ** 20, "MB"] : size >= 1024 ? [1024, "kB"] : [1, "bytes"];
+  return `${(size / unit).toLocaleString("en", { maximumSignificantDigits: 3 })} ${word}`;
+}
+
+/** What the server says, with a capital letter and one mark at its end. */
+function asSentence(words) {
+  const whole = words[0].toUpperCase() + words.slice(1);
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+}
+
 let model = null;
 let limits = null;
 const waiting = [];
@@ -17,8 +32,17 @@ let asking = 0;
 
 // Which model answers
 
+/** Learn who answers now, and show it; a server that is away is told. */
 async function loadModel() {
-  model = await (await fetch("model")).json();
+  try {
+    const response = await fetch("model");
+    if (!response.ok) throw new Error(response.statusText);
+    model = await response.json();
+  } catch {
+    say(AWAY);
+    return;
+  }
+  if (byId("notice").textContent === AWAY) say("");
   byId("who").textContent = model.name;
   const names = model.class_names;
   byId("question").textContent =
@@ -27,6 +51,14 @@ async function loadModel() {
       : "What is in the picture?";
   byId("accuracy").textContent = accuracyInWords();
   showFacts();
+  for (const card of byId("answers").children) tellWho(card);
+}
+
+/** Say on a card who answered, where others answer now. */
+function tellWho(root) {
+  const by = root.dataset.model;
+  const other = by !== undefined && model !== null && by !== model.name;
+  root.querySelector(".by").textContent = other ? `Answered by ${by}` : "";
 }
 
 function interval() {
@@ -66,9 +98,8 @@ function showFacts() {
 
 async function loadLimits() {
   limits = await (await fetch("limits")).json();
-  const most = limits.file_bytes / 2 ** 20;
   byId("limits").textContent =
-    `Up to ${Number(most.toPrecision(3))} MB and ` +
+    `Up to ${inMegabytes(limits.file_bytes)} and ` +
     `${Number((limits.pixels / 1e6).toPrecision(3))} megapixels each. No picture is stored.`;
 }
 
@@ -84,25 +115,48 @@ async function loadExamples() {
     image.src = `examples/${place}`;
     image.alt = "";
     button.append(image);
-    button.addEventListener("click", async () => {
-      const blob = await (await fetch(`examples/${place}`)).blob();
-      add([new File([blob], name, { type: blob.type })]);
-    });
+    button.addEventListener("click", () => tryExample(name, place));
     byId("strip").append(button);
   });
   byId("tries").hidden = examples.length === 0;
+}
+
+async function tryExample(name, place) {
+  let sentence = AWAY;
+  try {
+    const response = await fetch(`examples/${place}`);
+    if (response.ok) {
+      const blob = await response.blob();
+      add([new File([blob], name, { type: blob.type })]);
+      return;
+    }
+    sentence =
+      response.status === 404
+        ? "This picture is gone: its file is not there any more."
+        : asSentence((await response.json()).error);
+  } catch {
+    // the server is away
+  }
+  const card = makeCard(name);
+  showCards([card]);
+  card.fail(sentence);
 }
 
 // Asking
 
 function add(files) {
   if (!files.length) return;
-  byId("results").hidden = false;
-  document.body.classList.add("asked");
-  const cards = [...files].map((file) => makeCard(file));
-  byId("answers").prepend(...cards.map((card) => card.root));
+  say("");
+  const cards = [...files].map((file) => makeCard(file.name || "pasted picture", file));
+  showCards(cards);
   waiting.push(...cards);
   askNext();
+}
+
+function showCards(cards) {
+  byId("results").hidden = false;
+  document.body.classList.add("asked");
+  byId("answers").prepend(...cards.map((card) => card.root));
   byId("results").scrollIntoView({ block: "nearest", behavior: "smooth" });
 }
 
@@ -118,7 +172,7 @@ function askNext() {
 
 async function ask(card) {
   if (limits && card.file.size > limits.file_bytes) {
-    card.fail(`is larger than ${Math.floor(limits.file_bytes / 2 ** 20)} MB`);
+    card.fail(`This file is larger than ${inMegabytes(limits.file_bytes)}: send a smaller one.`);
     return;
   }
   const form = new FormData();
@@ -133,28 +187,38 @@ async function ask(card) {
     }
     const content = await response.json();
     const [prediction] = content.predictions ?? [];
-    if (prediction === undefined) card.fail(content.error);
-    else if (prediction.problem) card.fail(prediction.problem);
+    if (content.model !== undefined) {
+      card.root.dataset.model = content.model;
+      if (content.model !== model?.name) await loadModel();
+    }
+    if (prediction === undefined) card.fail(asSentence(content.error));
+    else if (prediction.problem) card.fail(`This file ${prediction.problem}.`);
     else card.show(prediction);
-    if (content.model && model && content.model !== model.name) await loadModel();
   } catch {
-    card.fail("could not be sent: is it a folder, or does the server not answer any more?");
+    card.fail(
+      "This file could not be sent: is it a folder, or does the server not answer any more?",
+    );
   }
 }
 
 // A card
 
-function makeCard(file) {
+/** A card for a picture; without a file, one that is to say why there is none. */
+function makeCard(name, file = null) {
   const root = byId("answer").content.cloneNode(true).querySelector("article");
   const part = (name) => root.querySelector(`.${name}`);
-  const name = file.name || "pasted picture";
   const picture = part("picture");
   part("name").textContent = name;
   part("name").title = name;
   picture.addEventListener("load", () => fitFrame(root));
   picture.addEventListener("error", () => root.classList.add("no-preview"));
-  picture.src = URL.createObjectURL(file);
-  part("look").addEventListener("click", () => look(root, !root.classList.contains("looking")));
+  if (file) picture.src = URL.createObjectURL(file);
+  else root.classList.add("no-preview");
+  part("look").setAttribute("aria-label", `Where it looked: ${name}`);
+  part("look").addEventListener("click", () => {
+    look(root, !root.classList.contains("looking"));
+    if (!root.classList.contains("looking")) byId("look").checked = false; // not all of them now
+  });
   return {
     root,
     file,
@@ -166,7 +230,7 @@ function makeCard(file) {
       part("label").replaceChildren(element("span", "", prediction.label));
       if (unsure) {
         part("sentence").textContent =
-          `No class reaches ${percent(model.threshold)}, from which on answers are sure enough.`;
+          `No class reaches ${percent(model?.threshold ?? 0)}, from which on answers are sure enough.`;
       } else {
         part("label").append(share);
       }
@@ -177,14 +241,15 @@ function makeCard(file) {
         look(root, byId("look").checked);
       }
       picture.alt = `${name}: ${prediction.label}`;
+      tellWho(root);
       tell(`${name}: ${prediction.label}, ${percent(prediction.probability)}`);
     },
     fail(sentence) {
       root.classList.remove("waiting");
       root.classList.add("problem");
       part("label").textContent = "No answer";
-      part("sentence").textContent = `This file ${sentence}.`;
-      tell(`${name} ${sentence}`);
+      part("sentence").textContent = sentence;
+      tell(`${name}: ${sentence}`);
     },
   };
 }
@@ -254,7 +319,19 @@ function tell(sentence) {
   byId("status").textContent = sentence;
 }
 
+/** Say something that is about no card; nothing takes it away. */
+function say(sentence) {
+  if (byId("notice").textContent === sentence) return; // it would be read out again
+  byId("notice").textContent = sentence;
+  byId("notice").hidden = !sentence;
+}
+
 // Ways to bring pictures
+
+function bring(carried) {
+  if (carried?.files.length) add([...carried.files]);
+  else if (carried?.types.length) say(WANTED);
+}
 
 function listen() {
   for (const [button, input] of [
@@ -278,9 +355,12 @@ function listen() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     over(-depth);
-    add([...(event.dataTransfer?.files ?? [])]);
+    bring(event.dataTransfer);
   });
-  document.addEventListener("paste", (event) => add([...(event.clipboardData?.files ?? [])]));
+  document.addEventListener("paste", (event) => bring(event.clipboardData));
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible") loadModel();
+  });
   byId("look").addEventListener("change", (event) => {
     for (const root of byId("answers").children) look(root, event.target.checked);
   });
@@ -295,6 +375,7 @@ function listen() {
 }
 
 listen();
-loadModel().catch(() => tell("The server does not answer."));
+loadModel();
+setInterval(() => document.visibilityState === "visible" && loadModel(), 1000 * SECONDS);
 loadLimits().catch(() => {});
 loadExamples().catch(() => {});
