@@ -72,6 +72,8 @@ def chromium(tmp_path_factory):
         "disable-component-update",
         "disable-sync",
         "window-size=1280,1000",
+        "use-fake-device-for-media-stream",  # a camera, which it may use unasked
+        "use-fake-ui-for-media-stream",
         f"user-data-dir={folder}",
     ):
         options.add_argument(f"--{argument}")

@@ -189,7 +189,7 @@ def test_the_page_is_one_for_people_without_a_browser_too(page):
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    for path in ("", "docs", "page.js", "docs.js", "style.css", "icon.svg"):
+    for path in ("", "docs", "page.js", "camera.js", "docs.js", "style.css", "icon.svg"):
         body = page.get(path).text.replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in body
         assert "https://" not in body
@@ -306,3 +306,33 @@ def test_one_map_less_is_not_all_maps_and_each_button_names_its_picture(browser)
     assert not switch.is_selected()
     assert first.get_attribute("aria-pressed") == "false"
     assert second.get_attribute("aria-pressed") == "true"
+
+
+def test_a_photo_is_taken_and_answered_and_the_camera_is_given_back(browser):
+    button = browser.find_element("id", "photograph")
+    wait(browser, button.is_displayed)  # there is a camera
+    button.click()
+    shoot = browser.find_element("id", "shoot")
+    wait(browser, lambda: shoot.is_displayed() and shoot.is_enabled())
+    browser.execute_script("window.stream = document.getElementById('view').srcObject")
+    shoot.click()
+    wait(browser, lambda: chosen(browser, ".answer:not(.waiting)"))
+    assert not chosen(browser, ".answer.problem")
+    assert text(browser, ".answer .name") == "photo.jpg"
+    assert not shoot.is_displayed()
+    assert not browser.execute_script("return window.stream.active")
+    button.click()
+    wait(browser, shoot.is_displayed)
+    browser.find_element("id", "no-photo").click()
+    wait(browser, lambda: not shoot.is_displayed())
+    assert len(chosen(browser, ".answer")) == 1
+    assert not browser.get_log("browser")
+
+
+def test_a_camera_that_cannot_be_used_is_told(browser):
+    wait(browser, browser.find_element("id", "photograph").is_displayed)
+    browser.execute_script(
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('refused'))"
+    )
+    browser.find_element("id", "photograph").click()
+    wait(browser, lambda: "The camera cannot be used" in text(browser, "#notice"))

@@ -205,7 +205,7 @@ def _add_pages(app: FastAPI) -> None:
     add("/docs", "text/html", _FILES / "docs.html")
     add("/style.css", "text/css", _STYLE, _FILES / "serve.css")
     add("/icon.svg", "image/svg+xml", _FILES / "icon.svg")
-    for name in ("page.js", "docs.js"):
+    for name in ("page.js", "camera.js", "docs.js"):
         add(f"/{name}", "text/javascript", _FILES / name)
 
 

@@ -334,11 +334,9 @@ function bring(carried) {
 }
 
 function listen() {
-  for (const [button, input] of [
-    ["choose", "files"],
-    ["photograph", "camera"],
-  ]) {
-    byId(button).addEventListener("click", () => byId(input).click());
+  byId("choose").addEventListener("click", () => byId("files").click());
+  offerCamera(add, say);
+  for (const input of ["files", "camera"]) {
     byId(input).addEventListener("change", (event) => {
       add([...event.target.files]);
       event.target.value = ""; // the same picture may be chosen again
