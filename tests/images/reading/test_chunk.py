@@ -151,7 +151,7 @@ def test_an_empty_file_a_folder_and_a_cut_one_are_told_apart(tmp_path, files):
     records = read([str(tmp_path / name) for name in names]).records
     assert records["problem"].tolist() == [
         b"is empty (0 bytes)",
-        b"cannot be read: Is a directory",
+        b"is a folder that holds no file",
         b"is truncated",
     ]
     assert records["kind"].tolist() == [b"unreadable", b"unreadable", b"truncated"]
