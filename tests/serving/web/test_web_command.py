@@ -166,7 +166,9 @@ def test_the_server_imports_neither_tensorflow_nor_mlflow_and_writes_nothing(
             ["--allow-host", "http://a.example/"],
             "--allow-host is http://a.example/; give a name alone",
         ),
-        (["--host", "nowhere.invalid"], "nowhere.invalid port 8000 cannot be listened at"),
+        (["--host", "nowhere.invalid"], "--host is nowhere.invalid, which is no address"),
+        (["--host", "999.1.1.1"], "--host is 999.1.1.1, which is no address"),
+        (["--host", "192.0.2.1"], "--host is 192.0.2.1, which is no address of this machine"),
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(start, network, arguments, sentence):

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import gc
 import gzip
+import http.client
 import json
 import socket
 import struct
@@ -21,6 +22,7 @@ from pawprint.serving.web.watching import Watched
 
 BOUNDARY = "xyz"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
+JSON = {"Content-Type": "application/json"}
 
 
 def form(*files, end=True):
@@ -110,8 +112,35 @@ def test_more_files_than_a_request_may_have_are_refused(served):
     assert response.json()["error"].startswith("there are more than 4 files")
     texts = [base64.b64encode(picture(1)).decode()] * 5
     assert served.post(json={"pictures": texts}).status_code == 413
-    response = served.post(files=[(f"other{i}", b"a") for i in range(200)])
-    assert response.status_code == 413
+    assert served.post(json={"pictures": ["a"] * 200}).json()["error"].startswith("there are more")
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ("fields in the form that hold no file", {"files": [("t", b"a")] * 1000}),
+        ("fields in the form that hold no file", {"files": [("t", (None, b"a"))] * 1000}),
+        ("the JSON has no list", {"data": b"[" * 200_000, "headers": JSON}),
+        ("the JSON has no list", {"data": b"[1" + b",1" * 200_000, "headers": JSON}),
+        ("Content-Encoding gzip is not taken", {"headers": JSON | {"Content-Encoding": "gzip"}}),
+        ("not begin with the boundary", {"data": b"--a\r\n", "headers": {"Content-Type": FORM}}),
+        ("(it is empty)", {"data": b"", "headers": {"Content-Type": FORM}}),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_named(served, said, sent):
+    response = served.post(**sent)
+    assert said in response.json()["error"]
+    assert "more than 4 files" not in response.text
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "image/*", "application/octet-stream"])
+def test_a_body_may_be_one_picture(served, kind):
+    headers = {"Content-Type": kind}
+    (row,) = served.post(data=picture(1), headers=headers).json()["predictions"]
+    (expected,) = served.send(("picture 1", picture(1))).json()["predictions"]
+    assert row == expected
+    for content, status in ((b"hello", 415), (b"", 422), (picture(1) + bytes(100_000), 413)):
+        assert served.post(data=content, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("size", [(1008, 1000), (30_000, 30_000)])
@@ -137,14 +166,13 @@ def test_a_picture_of_too_many_pixels_is_refused_undecoded(served, size):
         (form((b"a" * 20_000, picture(1))), FORM, 400),
         (b"--xyz\r\n" + b"A: b\r\n" * 500 + b"\r\n\r\n--xyz--", FORM, 400),
         (b"--xyz\r\nContent-Disposition: nonsense\r\n\r\nx\r\n--xyz--", FORM, 422),
-        (picture(1), "image/jpeg", 415),
         (picture(1), "", 415),
         (b"{", "application/json", 400),
         (b"\xff\xfe", "application/json", 400),
         (b"[" * 150, "application/json", 400),
-        (b"[" * 200_000, "application/json", 413),
+        (b"[" * 200_000, "application/json", 422),
         (b'{"pictures": [' + b'"",' * 100_000 + b'""]}', "application/json", 413),
-        (b"--xyz\r\nA: b\r\n\r\n\r\n" * 20_000, FORM, 413),
+        (b"--xyz\r\nA: b\r\n\r\n\r\n" * 20_000, FORM, 422),
         (b"9" * 60_000, "application/json", 400),
         (b"[]", "application/json", 422),
         (b'{"pictures": 1}', "application/json", 422),
@@ -249,8 +277,6 @@ def test_who_only_stops_sending_still_gets_the_answer(served):
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",  # TLS
         b"GET\r\n\r\n",
-        b"POST /predict HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
-        b"POST /predict HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 40_000 + b"\r\n",
         head(-5),
         head("5, 6"),
         head(more="Transfer-Encoding: chunked\r\n") + b"zz\r\n",
@@ -262,6 +288,43 @@ def test_what_is_no_http_gets_a_sentence(served, said):
     assert 400 <= status < 500
     assert "no HTTP request" in error
     assert b"connection: close" in answered.lower()
+
+
+@pytest.mark.parametrize("lines", [b"X: " + b"a" * 400_000 + b"\r\n", b"A: b\r\n" * 80_000])
+def test_a_head_that_is_too_large_gets_a_sentence(served, lines):
+    begin = b"POST /predict HTTP/1.1\r\nHost: a\r\n"
+    status, error, answered = spoken(served, begin + lines + b"\r\n")
+    assert (status, error) == (
+        431,
+        "the head of the request is too large; send shorter or fewer headers",
+    )
+    assert b"connection: close" in answered.lower()
+
+
+@pytest.mark.parametrize("path", ["", "health", "model", "metrics"])
+def test_head_is_answered_as_get_without_a_body(served, path):
+    got, head = served.get(path), requests.head(served.address + path, timeout=10)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    if path != "metrics":  # which change
+        assert head.headers["content-length"] == str(len(got.content))
+    assert requests.head(served.address + "nowhere", timeout=10).status_code == 404
+
+
+@pytest.mark.parametrize("target", ["http://a/health", "HTTPS://b:1/%68ealth?c"])
+def test_whole_addresses_are_taken_as_their_paths(served, target):
+    connection = http.client.HTTPConnection(*served.where, timeout=10)
+    connection.request("GET", target, headers={"Host": "a"})
+    assert json.loads(connection.getresponse().read())["status"] == "ok"
+    connection.close()
+
+
+@pytest.mark.parametrize("more", [b"", b'; filename="__.jpg"'])
+def test_encoded_names_are_decoded(served, more):
+    disposition = b'form-data; name="files"' + more + b"; filename*=UTF-8''caf%C3%A9%20%ff.jpg"
+    body = b"--xyz\r\nContent-Disposition: %s\r\n\r\n%s\r\n--xyz--" % (disposition, picture(1))
+    response = served.post(data=body, headers={"Content-Type": FORM})
+    assert response.json()["predictions"][0]["name"] == "caf\xe9 \ufffd.jpg"
 
 
 def test_other_paths_and_methods_get_a_sentence(served):
@@ -279,7 +342,7 @@ def test_other_paths_and_methods_get_a_sentence(served):
 def test_a_compressed_body_is_not_unpacked(served):
     body = gzip.compress(form((b"a.jpg", picture(1))))
     headers = {"Content-Type": FORM, "Content-Encoding": "gzip"}
-    assert served.post(data=body, headers=headers).status_code == 400
+    assert served.post(data=body, headers=headers).status_code == 415
 
 
 def test_requests_that_are_still_to_come_take_nobodys_place(network):

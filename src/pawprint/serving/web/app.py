@@ -28,6 +28,7 @@ from pawprint.serving.web.hosts import Hosts
 from pawprint.serving.web.limits import Limits, RefusedError
 from pawprint.serving.web.metrics import Metrics
 from pawprint.serving.web.observed import PREDICT, Observed
+from pawprint.serving.web.targets import PlainTargets
 from pawprint.serving.web.uploads import read_uploads
 from pawprint.serving.web.watching import Watched
 
@@ -35,6 +36,7 @@ _FILES = Path(__file__).parent / "page"
 _STYLE = Path(markup.__file__).with_name("page.css")
 _FRESH = {"cache-control": "no-cache"}
 
+_FILE = {"type": "string", "format": "binary", "description": "The content of one picture file."}
 _UPLOAD = {
     "requestBody": {
         "required": True,
@@ -65,6 +67,8 @@ _UPLOAD = {
                     "required": ["pictures"],
                 }
             },
+            "image/*": {"schema": _FILE},
+            "application/octet-stream": {"schema": _FILE},
         },
     }
 }
@@ -132,7 +136,8 @@ def make_app(
     )
     app.state.metrics = metrics
     app.add_middleware(Hosts, names=hosts, own=local)
-    app.add_middleware(Observed, metrics=metrics)  # around all of it
+    app.add_middleware(Observed, metrics=metrics)
+    app.add_middleware(PlainTargets)  # around all of it
     _add_errors(app)
 
     @app.post(

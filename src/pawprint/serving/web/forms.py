@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import urllib.parse
 from dataclasses import dataclass, field
 
 FIELDS = ("files", "file")
 LONGEST_NAME = 255  # characters of a file's name that are told back
 _MOST_HEADERS, _HEADER_BYTES = 16, 8192
-_OTHER_PARTS = 32  # beside files; more are no form of a person
+OTHER_PARTS = 32  # beside files; more are no form of a person
+_ENCODED_NAME = re.compile(rb";\s*filename\*=utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
 
 
 class FormError(Exception):
@@ -38,7 +41,8 @@ class FormFiles:
     Args:
         content_type: header of the request, which tells where parts begin.
         most_bytes: of a file; of a larger one nothing is kept.
-        most_files: of the form; of others nothing is kept, and ``too_many`` is True.
+        most_files: of the form; of others nothing is kept, and ``too_many`` is True. Many
+            fields that are no files make ``too_many_others`` True.
 
     Raises:
         FormError: the header does not tell where parts begin.
@@ -71,7 +75,7 @@ class FormFiles:
         self._parts: list[Part] = []
         self._part: Part | None = None
         self._count = 0
-        self._whole = self.too_many = False
+        self._whole = self.too_many = self.too_many_others = False
 
     def __enter__(self) -> FormFiles:
         return self
@@ -88,6 +92,8 @@ class FormFiles:
         try:
             self._parser.write(chunk)
         except self._errors as error:
+            if self._count == 0:
+                raise FormError("it does not begin with the boundary in its Content-Type") from None
             raise FormError(str(error)) from None
 
     def finish(self) -> list[Part]:
@@ -96,14 +102,16 @@ class FormFiles:
         Raises:
             FormError: the end is missing.
         """
+        if not self._count and not self._whole:
+            raise FormError("it is empty")
         if not self._whole:
             raise FormError("its end is missing")
         return self._parts
 
     def _begin(self) -> None:
         self._count += 1
-        if self._count > self._most_files + _OTHER_PARTS:
-            self.too_many = True
+        if self._count - len(self._parts) > OTHER_PARTS:  # this one may be a file
+            self.too_many_others = True
         self._part = None
         self._field, self._value, self._disposition = b"", b"", b""
 
@@ -126,6 +134,8 @@ class FormFiles:
             self.too_many = True
             return
         name = options.get(b"filename", b"").decode("utf-8", errors="replace")
+        if encoded := _ENCODED_NAME.search(self._disposition):
+            name = urllib.parse.unquote(encoded[1].decode("latin-1"), errors="replace")
         self._part = Part(name[:LONGEST_NAME] or f"picture {len(self._parts) + 1}")
         self._parts.append(self._part)
 

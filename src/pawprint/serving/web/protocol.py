@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 import h11
@@ -83,6 +84,10 @@ class PatientProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, in the form of all errors."""
+        # Uvicorn calls this while it handles the error, whose kind it does not tell.
+        if getattr(sys.exception(), "error_status_hint", 400) == 431:
+            self._refuse(431, "the head of the request is too large; send shorter or fewer headers")
+            return
         self._refuse(400, msg if msg[0].islower() else "this is no HTTP request that can be read")
 
     def _look(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import logging
 import signal
@@ -34,6 +35,12 @@ def bind(host: str, port: int) -> socket.socket:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise UserError(
+            f"--host is {host}, which is no address ({_reason(error)}); give one of this machine, "
+            "as 127.0.0.1, or 0.0.0.0 for all of them"
+        ) from None
+    try:
         family, kind, protocol, _, address = found[0]
         # With the protocol named asyncio sends at once; else each answer would wait for 40 ms.
         listening = socket.socket(family, kind, protocol)
@@ -45,12 +52,20 @@ def bind(host: str, port: int) -> socket.socket:
             listening.close()
             raise
         return listening
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UserError(
+                f"--host is {host}, which is no address of this machine; give one that is, as "
+                "127.0.0.1, or 0.0.0.0 for all of them"
+            ) from None
         raise UserError(
-            f"{host} port {port} cannot be listened at ({reason.lower()}); give another --port, "
+            f"{host} port {port} cannot be listened at ({_reason(error)}); give another --port, "
             "or --port 0 for a free one"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def address_of(listening: socket.socket) -> str:

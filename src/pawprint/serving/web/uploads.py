@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pawprint.serving.web.admission import Admitted
-from pawprint.serving.web.forms import FormError, FormFiles
+from pawprint.serving.web.forms import OTHER_PARTS, FormError, FormFiles
 from pawprint.serving.web.limits import (
     Limits,
     Problem,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 FORMS = (
-    "send pictures as multipart/form-data in fields named files, or as JSON: "
-    '{"pictures": ["<base64>"]}'
+    "send pictures as multipart/form-data in fields named files, as JSON: "
+    '{"pictures": ["<base64>"]}, or the content of one as image/*'
 )
 _LARGE = 2**16  # bytes of JSON; reading more would keep other requests waiting
 _MARKS_PER_FILE, _MARKS = 4, 200  # of JSON's own signs; base64 has none of them
@@ -53,6 +53,9 @@ async def read_uploads(request: Request, limits: Limits, admitted: Admitted) -> 
     """
     kind = request.headers.get("content-type", "")
     form = kind.partition(";")[0].strip().lower()
+    packed = request.headers.get("content-encoding", "identity").strip().lower()
+    if packed != "identity":
+        raise RefusedError(415, f"Content-Encoding {packed[:100]} is not taken; send it unpacked")
     if form == "multipart/form-data":
         uploads = await _from_form(request, kind, limits, admitted)
     elif form == "application/json":
@@ -62,6 +65,8 @@ async def read_uploads(request: Request, limits: Limits, admitted: Admitted) -> 
             uploads = await asyncio.to_thread(_from_json, body, limits)
         else:
             uploads = _from_json(body, limits)
+    elif form.startswith("image/") or form == "application/octet-stream":
+        uploads = [await _whole(request, limits, admitted)]
     else:
         raise RefusedError(
             415, f"{form[:100] or 'a body without Content-Type'} is not taken; {FORMS}"
@@ -122,6 +127,9 @@ async def _from_form(
         files.write(chunk)
         if files.too_many:  # at once: to read on, part after part, takes seconds
             raise _too_many(limits)
+        if files.too_many_others:
+            sentence = f"there are more than {OTHER_PARTS} fields in the form that hold no file"
+            raise RefusedError(422, f"{sentence}; {FORMS}")
 
     try:
         with FormFiles(kind, limits.file_bytes, limits.files) as files:
@@ -134,9 +142,21 @@ async def _from_form(
         raise RefusedError(400, f"the form cannot be read ({error}); {FORMS}") from None
 
 
+async def _whole(request: Request, limits: Limits, admitted: Admitted) -> Upload:
+    """The body as a file."""
+    body = bytearray()
+    await _read(request, limits, admitted, body.extend)
+    if len(body) > limits.file_bytes:
+        return Upload("picture 1", b"", too_large(limits))
+    return Upload("picture 1", bytes(body))
+
+
 def _from_json(body: bytes | bytearray, limits: Limits) -> list[Upload]:
     if sum(body.count(mark) for mark in b'",[{') > _MARKS_PER_FILE * limits.files + _MARKS:
-        raise _too_many(limits)  # before all others wait while they are read
+        # Before all others wait while they are read.
+        if body.count(b'"') > 2 * limits.files:
+            raise _too_many(limits)
+        raise _no_such_json()
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):  # also UnicodeDecodeError
@@ -145,10 +165,14 @@ def _from_json(body: bytes | bytearray, limits: Limits) -> list[Upload]:
     if isinstance(pictures, str):
         pictures = [pictures]
     if not isinstance(pictures, list) or not all(isinstance(text, str) for text in pictures):
-        raise RefusedError(422, f"the JSON has no list of base64 texts named pictures; {FORMS}")
+        raise _no_such_json()
     if len(pictures) > limits.files:
         raise _too_many(limits)
     return [_decoded(f"picture {i}", text, limits) for i, text in enumerate(pictures, start=1)]
+
+
+def _no_such_json() -> RefusedError:
+    return RefusedError(422, f"the JSON has no list of base64 texts named pictures; {FORMS}")
 
 
 def _decoded(name: str, text: str, limits: Limits) -> Upload:

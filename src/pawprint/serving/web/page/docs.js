@@ -71,7 +71,12 @@ function showRoute(path, method, route) {
     card.append(table(route.parameters.map((p) => [p.name, inWords(p.schema), p.description])));
   }
   for (const [kind, body] of Object.entries(route.requestBody?.content ?? {})) {
-    card.append(element("h4", "", `Body, ${kind}`), fields(body.schema));
+    card.append(element("h4", "", `Body, ${kind}`));
+    card.append(
+      body.schema.properties
+        ? fields(body.schema)
+        : element("p", "small", body.schema.description ?? ""),
+    );
   }
   card.append(element("h4", "", "Answers"));
   const rows = Object.entries(route.responses).map(([status, response]) => {
