@@ -130,7 +130,8 @@ def _form(content: bytes, name: bytes = b"a.jpg") -> bytes:
 
 def _request(body: bytes, kind: str = FORM, length: int | str | None = None) -> list[bytes]:
     size = len(body) if length is None else length
-    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: {size}"
+    head = "POST /predict HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Type: {kind}\r\nContent-Length: {size}"
     return [head.encode() + b"\r\n\r\n", body]
 
 
@@ -194,7 +195,7 @@ def _huge_head(rng: random.Random) -> list[bytes]:
             b"Cookie: " + b";" * 10**6,
         )
     )
-    return [b"POST /predict HTTP/1.1\r\nHost: a\r\n" + more + b"\r\n\r\n"]
+    return [b"POST /predict HTTP/1.1\r\nHost: localhost\r\n" + more + b"\r\n\r\n"]
 
 
 def _no_http(rng: random.Random) -> list[bytes]:
@@ -258,7 +259,8 @@ def _leaves(rng: random.Random) -> list[bytes]:
 
 
 def _bad_chunks(rng: random.Random) -> list[bytes]:
-    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM}\r\nTransfer-Encoding: "
+    head = "POST /predict HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Type: {FORM}\r\nTransfer-Encoding: "
     coding = rng.choice(("chunked", "chunked, chunked", "gzip, chunked", "identity"))
     chunk = rng.choice(
         (b"zz\r\n", b"-5\r\n", b"5\r\nhello world", b"f" * 30 + b"\r\n", b"0\r\n\r\n")
