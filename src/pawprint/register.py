@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -22,12 +21,8 @@ from pawprint.registration.gate import ALWAYS, over_limit
 from pawprint.registration.line import Event, held_back
 from pawprint.registration.scoring import challenger_right, milliseconds_per_picture, right_here
 from pawprint.schema import Config, Gate
+from pawprint.serving.beside import facts_beside
 from pawprint.serving.predictor import Predictor
-
-KNOWN = (
-    *("test_accuracy", "test_accuracy_low", "test_accuracy_high"),
-    *("data_digest", "git_commit"),
-)
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +100,7 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
         "run_id": run.id,
         "champion": champion,
         **asdict(decision),
-        # By this `pawprint serve --model FILE` knows what it serves.
-        "network": hashlib.sha256(paths.training.onnx.read_bytes()).hexdigest(),
-        **{name: tags.get(name) for name in KNOWN},
+        **facts_beside(paths.training.onnx.read_bytes(), tags),
     }
     write_json(paths.registered, content)
     link_opened_run(store, run, "register")

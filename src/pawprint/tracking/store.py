@@ -92,13 +92,8 @@ class Store:
         Raises:
             UserError: it does.
         """
-        import requests
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with _explained(self.uri):
             yield
-        except (MlflowException, requests.RequestException) as error:
-            raise _unusable(self.uri, error) from None
 
     def address_of(self, run_id: str) -> str:
         """Where a run's page is: in the server's interface, or in that of `mlflow ui`."""
@@ -168,6 +163,18 @@ def _unusable(address: str, error: Exception) -> UserError:
     )
 
 
+@contextlib.contextmanager
+def _explained(address: str) -> Iterator[None]:
+    import requests
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, requests.RequestException, SQLAlchemyError) as error:
+        raise _unusable(address, error) from None
+
+
 def reach(address: str) -> MlflowClient:
     """A client of the store, which has answered.
 
@@ -195,13 +202,8 @@ def reach(address: str) -> MlflowClient:
     mlflow.set_registry_uri(registry or address)
     if not registry:  # it wrote the variable, which would speak for another store too
         os.environ.pop("MLFLOW_REGISTRY_URI", None)
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        with _alone(address):
-            return mlflow.MlflowClient()
-    except (mlflow.MlflowException, SQLAlchemyError) as error:
-        raise _unusable(address, error) from None
+    with _explained(address), _alone(address):
+        return mlflow.MlflowClient()
 
 
 @contextlib.contextmanager

@@ -146,9 +146,7 @@ async def _whole(request: Request, limits: Limits, admitted: Admitted) -> Upload
     """The body as a file."""
     body = bytearray()
     await _read(request, limits, admitted, body.extend)
-    if len(body) > limits.file_bytes:
-        return Upload("picture 1", b"", too_large(limits))
-    return Upload("picture 1", bytes(body))
+    return _upload("picture 1", bytes(body), limits)
 
 
 def _from_json(body: bytes | bytearray, limits: Limits) -> list[Upload]:
@@ -182,6 +180,10 @@ def _decoded(name: str, text: str, limits: Limits) -> Upload:
         content = base64.b64decode(text.translate(_SPACE), validate=True)
     except (binascii.Error, ValueError):
         return Upload(name, b"", Problem("is no base64 text"))
+    return _upload(name, content, limits)
+
+
+def _upload(name: str, content: bytes, limits: Limits) -> Upload:
     if len(content) > limits.file_bytes:
         return Upload(name, b"", too_large(limits))
     return Upload(name, content)
