@@ -58,7 +58,7 @@ def _singles(copy: Copy, images: Path) -> str:
     """Labels of the article's single pictures, by this training's network."""
     program = (
         "import json, sys; from pathlib import Path; "
-        "from pawprint.serving.predictor import Predictor; "
+        "from pawprint.inference.predictor import Predictor; "
         "answers = Predictor(Path('models/model.onnx')).classify(map(Path, sys.argv[1:])); "
         "print(json.dumps([(a.label, round(a.probability, 3)) for a in answers]))"
     )

@@ -25,7 +25,7 @@ from pathlib import Path
 from PIL import Image, ImageEnhance
 from pyarrow import parquet
 
-from pawprint.prepare import prepare
+from pawprint.stages.prepare import prepare
 
 Painter = Callable[[Path, Image.Image], None]
 

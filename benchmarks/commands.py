@@ -15,10 +15,10 @@ import time
 from project import Copy, copied
 
 COMMANDS = {
-    "prepare --help": ("python", "-m", "pawprint.prepare", "--help"),
-    "train --help": ("python", "-m", "pawprint.train", "--help"),
-    "pawprint --help": ("python", "-m", "pawprint.cli", "--help"),
-    "pawprint predict": ("python", "-m", "pawprint.cli", "predict", "data/single_prediction"),
+    "prepare --help": ("python", "-m", "pawprint", "prepare", "--help"),
+    "train --help": ("python", "-m", "pawprint", "train", "--help"),
+    "pawprint --help": ("python", "-m", "pawprint", "--help"),
+    "pawprint predict": ("python", "-m", "pawprint", "predict", "data/single_prediction"),
     "dvc repro": ("dvc", "repro"),
     "dvc status": ("dvc", "status"),
 }

@@ -27,12 +27,12 @@ import tables
 from project import Copy, copied
 
 from pawprint.comparison.answers import parse_answers
-from pawprint.drifting.compared import Facts, compare
-from pawprint.drifting.log import read_seen
-from pawprint.drifting.reference import learned_facts, seen_facts
-from pawprint.images.brightness import brightness, mean_brightness
-from pawprint.images.store import load_sizes, load_split
-from pawprint.serving.seen import Seen, SeenLog, utc
+from pawprint.data.brightness import brightness, mean_brightness
+from pawprint.data.store import load_sizes, load_split
+from pawprint.drift.compared import Facts, compare
+from pawprint.drift.log import read_seen
+from pawprint.drift.reference import learned_facts, seen_facts
+from pawprint.inference.prediction_log import Seen, SeenLog, utc
 
 COUNTS = (100, 300, 1000)
 
@@ -209,7 +209,7 @@ def costs(copy: Copy, rows: int) -> None:
         size = log.path.stat().st_size / (rows // len(batch) * len(batch))
         _rate("rows read", rows, lambda: seen_facts(read_seen(log.path)[0]), 1)
         began = time.perf_counter()
-        copy.run("python", "-m", "pawprint.cli", "drift", str(log.path), "--json")
+        copy.run("python", "-m", "pawprint", "drift", str(log.path), "--json")
         seconds = time.perf_counter() - began
         print(f"\n{size:.0f} bytes a row; `pawprint drift` of {rows:,} rows {seconds:.1f} s")
 

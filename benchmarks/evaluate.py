@@ -24,8 +24,8 @@ from trained import train
 ALONE = """
 import time
 from pathlib import Path
-from pawprint.images.store import load_split
-from pawprint.serving.predictor import Predictor
+from pawprint.data.store import load_split
+from pawprint.inference.predictor import Predictor
 predictor = Predictor(Path("models/model.onnx"))
 splits = [load_split(Path("data/prepared"), name) for name in ("validation", "test")]
 begin = time.perf_counter()

@@ -17,7 +17,7 @@ import numpy as np
 from tables import head, row
 
 from pawprint.evaluation.paired import Paired, compare_paired
-from pawprint.registration.gate import judge
+from pawprint.registry.gate import judge
 
 ACCURACIES = (0.7, 0.8, 0.9, 0.95)
 AGREEMENTS = (0.8, 0.9, 0.95, 0.98)

@@ -346,7 +346,7 @@ def _server(folder: Path) -> Iterator[tuple[tuple[str, int], subprocess.Popen, l
     path = os.pathsep.join([str(HERE / "src"), os.environ.get("PYTHONPATH", "")])
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
-            [*(sys.executable, "-m", "pawprint.cli", "serve", "--port", "0"), "--model", network],
+            [*(sys.executable, "-m", "pawprint", "serve", "--port", "0"), "--model", network],
             cwd=empty[0],
             env=os.environ
             | {"PYTHONPATH": path, "TMPDIR": str(empty[1])}
@@ -367,8 +367,8 @@ def _server(folder: Path) -> Iterator[tuple[tuple[str, int], subprocess.Popen, l
 
 
 def _export(path: Path) -> None:
+    from pawprint.export.onnx import export_onnx
     from pawprint.models.build import build_model
-    from pawprint.training.export import export_onnx
 
     model = build_model("cnn", 64, 2, depth=2, width=8, dense_units=8, dropout=0.2)
     pictures = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)

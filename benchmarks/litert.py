@@ -4,7 +4,7 @@
 
 FOLDER holds class folders, or `training_set` and `test_set` with them. Each recipe of
 `conf/recipe/` is trained once, `default` being `params.yaml` as it is; then
-`python -m pawprint.litert` writes it and asks it, and the ONNX network, about the test pictures.
+`pawprint litert` writes it and asks it, and the ONNX network, about the test pictures.
 `transfer` takes ImageNet's weights of `MobileNet(alpha=0.25)` from FILE. Times are for one picture
 alone on this machine, with all its cores, which no phone has.
 

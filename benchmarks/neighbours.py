@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pawprint.images.copies.neighbours import near_pairs
+from pawprint.data.copies.neighbours import near_pairs
 
 COMPARED = 20_000_000  # pairs in the slice that a comparison of all with all is timed on
 

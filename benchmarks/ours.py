@@ -15,6 +15,7 @@ start_tensorflow()
 import keras  # noqa: E402
 
 from pawprint.training import cost  # noqa: E402
+from pawprint.training.batch_norm import with_fused_normalisation  # noqa: E402
 from pawprint.training.batches import (  # noqa: E402
     TrainingBatches,
     ValidationBatches,
@@ -23,8 +24,7 @@ from pawprint.training.batches import (  # noqa: E402
     targets_for,
 )
 from pawprint.training.devices import set_policy  # noqa: E402
-from pawprint.training.fit import Plan, fit, seed_everything  # noqa: E402
-from pawprint.training.normalisation import with_fused_normalisation  # noqa: E402
+from pawprint.training.loop import Plan, fit, seed_everything  # noqa: E402
 from pawprint.training.optimization import build_optimizer  # noqa: E402
 
 

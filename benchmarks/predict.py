@@ -49,10 +49,10 @@ import functools, itertools, sys, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from pawprint.images.decode import read_picture
-from pawprint.images.reading.workers import on_all_cores
-from pawprint.serving.listing import find_files
-from pawprint.serving.many import _opened
+from pawprint.data.decode import read_picture
+from pawprint.data.reading.workers import on_all_cores
+from pawprint.inference.listing import find_files
+from pawprint.inference.parallel import _opened
 
 def decode(files):
     return [read_picture(Path(file), 64) is None for file in files]
@@ -74,7 +74,7 @@ for work in (decode, plain, compute):
         pass
     print(time.perf_counter() - begin)
 """
-PREDICT = ("python", "-m", "pawprint.cli", "predict")
+PREDICT = ("python", "-m", "pawprint", "predict")
 
 
 def main() -> None:

@@ -131,7 +131,7 @@ def _pillow(folder: Path, filter: Image.Resampling | None = None) -> dict[str, f
 
 
 def _ours(folder: Path, out: Path) -> dict[str, float]:
-    from pawprint.prepare import prepare
+    from pawprint.stages.prepare import prepare
 
     lines: list[str] = []
     handler = logging.Handler()

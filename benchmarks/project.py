@@ -41,7 +41,7 @@ class Copy:
 
     def stage(self, name: str, *settings: str) -> str:
         """Run one stage."""
-        return self.run("python", "-m", f"pawprint.{name}", *settings)
+        return self.run("python", "-m", "pawprint", name, *settings)
 
     def json(self, file: str) -> Any:
         """The content of a JSON file."""

@@ -137,7 +137,7 @@ def _train_until(mark: str, seconds: float, settings: list[str]) -> None:
         settings: of the training.
     """
     training = subprocess.Popen(
-        ["python", "-m", "pawprint.train", *settings],
+        ["python", "-m", "pawprint", "train", *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -160,8 +160,8 @@ def _train_until(mark: str, seconds: float, settings: list[str]) -> None:
 
 
 def _left(copy: Copy) -> Left:
-    from pawprint.images.store import load_split
-    from pawprint.serving.predictor import Predictor
+    from pawprint.data.store import load_split
+    from pawprint.inference.predictor import Predictor
     from pawprint.training.start import start_tensorflow
 
     start_tensorflow()

@@ -64,10 +64,10 @@ def _figures(runs: list[dict[str, Any]], name: str) -> list[float]:
 
 def _repeat(folder: Path, place: Path, counts: list[int]) -> None:
     """Folders of pictures as prepare leaves them, each of so many, and the labels beside them."""
-    from pawprint.images.pictures import complete, pictures_file
-    from pawprint.images.reading.memory import HEADER
-    from pawprint.images.store import load_split
-    from pawprint.prepare import prepare
+    from pawprint.data.image_array import complete, pictures_file
+    from pawprint.data.reading.cache import HEADER
+    from pawprint.data.store import load_split
+    from pawprint.stages.prepare import prepare
 
     fractions = {"validation_fraction": 0.1, "test_fraction": 0.1}
     prepare(folder, place / "prepared", image_size=SIDE, seed=0, **fractions)
@@ -89,10 +89,10 @@ def _repeat(folder: Path, place: Path, counts: list[int]) -> None:
 def _train(folder: str, count: int) -> dict[str, float]:
     import ours
 
-    from pawprint.config import compose
-    from pawprint.images.pictures import Pictures
+    from pawprint.config.compose import compose
+    from pawprint.data.image_array import Pictures
     from pawprint.models.resnet import resnet
-    from pawprint.train import augmentation_of
+    from pawprint.stages.train import augmentation_of
 
     pictures = Pictures(Path(folder), SIDE, np.arange(count))
     labels = np.load(Path(folder) / "labels.npy")

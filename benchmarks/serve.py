@@ -42,7 +42,7 @@ CLOSE = 1e-4
 WARM_UP = 3  # seconds
 OURS, MLFLOW = "pawprint serve", "mlflow models serve"
 COMMANDS = {
-    OURS: ("python", "-m", "pawprint.cli", "serve", "--port"),
+    OURS: ("python", "-m", "pawprint", "serve", "--port"),
     MLFLOW: (
         *("mlflow", "models", "serve", "-m", "models:/pawprint@champion"),
         *("--env-manager", "local", "--port"),
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def _pictures(folder: Path, count: int) -> list[tuple[str, bytes]]:
-    from pawprint.images.layout import files_below
+    from pawprint.data.layout import files_below
 
     paths = sorted(p for p in files_below(folder) if p.lower().endswith((".jpg", ".jpeg", ".png")))
     chosen = [paths[place * len(paths) // count] for place in range(count)]
@@ -108,7 +108,7 @@ def _pictures(folder: Path, count: int) -> list[tuple[str, bytes]]:
 
 
 def _expected(network: Path, files: list[tuple[str, bytes]]) -> tuple[np.ndarray, list[str]]:
-    from pawprint.serving.predictor import Predictor
+    from pawprint.inference.predictor import Predictor
 
     predictor = Predictor(network)
     pixels = np.stack([predictor.read(content) for _, content in files])
@@ -170,7 +170,7 @@ def _mlflow(address: str, files: list[tuple[str, bytes]], names: list[str], netw
     asked = Asked("/invocations", "application/json", bodies, answer)
     if _takes(address, asked):
         return asked
-    from pawprint.serving.predictor import Predictor
+    from pawprint.inference.predictor import Predictor
 
     predictor = Predictor(network)
     pixels = [{"inputs": [predictor.read(content).tolist()]} for _, content in files]

@@ -62,7 +62,7 @@ def main() -> None:
 
 def _prepared(folder: Path, place: Path, pictures: int | None) -> dict[str, str | int | None]:
     """Prepare the pictures; for PyTorch they are also left as plain arrays."""
-    from pawprint.prepare import prepare
+    from pawprint.stages.prepare import prepare
 
     fractions = {"validation_fraction": 0.1, "test_fraction": 0.1}
     prepare(folder, place / "prepared", image_size=SIDE, seed=0, **fractions)
@@ -73,7 +73,7 @@ def _prepared(folder: Path, place: Path, pictures: int | None) -> dict[str, str 
 
 
 def _split(prepared: str, pictures: int | None) -> tuple[Any, np.ndarray]:
-    from pawprint.images.store import load_split
+    from pawprint.data.store import load_split
 
     split = load_split(Path(prepared), "train")
     count = len(split.labels)

@@ -5,7 +5,7 @@
 FOLDER holds `training_set` and `test_set` with class folders. Of some pictures of the training
 set, drawn from a seed, each is put into the folder of another class; the test set stays as it is.
 Pictures are prepared before, which is not timed; seconds are those of the whole
-`python -m pawprint.suspects`. Counted are the first rows of its table that are of the training
+`pawprint suspects`. Counted are the first rows of its table that are of the training
 set, one and a half times as many as labels were made wrong; labels that were wrong before count
 as not found. `transfer` and `fine_tune` take ImageNet's weights of `MobileNet(alpha=0.25)` from
 FILE.

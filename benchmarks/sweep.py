@@ -39,13 +39,13 @@ FORGET = 1  # trials at the beginning, in which libraries are imported
 BARE = """
 import json, logging, sys, time
 from pathlib import Path
-from pawprint.config import compose, project_root
-from pawprint.images.store import load_split
-from pawprint.paths import Paths
+from pawprint.config.compose import compose, project_root
+from pawprint.data.store import load_split
+from pawprint.config.paths import Paths
 from pawprint.training.start import forget_training, start_tensorflow
 start_tensorflow()
 from pawprint import learn
-from pawprint.train import augmentation_of
+from pawprint.stages.train import augmentation_of
 settings, seeds = sys.argv[1].split(), int(sys.argv[2])
 paths = Paths(project_root())
 data = {name: load_split(paths.prepared, name) for name in ("train", "validation")}
@@ -202,7 +202,7 @@ def _told_by(copy: Copy, *settings: str) -> Iterator[tuple[float, str, int]]:
 def _start(copy: Copy, *settings: str) -> tuple[subprocess.Popen[str], Iterator[str]]:
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_"))}
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "pawprint.train", "-m", *settings],
+        [sys.executable, "-u", "-m", "pawprint", "train", "-m", *settings],
         cwd=copy.root,
         env=mine | {"PYTHONPATH": str(copy.root / "src")},
         stdout=subprocess.PIPE,

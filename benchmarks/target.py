@@ -6,7 +6,7 @@ FOLDER holds `training_set` and `test_set` with `cats` and `dogs`, of the articl
 pictures. The clock starts with the process. The article's way (`ImageDataGenerator`, its network in
 Keras, float32, Adadelta at rate 1) ends with the first epoch that tells 0.77 of the test pictures
 right; it is scored on them after each epoch, as in the article. Ours is the whole process
-`python -m pawprint.train recipe=fast`, on prepared pictures, until its last epoch is recorded, and
+`pawprint train recipe=fast`, on prepared pictures, until its last epoch is recorded, and
 in brackets to its end: the export, its check and its recording, which the article's way has not.
 Its network is scored on the test pictures once, afterwards. Each round has a seed of its own; in
 the first one the tracking store is made as well. `default` is `params.yaml` as it is. With

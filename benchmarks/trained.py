@@ -71,7 +71,7 @@ def import_seconds(copy: Copy) -> float:
     program = (
         "import atexit, gc; gc.set_threshold(50_000, 20, 100); atexit.register(gc.freeze); "
         "from pawprint.training.start import start_tensorflow; start_tensorflow(); "
-        "import pawprint.learn, pawprint.training.export, hydra, onnxruntime, tf2onnx, "
+        "import pawprint.training.trainer, pawprint.export.onnx, hydra, onnxruntime, tf2onnx, "
         "mlflow.pyfunc, mlflow.store.tracking.sqlalchemy_store"
     )
     seconds = []

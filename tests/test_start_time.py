@@ -27,7 +27,7 @@ def imported_by(*arguments):
     ["sample", "prepare", "train", "suspects", "litert", "evaluate", "register", "predict"],
 )
 def test_the_help_of_a_stage_loads_no_heavy_library(stage):
-    modules, printed = imported_by("-m", f"pawprint.{stage}", "--help")
+    modules, printed = imported_by("-m", "pawprint", stage, "--help")
     assert "hydra" in modules
     assert not modules & HEAVY
     assert "image_size" in printed
@@ -36,7 +36,7 @@ def test_the_help_of_a_stage_loads_no_heavy_library(stage):
 def test_a_sweep_over_a_grid_loads_nothing_of_searches_and_clusters():
     words = ("-m", "depth=1,2", "dropout=0.1,7")  # 7 is refused
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pawprint.train", *words],
+        [sys.executable, "-X", "importtime", "-m", "pawprint", "train", *words],
         capture_output=True,
         text=True,
         env=os.environ,
@@ -52,19 +52,19 @@ def test_a_sweep_over_a_grid_loads_nothing_of_searches_and_clusters():
     [["--help"], *([command, "--help"] for command in ("predict", "champion", "drift", "serve"))],
 )
 def test_the_help_of_the_command_loads_no_heavy_library(arguments):
-    modules, printed = imported_by("-m", "pawprint.cli", *arguments)
+    modules, printed = imported_by("-m", "pawprint", *arguments)
     assert "pawprint" in modules
     assert not modules & (HEAVY | {"hydra", "onnxruntime", "matplotlib", "sklearn"})
     assert printed.startswith("usage: pawprint")
 
 
 def test_composing_the_configuration_loads_no_heavy_library():
-    modules, _ = imported_by("-c", "from pawprint.config import compose; compose()")
+    modules, _ = imported_by("-c", "from pawprint.config.compose import compose; compose()")
     assert not modules & HEAVY
 
 
 def test_answering_with_an_exported_network_loads_no_heavy_library():
-    code = "import pawprint.serving.predictor as p, pathlib\n"
+    code = "import pawprint.inference.predictor as p, pathlib\n"
     code += "try: p.Predictor(pathlib.Path('no such file'))\nexcept p.UserError: pass"
     modules, _ = imported_by("-c", code)
     assert "onnxruntime" in modules
@@ -72,6 +72,6 @@ def test_answering_with_an_exported_network_loads_no_heavy_library():
 
 
 def test_logging_what_was_seen_loads_no_heavy_library():
-    modules, _ = imported_by("-c", "import pawprint.serving.seen")
+    modules, _ = imported_by("-c", "import pawprint.inference.prediction_log")
     assert "numpy" in modules
     assert not modules & (HEAVY | {"scipy", "pyarrow", "sklearn", "onnxruntime", "rich"})

@@ -63,8 +63,8 @@ class GridSweeper(Sweeper):
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
         from tqdm import tqdm
 
-        from pawprint.errors import UserError
         from pawprint.sweep.grid import Grid
+        from pawprint.system.errors import UserError
 
         for override in parsed:
             if override.is_sweep_override() and not override.is_discrete_sweep():
@@ -81,7 +81,7 @@ class GridSweeper(Sweeper):
 
     def _resolve(self, words: Sequence[str]) -> Any:
         """The typed configuration of these settings."""
-        from pawprint.config import typed
+        from pawprint.config.compose import typed
 
         loader = self.hydra_context.config_loader
         tree = loader.load_sweep_config(self.config, list(words))
@@ -138,8 +138,8 @@ class OptunaSweeper(GridSweeper):
     def _source(self, order: Any, parsed: list[Any]) -> Callable[..., Any]:
         from hydra.utils import instantiate
 
-        from pawprint.errors import UserError
         from pawprint.sweep.planner import SEED
+        from pawprint.system.errors import UserError
 
         try:
             from pawprint.sweep.search import Search, Settings, for_epochs
@@ -195,7 +195,7 @@ class WorkersLauncher(Launcher):
 
     def launch(self, job_overrides: Any, initial_job_idx: int) -> Any:
         """Refuse: another sweeper than this project's asks for it."""
-        from pawprint.errors import UserError
+        from pawprint.system.errors import UserError
 
         raise UserError("this launcher works with hydra/sweeper=grid and optuna; choose one")
 
@@ -269,7 +269,7 @@ def _at_least_one(name: str, value: Any, or_else: int | None = None) -> None:
     Raises:
         UserError: it is none.
     """
-    from pawprint.errors import UserError
+    from pawprint.system.errors import UserError
 
     if isinstance(value, int) and (value >= 1 or value == or_else):
         return
@@ -283,7 +283,7 @@ def _not_below_zero(name: str, value: Any) -> None:
     Raises:
         UserError: it is none.
     """
-    from pawprint.errors import UserError
+    from pawprint.system.errors import UserError
 
     if not isinstance(value, int | float) or value < 0:
         raise UserError(f"hydra.launcher.{name} is {value}, but must be at least 0; change it")
@@ -297,8 +297,8 @@ def open_workers(config: Any) -> Any:
     """
     from hydra.core.plugins import Plugins
 
-    from pawprint.errors import UserError
     from pawprint.sweep.workers import InProcess
+    from pawprint.system.errors import UserError
 
     chosen = config.hydra.runtime.choices["hydra/launcher"]
     if chosen == "basic":

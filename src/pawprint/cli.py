@@ -8,17 +8,31 @@ import json
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pawprint import serve
-from pawprint.config import compose, fail, stopped
-from pawprint.errors import UserError
-from pawprint.serving.asked import add_options, probability
+from pawprint.commands import serve
+from pawprint.commands.predict_options import add_options, probability
+from pawprint.config.compose import compose, fail, stopped
+from pawprint.system.errors import UserError
+
+STAGES = {
+    **{
+        name: f"pawprint.stages.{name}"
+        for name in ("sample", "prepare", "train", "evaluate", "register", "predict", "pipeline")
+    },
+    **{name: f"pawprint.commands.{name}" for name in ("suspects", "litert")},
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; ends the process with 0, or with 1 where something could not be done."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in STAGES and not _names_pictures(words):
+        sys.argv = words
+        import_module(STAGES[words[0]]).main()
+        return
     if hasattr(signal, "SIGPIPE"):  # end quietly when the reader, `head` say, has seen enough
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     _open_streams()
@@ -48,6 +62,11 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         fail(UserError("standard output has no room left; free some, or write elsewhere"))
     sys.exit(code)
+
+
+def _names_pictures(words: list[str]) -> bool:
+    """Whether it is `predict` with pictures, and not the stage of that name."""
+    return words[0] == "predict" and len(words) > 1 and "=" not in words[1]
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -128,7 +147,7 @@ def _positive(text: str) -> int:
 
 
 def _predict(given: argparse.Namespace) -> int:
-    from pawprint.serving.command import Request, predict
+    from pawprint.commands.predict import Request, predict
 
     words = {key: value for key, value in vars(given).items() if key != "command"}
     return predict(Request(**words))
@@ -147,7 +166,7 @@ def _add_champion(commands: Any) -> None:
 
 
 def _champion(*, rollback: bool, as_json: bool) -> int:
-    from pawprint.champion import champion
+    from pawprint.commands.champion import champion
 
     return champion(rollback=rollback, as_json=as_json)
 
@@ -174,10 +193,10 @@ def _add_compare(commands: Any) -> None:
 
 def _compare(words: list[str], last: int | None, *, as_json: bool) -> int:
     """Print the comparison; the page is written either way."""
-    from pawprint.compare import CHANGED_FILE, PAGE, compare
+    from pawprint.commands.compare import CHANGED_FILE, PAGE, compare
     from pawprint.comparison.text import as_plain, print_comparison
-    from pawprint.config import project_root
-    from pawprint.paths import Paths
+    from pawprint.config.compose import project_root
+    from pawprint.config.paths import Paths
 
     comparison = compare(words, last, compose().tracking)
     folder = Paths(project_root()).comparison
@@ -213,11 +232,7 @@ def _add_drift(commands: Any) -> None:
 
 
 def _drift(given: argparse.Namespace) -> int:
-    from pawprint.drift import drift, print_drift
+    from pawprint.commands.drift import drift, print_drift
 
     found = drift(given.log, since=given.since, model=given.model)
     return print_drift(found, as_json=given.json, fail_on_change=given.fail_on_change)
-
-
-if __name__ == "__main__":
-    main()

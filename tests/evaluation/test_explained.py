@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 
 from pawprint.evaluation.explained import good_answers, overlay, spread, worst_mistakes
+from pawprint.export.onnx import export_onnx
+from pawprint.inference.explainer import Explainer
+from pawprint.inference.predictor import Predictor
 from pawprint.models.build import build_model
 from pawprint.models.head import loss_for
-from pawprint.serving.explainer import Explainer
-from pawprint.serving.predictor import Predictor
-from pawprint.training.export import export_onnx
-from pawprint.training.fit import seed_everything
+from pawprint.training.loop import seed_everything
 
 SIDE = 64
 COLOURS = np.array([[230, 40, 40], [40, 40, 230], [40, 230, 40]])

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.evaluation.calibration import Reliability
 from pawprint.evaluation.figures import (
     compared_curves_figure,
     confusion_figure,
@@ -14,6 +13,7 @@ from pawprint.evaluation.figures import (
     reliability_figure,
     roc_figure,
 )
+from pawprint.inference.calibration import Reliability
 
 HISTORY = """epoch,accuracy,loss,val_accuracy,val_loss,learning_rate
 1,0.5,0.7,0.25,0.9,0.001

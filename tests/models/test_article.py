@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pawprint.errors import UserError
 from pawprint.models.article import article
+from pawprint.system.errors import UserError
 
 TO_THE_LETTER = {"depth": 2, "width": 32, "dense_units": 128, "dropout": 0.2}
 TINY = {"width": 2, "dense_units": 3, "dropout": 0.0}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import yaml
 
-from pawprint.config import project_root
-from pawprint.errors import UserError
+from pawprint.config.compose import project_root
 from pawprint.models.build import ANY_SIZE, build_model
+from pawprint.system.errors import UserError
 
 SETTINGS = {"depth": 1, "width": 2, "dense_units": 5, "dropout": 0.0}
 NAMES = sorted(path.stem for path in (project_root() / "conf" / "model").glob("*.yaml"))

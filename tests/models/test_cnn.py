@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pawprint.errors import UserError
 from pawprint.models.cnn import cnn
+from pawprint.system.errors import UserError
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from pawprint.errors import UserError
 from pawprint.models.head import (
     accuracy_for,
     check_depth,
@@ -9,6 +8,7 @@ from pawprint.models.head import (
     pictures_input,
     probabilities_layer,
 )
+from pawprint.system.errors import UserError
 
 TWO = np.array([[0.25], [0.5]], np.float32)
 THREE = np.array([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], np.float32)

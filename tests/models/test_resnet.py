@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pawprint.errors import UserError
 from pawprint.models.resnet import resnet
+from pawprint.system.errors import UserError
 
 TINY = {"width": 4, "dropout": 0.0}
 

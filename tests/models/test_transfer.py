@@ -9,8 +9,9 @@ import pytest
 from keras import layers
 from lively import lively
 
-from pawprint.config import project_root
-from pawprint.errors import UserError
+from pawprint.config.compose import project_root
+from pawprint.export.onnx import export_onnx
+from pawprint.inference.predictor import Predictor
 from pawprint.models.transfer import (
     features_model,
     head_model,
@@ -19,8 +20,7 @@ from pawprint.models.transfer import (
     transfer,
     unfreeze,
 )
-from pawprint.serving.predictor import Predictor
-from pawprint.training.export import export_onnx
+from pawprint.system.errors import UserError
 
 SMALL = {
     "backbone": "MobileNet",

@@ -68,7 +68,7 @@ class Project:
 
     def stage(self, name: str, *settings: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run one stage's entry point."""
-        return self.run("python", "-m", f"pawprint.{name}", *settings, **options)
+        return self.run("python", "-m", "pawprint", name, *settings, **options)
 
     def environment(self, **variables: str) -> dict[str, str]:
         """The environment of a shell in which this project's environment is active."""

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pawprint.images.store import load_split, load_summary
-from pawprint.serving.predictor import Predictor
+from pawprint.data.store import load_split, load_summary
+from pawprint.inference.predictor import Predictor
 
 # What red, green, blue and a constant count for cats; painted cats are red, dogs are not.
 CATS = {"right": (1, 0, -1, 0), "wrong": (-1, 0, 1, 0), "cats": (0, 0, 0, 1)}

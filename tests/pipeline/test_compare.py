@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-COMPARE = ("python", "-m", "pawprint.cli", "compare")
+COMPARE = ("python", "-m", "pawprint", "compare")
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pawprint.images.store import load_sizes, load_split
-from pawprint.serving.predictor import Predictor
-from pawprint.serving.seen import SeenLog, see
+from pawprint.data.store import load_sizes, load_split
+from pawprint.inference.prediction_log import SeenLog, see
+from pawprint.inference.predictor import Predictor
 
-DRIFT = ("python", "-m", "pawprint.cli", "drift")
+DRIFT = ("python", "-m", "pawprint", "drift")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def test_pictures_that_are_gone_leave_what_was_prepared(project):
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_training_is_marked_and_exits_with_the_signals_code(project, sent, code):
     before = (project.root / "models/run.json").read_bytes()
-    training = project.start("python", "-m", "pawprint.train", "epochs=500", "patience=500")
+    training = project.start("python", "-m", "pawprint", "train", "epochs=500", "patience=500")
     for line in training.stdout:
         if line.startswith("epoch 2/"):
             training.send_signal(sent)
@@ -54,7 +54,7 @@ def test_a_stopped_training_is_marked_and_exits_with_the_signals_code(project, s
 def test_ctrl_c_exits_with_its_code_where_it_meets_a_class_in_the_making(fresh, tmp_path):
     (tmp_path / "stage.py").write_text(
         "import signal\n"
-        "from pawprint.config import run_stage\n"
+        "from pawprint.config.compose import run_stage\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background\n"
         "def make(_):\n"
         "    exec('signal.raise_signal(signal.SIGINT)\\nfor _ in range(9): pass')\n"
@@ -74,7 +74,7 @@ def test_a_stopped_prepare_leaves_the_earlier_output_and_goes_on_from_there(
     prepared = project.root / "data" / "prepared"
     before = {path.name: path.read_bytes() for path in prepared.iterdir()}
     paint_textures(project.root / "pictures", {"cats/more": 400}, size=(200, 150))
-    stage = project.start("python", "-m", "pawprint.prepare")
+    stage = project.start("python", "-m", "pawprint", "prepare")
     while not any(p.stat().st_size for p in prepared.parent.glob(".prepared.memory/*/journal")):
         assert stage.poll() is None
         time.sleep(0.01)
@@ -134,7 +134,7 @@ def test_a_champion_whose_files_are_gone_is_told_and_replaced(project):
     run = project.client().get_run(version.run_id)
     shutil.move(Path(run.info.artifact_uri.removeprefix("file://")).parents[1], project.root / "x")
     try:
-        done = project.run("python", "-m", "pawprint.cli", "predict", "unseen", code=1)
+        done = project.run("python", "-m", "pawprint", "predict", "unseen", code=1)
         assert "is gone" in done.stderr
         for stage in ("train", "evaluate", "register", "predict"):
             project.stage(stage)

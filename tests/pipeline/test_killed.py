@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
-from pawprint.images.store import load_split
+from pawprint.data.store import load_split
 
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "learning_rate")
 SETTINGS = ("epochs=5", "augment=strong", "optimizer=muon", "model=resnet", "ema=0.1")
-COMMAND = ("python", "-m", "pawprint.train", *SETTINGS)
+COMMAND = ("python", "-m", "pawprint", "train", *SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_killed_while_it_exports_it_leaves_all_files_of_the_last_training(prepar
     project.stage("train", "epochs=1")
     before = files()
     assert set(before) == {"history.csv", "model.keras", "model.onnx", "run.json"}
-    training = project.start("python", "-m", "pawprint.train", "epochs=1", "seed=1")
+    training = project.start("python", "-m", "pawprint", "train", "epochs=1", "seed=1")
     while not list(models.glob("*.tmp.onnx")):
         assert training.poll() is None
         time.sleep(0.01)
@@ -130,7 +130,7 @@ def test_killed_while_it_exports_it_leaves_all_files_of_the_last_training(prepar
 def test_two_processes_never_have_the_same_training(prepared, tmp_path):
     project = prepared.copy(tmp_path / "project")
     settings = [*SETTINGS, "epochs=500"]  # so many that it runs until it is killed
-    training = project.start("python", "-m", "pawprint.train", *settings)
+    training = project.start("python", "-m", "pawprint", "train", *settings)
     try:
         for line in training.stdout:
             if line.startswith("training "):

@@ -5,9 +5,9 @@ import zipfile
 
 import pytest
 
-from pawprint.images.store import load_split
-from pawprint.phone.predictor import LiteRTPredictor
-from pawprint.serving.predictor import Predictor
+from pawprint.data.store import load_split
+from pawprint.export.litert_predictor import LiteRTPredictor
+from pawprint.inference.predictor import Predictor
 
 FIGURES = {
     "megabytes",

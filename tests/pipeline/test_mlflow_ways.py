@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from servers import free_port, wait_until_it_answers
 
-from pawprint.serving.predictor import Predictor
+from pawprint.inference.predictor import Predictor
 
 CHAMPION = "models:/pawprint@champion"
 COLUMNS = ["label", "probability", "cats", "dogs", "problem"]
@@ -89,7 +89,7 @@ def test_the_models_folder_holds_the_networks_file_and_little_else(finished, mod
 
 def test_a_loaded_model_leaves_the_installed_pawprint_alone(finished):
     program = (
-        f"import mlflow; mlflow.pyfunc.load_model('{CHAMPION}'); import pawprint.config, sys\n"
+        f"import mlflow; mlflow.pyfunc.load_model('{CHAMPION}'); import pawprint.cli\n"
         "print(pawprint.__file__)"
     )
     done = finished.run("python", "-c", program)

@@ -18,7 +18,7 @@ def _csv(text):
 
 def test_the_command_gives_the_stages_probabilities(finished):
     stage = _csv((finished.root / "reports/predict/predictions.csv").read_text())
-    done = finished.run("python", "-m", "pawprint.cli", "predict", "unseen", "--csv")
+    done = finished.run("python", "-m", "pawprint", "predict", "unseen", "--csv")
     assert _csv(done.stdout) == stage
 
 
@@ -27,7 +27,7 @@ def predict(finished):
     """The command in the project's folder; ``name`` is the registered version's run."""
 
     def run(*words, **options):
-        return finished.run("python", "-m", "pawprint.cli", "predict", *words, **options)
+        return finished.run("python", "-m", "pawprint", "predict", *words, **options)
 
     return run
 
@@ -72,7 +72,7 @@ def test_a_name_of_no_network_is_one_sentence(predict, name, words):
 def test_a_list_on_standard_input_is_answered(finished, predict):
     files = sorted((finished.root / "unseen").iterdir())
     done = subprocess.run(
-        ("python", "-m", "pawprint.cli", "predict", "-", "--csv"),
+        ("python", "-m", "pawprint", "predict", "-", "--csv"),
         input="".join(f"{path}\n" for path in files),
         cwd=finished.root,
         env=finished.environment(),
@@ -128,7 +128,7 @@ def test_words_that_do_not_fit_are_one_sentence_and_nothing_is_written(
 def test_ctrl_c_stops_and_the_same_command_goes_on(finished, paint_folder, tmp_path):
     pictures = paint_folder(tmp_path / "pictures", {"a": 300}, size=(800, 600), suffix=".jpg")
     table = tmp_path / "table.csv"
-    command = ("python", "-m", "pawprint.cli", "predict", str(pictures), "-r", "-o", str(table))
+    command = ("python", "-m", "pawprint", "predict", str(pictures), "-r", "-o", str(table))
     whole = finished.run(*command)
     assert whole.stderr == f"300 files: {table}\n"
     content = table.read_bytes()
@@ -148,7 +148,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(finished, paint_folder, tmp_p
 
 def test_the_command_works_from_any_folder_and_prints_json(finished, tmp_path):
     done = finished.run(
-        *("python", "-m", "pawprint.cli", "predict", "--json", str(finished.root / "unseen")),
+        *("python", "-m", "pawprint", "predict", "--json", str(finished.root / "unseen")),
         cwd=tmp_path,
     )
     rows = json.loads(done.stdout)
@@ -157,7 +157,7 @@ def test_the_command_works_from_any_folder_and_prints_json(finished, tmp_path):
 
 
 def test_the_command_tells_in_a_sentence_what_precision_cannot_be_had(finished):
-    command = ("python", "-m", "pawprint.cli", "predict", "unseen", "--sure-precision")
+    command = ("python", "-m", "pawprint", "predict", "unseen", "--sure-precision")
     done = finished.run(*command, "0.9", code=1)  # on four validation pictures
     assert "sure_precision is 0.9, but" in done.stderr
     assert "reached nothing, with fewer than 30 of them on validation pictures" in done.stderr
@@ -171,7 +171,7 @@ def test_a_file_that_is_no_picture_is_told_and_the_others_are_answered(finished,
     notes.write_text("no picture")
     picture = next((finished.root / "unseen").iterdir())
     done = finished.run(
-        *("python", "-m", "pawprint.cli", "predict", str(notes), "/nowhere.jpg", str(picture)),
+        *("python", "-m", "pawprint", "predict", str(notes), "/nowhere.jpg", str(picture)),
         code=1,
     )
     assert f"{notes} is not a picture" in done.stderr
@@ -182,7 +182,7 @@ def test_a_file_that_is_no_picture_is_told_and_the_others_are_answered(finished,
 def test_a_folder_without_pictures_has_a_row_and_the_others_are_answered(finished, tmp_path):
     (tmp_path / "empty").mkdir()
     picture = str(next((finished.root / "unseen").iterdir()))
-    command = ("python", "-m", "pawprint.cli", "predict", "--csv")
+    command = ("python", "-m", "pawprint", "predict", "--csv")
     done = finished.run(*command, str(tmp_path / "empty"), "pictures", picture, code=1)
     rows = _csv(done.stdout)
     nothing = "is a folder that holds no file"
@@ -211,7 +211,7 @@ def test_a_folder_without_pictures_has_a_row_and_the_others_are_answered(finishe
 )
 def test_streams_names_and_stores_that_are_none_end_in_a_sentence(finished, shell, code, out, err):
     done = finished.run(
-        "bash", "-c", shell.replace("predict", "python -m pawprint.cli predict"), code=code
+        "bash", "-c", shell.replace("predict", "python -m pawprint predict"), code=code
     )
     assert done.stdout.startswith(out)
     assert done.stderr.startswith(err)
@@ -237,7 +237,7 @@ def odd_names(finished, tmp_path):
 @pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
 def test_odd_names_are_printed_as_they_are_whatever_the_terminal(finished, odd_names, form):
     done = subprocess.run(
-        ("python", "-m", "pawprint.cli", "predict", str(odd_names), *form),
+        ("python", "-m", "pawprint", "predict", str(odd_names), *form),
         cwd=finished.root,
         env=finished.environment(PYTHONIOENCODING="utf-8:strict"),
         capture_output=True,
@@ -284,6 +284,6 @@ def test_the_command_imports_neither_tensorflow_nor_mlflow(finished):
 
 def test_no_champion_is_one_sentence(fresh, tmp_path):
     project = fresh.copy(tmp_path / "project")
-    done = project.run("python", "-m", "pawprint.cli", "predict", "unseen", code=1)
+    done = project.run("python", "-m", "pawprint", "predict", "unseen", code=1)
     assert done.stderr.startswith("error: no champion of pawprint is registered in sqlite:")
     assert done.stderr.count("\n") == 1

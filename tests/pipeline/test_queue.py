@@ -5,7 +5,7 @@ import io
 import re
 import time
 
-from pawprint.config import project_root
+from pawprint.config.compose import project_root
 
 
 def test_queued_experiments_run_at_once_into_one_store_and_are_shown(project):

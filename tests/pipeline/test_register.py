@@ -9,8 +9,8 @@ from datetime import datetime
 import pytest
 from crafted import train
 
-from pawprint.serving.beside import with_facts
-from pawprint.serving.source import Source
+from pawprint.registry.sidecar import with_facts
+from pawprint.registry.source import Source
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def _decision(project):
 
 
 def _champion(project, *options, **variables):
-    command = ("python", "-m", "pawprint.cli", "champion", *options)
+    command = ("python", "-m", "pawprint", "champion", *options)
     return project.run(*command, **variables)
 
 
@@ -188,7 +188,7 @@ def test_registering_at_once_leaves_one_champion_and_one_unbroken_line(founded, 
     projects = [founded.copy(tmp_path / str(place)) for place in range(len(kinds))]
     for project, kind in zip(projects, kinds, strict=True):
         train(project, kind)
-    command = ("python", "-m", "pawprint.register")
+    command = ("python", "-m", "pawprint", "register")
     running = [p.start(*command, MLFLOW_TRACKING_URI=store) for p in projects]
     for process in running:
         said, _ = process.communicate(timeout=300)
@@ -210,7 +210,8 @@ def test_registering_at_once_leaves_one_champion_and_one_unbroken_line(founded, 
 def test_killed_between_alias_and_line_it_is_shown_rightly_and_mended(contest):
     train(contest, "right")
     program = (
-        "import os, signal, pawprint.register as stage, pawprint.tracking.registry as registry\n"
+        "import os, signal, pawprint.stages.register as stage\n"
+        "import pawprint.tracking.registry as registry\n"
         "registry.Registry.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "stage.main()"
     )

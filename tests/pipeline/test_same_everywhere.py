@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import requests
 
-from pawprint.images.decode import read_picture
-from pawprint.phone.predictor import LiteRTPredictor
+from pawprint.data.decode import read_picture
+from pawprint.export.litert_predictor import LiteRTPredictor
 
 CHAMPION = "models:/pawprint@champion"
 CLASSES = ["cats", "dogs"]
@@ -69,7 +69,7 @@ def in_order(rows):
 
 
 def test_the_command_line(asked, files, expected):
-    words = ("python", "-m", "pawprint.cli", "predict", "--csv")
+    words = ("python", "-m", "pawprint", "predict", "--csv")
     answers = table(asked.run(*words, *map(str, files)).stdout)
     assert answers == pytest.approx(expected, abs=1e-6)
     alone = [table(asked.run(*words, str(path)).stdout)[0] for path in files[:3]]
@@ -94,7 +94,7 @@ def test_mlflow_s_pyfunc(asked, files, expected, cell):
 @pytest.fixture(scope="module")
 def address(asked):
     """Where `pawprint serve` answers."""
-    server = asked.start("python", "-m", "pawprint.cli", "serve", "--port", "0")
+    server = asked.start("python", "-m", "pawprint", "serve", "--port", "0")
     try:
         yield re.search(r"http://\S+/", server.stdout.readline())[0]
     finally:

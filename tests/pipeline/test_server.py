@@ -80,7 +80,7 @@ def test_everything_is_recorded_on_a_server(recorded):
 def test_a_new_champion_of_a_server_answers_soon_and_goes_on_without_it(recorded):
     project, client, process = recorded
     champion = client.get_model_version_by_alias("pawprint", "champion")
-    command = ("python", "-m", "pawprint.cli", "serve", "--port", "0")
+    command = ("python", "-m", "pawprint", "serve", "--port", "0")
     serving = project.start(*command, MLFLOW_TRACKING_URI=client.tracking_uri)
     try:
         address = re.search(r"http://\S+/", serving.stdout.readline())[0]
@@ -108,7 +108,7 @@ def _version(address):
 def test_training_goes_on_without_its_server_and_says_what_was_not_recorded(project, tmp_path):
     with _server(project, tmp_path / "server") as (address, server):
         training = project.start(
-            *("python", "-m", "pawprint.train", "epochs=8", "steps_per_epoch=40", "patience=8"),
+            *("python", "-m", "pawprint", "train", "epochs=8", "steps_per_epoch=40", "patience=8"),
             MLFLOW_TRACKING_URI=address,
         )
         said = ""

@@ -85,7 +85,7 @@ def test_stopped_and_killed_it_goes_on_with_the_next_fold(looked, prepared, tmp_
         ("fold 2 of 2: learning", signal.SIGKILL, -9),
         ("going on after fold", signal.SIGINT, 130),
     ):
-        process = project.start("python", "-m", "pawprint.suspects", *SETTINGS)
+        process = project.start("python", "-m", "pawprint", "suspects", *SETTINGS)
         for line in process.stdout:
             if line.startswith(mark):
                 process.send_signal(sent)

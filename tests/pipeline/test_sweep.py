@@ -106,7 +106,7 @@ def test_a_sweep_over_what_does_not_exist_opens_no_run(project):
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_ctrl_c_marks_the_running_trials_as_killed_and_ranks_what_is_there(project, launcher):
     sweep = project.start(
-        *("python", "-u", "-m", "pawprint.train", "-m", f"hydra/launcher={launcher}"),
+        *("python", "-u", "-m", "pawprint", "train", "-m", f"hydra/launcher={launcher}"),
         *("hydra.launcher.n_jobs=2",) * (launcher == "joblib"),
         *("epochs=2,500", "patience=500"),
     )
@@ -131,7 +131,7 @@ def test_ctrl_c_marks_the_running_trials_as_killed_and_ranks_what_is_there(proje
 
 def test_killed_it_goes_on_runs_what_is_missing_and_takes_more_values(project):
     axes = ("optimizer=adam,sgd", "depth=1,2")
-    sweep = project.start("python", "-u", "-m", "pawprint.train", "-m", "epochs=3", *axes)
+    sweep = project.start("python", "-u", "-m", "pawprint", "train", "-m", "epochs=3", *axes)
     for line in sweep.stdout:
         if line.startswith("trial 2: "):
             break
@@ -211,7 +211,7 @@ def test_a_trial_of_another_sweep_is_taken_in_this_ones_words(project, tmp_path)
 def test_two_sweeps_that_share_a_trial_train_it_once(project):
     longer = ("epochs=150", "patience=150")
     first = project.start(
-        "python", "-u", "-m", "pawprint.train", "-m", "optimizer=adam,sgd", *longer
+        "python", "-u", "-m", "pawprint", "train", "-m", "optimizer=adam,sgd", *longer
     )
     for line in first.stdout:
         if line.startswith("epoch 2/"):

@@ -47,7 +47,7 @@ def test_trials_run_elsewhere_and_are_recorded_whole(project, words):
 
 def test_a_trial_that_the_system_kills_is_told_at_once_and_the_others_finish(project):
     sweep = project.start(
-        *("python", "-u", "-m", "pawprint.train", "-m", "hydra/launcher=joblib"),
+        *("python", "-u", "-m", "pawprint", "train", "-m", "hydra/launcher=joblib"),
         *("hydra.launcher.n_jobs=2", "dropout=0.1,0.2", "epochs=150", "patience=150"),
         "steps_per_epoch=1",
     )
@@ -86,7 +86,7 @@ def _process_of(log, parent):
 
 def test_processes_end_with_a_sweep_that_is_killed(project):
     sweep = project.start(
-        *("python", "-u", "-m", "pawprint.train", "-m", "hydra/launcher=joblib"),
+        *("python", "-u", "-m", "pawprint", "train", "-m", "hydra/launcher=joblib"),
         *("hydra.launcher.n_jobs=1", "dropout=0.1,0.2", "epochs=2000", "patience=2000"),
     )
     for line in sweep.stdout:

@@ -5,7 +5,6 @@ import io
 
 import pytest
 
-from pawprint.errors import UserError
 from pawprint.sweep.board import (
     as_csv,
     as_markdown,
@@ -13,7 +12,8 @@ from pawprint.sweep.board import (
     group_rows,
     objectives_of,
 )
-from pawprint.terminal import print_rows
+from pawprint.system.errors import UserError
+from pawprint.system.terminal import print_rows
 from pawprint.tracking.trials import TrialRun
 
 ACCURACY = {"best_val_accuracy": True}

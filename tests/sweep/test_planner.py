@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pawprint.config import compose
+from pawprint.config.compose import compose
 from pawprint.sweep.planner import Order, Planner, trial_identity
 
 

@@ -8,14 +8,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from pawprint.config import compose
-from pawprint.errors import UserError
-from pawprint.paths import Paths
+from pawprint.config.compose import compose
+from pawprint.config.paths import Paths
 from pawprint.sweep.board import objectives_of
 from pawprint.sweep.planner import Order, Planner
 from pawprint.sweep.search import PrunerWatch, Search, Settings, for_epochs, open_storage
 from pawprint.sweep.space import corners, distributions
-from pawprint.sweep.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome
+from pawprint.system.errors import UserError
+from pawprint.training.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome
 
 LOG = optuna.distributions.FloatDistribution(1e-4, 0.1, log=True)
 

@@ -1,7 +1,7 @@
 import mlflow
 import pytest
 
-from pawprint.errors import UserError
+from pawprint.system.errors import UserError
 from pawprint.tracking import recorded
 from pawprint.tracking.recorded import Records
 from pawprint.tracking.store import Store

@@ -14,6 +14,7 @@ import pytest
 
 from pawprint.models.build import build_model
 from pawprint.training.augmentation import Augmentation
+from pawprint.training.batch_norm import with_fused_normalisation
 from pawprint.training.batches import (
     TrainingBatches,
     ValidationBatches,
@@ -22,8 +23,7 @@ from pawprint.training.batches import (
     targets_for,
 )
 from pawprint.training.devices import set_policy
-from pawprint.training.fit import Fitted, Plan, fit, seed_everything
-from pawprint.training.normalisation import with_fused_normalisation
+from pawprint.training.loop import Fitted, Plan, fit, seed_everything
 
 SIDE = 8
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import yaml
 
-from pawprint.config import compose, project_root
-from pawprint.train import augmentation_of
+from pawprint.config.compose import compose, project_root
+from pawprint.stages.train import augmentation_of
 from pawprint.training.augmentation import Augmentation, mirrored_features, resized
 
 MOVEMENTS = {

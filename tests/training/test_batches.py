@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
-from pawprint.images.store import load_split
-from pawprint.prepare import prepare
+from pawprint.data.store import load_split
+from pawprint.stages.prepare import prepare
 from pawprint.training.augmentation import Augmentation, mirrored_features
 from pawprint.training.batches import (
     AHEAD,

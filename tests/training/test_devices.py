@@ -5,7 +5,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from pawprint.errors import UserError
+from pawprint.system.errors import UserError
 from pawprint.training.devices import (
     check_policy,
     memory_explained,

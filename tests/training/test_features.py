@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pawprint.errors import UserError
+from pawprint.system.errors import UserError
 from pawprint.training.features import Rows, cached_features, features, weights_digest
 
 KEY = {"backbone": "MobileNet", "alpha": None, "image_size": 32, "pictures": "0123"}

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from keras import layers
 
-from pawprint.config import project_root
-from pawprint.errors import UserError
+from pawprint.config.compose import project_root
+from pawprint.system.errors import UserError
 from pawprint.training.optimization import OPTIMIZERS, build_optimizer, build_schedule
 
 CONF = project_root() / "conf"

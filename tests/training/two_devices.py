@@ -16,6 +16,7 @@ import numpy as np  # noqa: E402
 from pawprint.models.build import build_model  # noqa: E402
 from pawprint.models.transfer import features_model, head_model, unfreeze  # noqa: E402
 from pawprint.training.augmentation import Augmentation, mirrored_features  # noqa: E402
+from pawprint.training.batch_norm import with_fused_normalisation  # noqa: E402
 from pawprint.training.batches import (  # noqa: E402
     TrainingBatches,
     ValidationBatches,
@@ -24,8 +25,7 @@ from pawprint.training.batches import (  # noqa: E402
 from pawprint.training.checkpoint import Checkpoint  # noqa: E402
 from pawprint.training.devices import strategy_for  # noqa: E402
 from pawprint.training.features import features  # noqa: E402
-from pawprint.training.fit import Plan, fit, seed_everything  # noqa: E402
-from pawprint.training.normalisation import with_fused_normalisation  # noqa: E402
+from pawprint.training.loop import Plan, fit, seed_everything  # noqa: E402
 from pawprint.training.optimization import build_optimizer, build_schedule  # noqa: E402
 
 DEVICES = {"one": ["CPU:0"], "two": ["CPU:0", "CPU:1"]}

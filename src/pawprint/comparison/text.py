@@ -9,7 +9,7 @@ from typing import Any
 
 from pawprint.comparison.compared import Changed, Comparison, Pair
 from pawprint.comparison.figures import Figure
-from pawprint.terminal import print_table
+from pawprint.system.terminal import print_table
 
 _MOST_CHARACTERS = 40
 _MOST_CHANGED = 5

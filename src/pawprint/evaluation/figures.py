@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
-from pawprint.evaluation.calibration import Reliability
 from pawprint.evaluation.metrics import confusion_matrix
 from pawprint.evaluation.result import Result
+from pawprint.inference.calibration import Reliability
 
 BLUE, ORANGE = "#2a6f97", "#e07a3f"
 BLUE_ON_DARK, ORANGE_ON_DARK = "#7dbadd", "#ec9463"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pawprint.evaluation.calibration import BINS, bins_of
 from pawprint.evaluation.metrics import classification_metrics
+from pawprint.inference.calibration import BINS, bins_of
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000

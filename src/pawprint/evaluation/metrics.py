@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pawprint.evaluation.calibration import expected_calibration_error
+from pawprint.inference.calibration import expected_calibration_error
 
 MOST_POINTS = 1000  # of a curve
 

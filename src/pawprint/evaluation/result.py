@@ -7,17 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pawprint.evaluation.calibration import (
-    Reliability,
-    SurePoint,
-    choose,
-    expected_calibration_error,
-    reliability,
-    scale,
-)
+from pawprint.data.brightness import mean_brightness
+from pawprint.data.store import Split
 from pawprint.evaluation.explained import Answer, good_answers, worst_mistakes
 from pawprint.evaluation.intervals import Intervals, bootstrap_intervals
-from pawprint.evaluation.judged import Judged
 from pawprint.evaluation.metrics import (
     classification_metrics,
     log_loss,
@@ -25,9 +18,16 @@ from pawprint.evaluation.metrics import (
     roc_curves,
 )
 from pawprint.evaluation.slices import Slice, find_slices
-from pawprint.evaluation.suspects import Suspect, find_suspects
-from pawprint.images.brightness import mean_brightness
-from pawprint.images.store import Split
+from pawprint.inference.calibration import (
+    Reliability,
+    SurePoint,
+    choose,
+    expected_calibration_error,
+    reliability,
+    scale,
+)
+from pawprint.suspects.find import Suspect, find_suspects
+from pawprint.suspects.report import Judged
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pawprint.evaluation.judged import write_suspects_table
 from pawprint.evaluation.result import Result
-from pawprint.files import RowWriter, replacing_table, write_json
-from pawprint.serving.predictor import class_columns
+from pawprint.inference.predictor import class_columns
+from pawprint.suspects.report import write_suspects_table
+from pawprint.system.files import RowWriter, replacing_table, write_json
 from pawprint.tracking.run import NOT_IN_NAMES
 
 METRICS, INTERVALS = "metrics.json", "intervals.json"

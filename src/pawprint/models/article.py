@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from pawprint.errors import UserError
 from pawprint.models.head import pictures_input, probabilities_layer
+from pawprint.system.errors import UserError
 
 
 def article(

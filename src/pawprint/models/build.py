@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import keras
 
-from pawprint.errors import UserError
 from pawprint.models.article import article
 from pawprint.models.cnn import cnn
 from pawprint.models.resnet import resnet
 from pawprint.models.transfer import transfer
+from pawprint.system.errors import UserError
 
 ANY_SIZE = ("cnn", "resnet", "transfer")
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from pawprint.errors import UserError
+from pawprint.system.errors import UserError
 
 
 def pictures_input(image_size: int | None) -> tuple[Any, Any]:

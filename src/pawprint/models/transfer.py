@@ -16,9 +16,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from pawprint.errors import UserError
+from pawprint.config.paths import weights_file
 from pawprint.models.head import probabilities_layer
-from pawprint.paths import weights_file
+from pawprint.system.errors import UserError
 
 # Backbones halve pictures five times; some pad otherwise where that leaves a rest.
 HALVED = 32

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pawprint.errors import UserError
 from pawprint.sweep.planner import SEED, name_of
+from pawprint.system.errors import UserError
 
 if TYPE_CHECKING:
     from pawprint.tracking.trials import TrialRun

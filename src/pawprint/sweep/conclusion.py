@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pawprint.paths import Paths
-from pawprint.pipeline import dvc_settings
+from pawprint.config.paths import Paths
+from pawprint.stages.pipeline import dvc_settings
 from pawprint.sweep.board import (
     ACCURACY,
     SECONDS,
@@ -22,8 +22,8 @@ from pawprint.sweep.board import (
 )
 from pawprint.sweep.planner import Order
 from pawprint.sweep.running import Source
-from pawprint.sweep.trial import FAILED, FINISHED, KILLED, Trial
-from pawprint.terminal import print_rows
+from pawprint.system.terminal import print_rows
+from pawprint.training.trial import FAILED, FINISHED, KILLED, Trial
 
 if TYPE_CHECKING:
     from pawprint.tracking.run import Run

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pawprint.schema import Config
+from pawprint.config.schema import Config
 from pawprint.sweep.planner import Planner
-from pawprint.sweep.trial import Outcome, Trial
+from pawprint.training.trial import Outcome, Trial
 
 if TYPE_CHECKING:
     from pawprint.tracking.trials import TrialRun

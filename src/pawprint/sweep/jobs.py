@@ -9,9 +9,9 @@ from typing import Any
 
 import submitit
 
-from pawprint.errors import UserError, first_line
-from pawprint.sweep.trial import FAILED, Outcome, Trial, run_trial
 from pawprint.sweep.workers import PATIENCE, Ended, stopped
+from pawprint.system.errors import UserError, first_line
+from pawprint.training.trial import FAILED, Outcome, Trial, run_trial
 
 CLUSTERS = ("slurm", "local")
 POLL = 0.2  # seconds; submitit itself asks SLURM less often

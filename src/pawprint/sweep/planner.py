@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pawprint.digest import digest_of
-from pawprint.schema import Config
-from pawprint.sweep.trial import Trial, Watch
+from pawprint.config.schema import Config
+from pawprint.system.digest import digest_of
+from pawprint.training.trial import Trial, Watch
 
 SEED = "seed"
 

@@ -13,9 +13,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from pawprint.machine import end_with_parent, usable_cores
-from pawprint.sweep.trial import FAILED, Outcome, Trial, run_trial
 from pawprint.sweep.workers import PATIENCE, THREADS, Ended, stopped
+from pawprint.system.machine import end_with_parent, usable_cores
+from pawprint.training.trial import FAILED, Outcome, Trial, run_trial
 
 
 @dataclass

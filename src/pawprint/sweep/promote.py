@@ -7,12 +7,12 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pawprint.evaluate import evaluate
-from pawprint.files import write_json
-from pawprint.images.store import load_split
-from pawprint.paths import Paths
-from pawprint.register import register
+from pawprint.config.paths import Paths
+from pawprint.data.store import load_split
+from pawprint.stages.evaluate import evaluate
+from pawprint.stages.register import register
 from pawprint.sweep.planner import Order
+from pawprint.system.files import write_json
 
 if TYPE_CHECKING:
     from pawprint.tracking.store import Store
@@ -41,8 +41,8 @@ def promote(winner: TrialRun, order: Order, paths: Paths, store: Store) -> None:
     start_tensorflow()
     import keras
 
-    from pawprint.learn import Learned
-    from pawprint.train import export
+    from pawprint.stages.train import export
+    from pawprint.training.trainer import Learned
 
     here = replace(paths, own=order.folder / FOLDER)
     files = here.training

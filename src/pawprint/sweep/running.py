@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from pawprint.duration import in_words
 from pawprint.sweep.board import ACCURACY, SECONDS
-from pawprint.sweep.trial import BUSY, FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
 from pawprint.sweep.workers import Workers
+from pawprint.system.duration import in_words
+from pawprint.training.trial import BUSY, FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
 
 if TYPE_CHECKING:
     from pawprint.tracking.store import Store

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
-from pawprint.errors import UserError, first_line
-from pawprint.paths import Paths
+from pawprint.config.paths import Paths
 from pawprint.sweep.planner import SEED, Planner
 from pawprint.sweep.space import word_for
-from pawprint.sweep.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
+from pawprint.system.errors import UserError, first_line
+from pawprint.training.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
 
 if TYPE_CHECKING:
     from pawprint.tracking.trials import TrialRun

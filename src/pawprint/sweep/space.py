@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 
-from pawprint.errors import UserError
+from pawprint.system.errors import UserError
 
 
 def distributions(overrides: Sequence[Any]) -> dict[str, Any]:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from pawprint.config import project_root
-from pawprint.errors import UserError
-from pawprint.files import only_one
-from pawprint.paths import Paths
+from pawprint.config.compose import project_root
+from pawprint.config.paths import Paths
 from pawprint.sweep.board import Board
 from pawprint.sweep.conclusion import conclude, offer
 from pawprint.sweep.planner import Order, Planner
 from pawprint.sweep.running import Source, run_all
 from pawprint.sweep.workers import Workers
+from pawprint.system.errors import UserError
+from pawprint.system.files import only_one
 
 if TYPE_CHECKING:
     from pawprint.tracking.run import Run
@@ -57,7 +57,7 @@ def sweep(
         UserError: nothing is prepared, the store does not answer, the same sweep runs elsewhere,
             or a trial failed (after all others have ended).
     """
-    from pawprint.images.store import load_summary
+    from pawprint.data.store import load_summary
     from pawprint.tracking.store import connect
     from pawprint.tracking.trials import trial_runs
 

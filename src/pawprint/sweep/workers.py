@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pawprint.sweep.trial import FAILED, KILLED, Outcome, Trial, run_trial
+from pawprint.training.trial import FAILED, KILLED, Outcome, Trial, run_trial
 
 Ended = list[tuple[Trial, Outcome]]
 

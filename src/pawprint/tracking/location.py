@@ -6,9 +6,9 @@ import os
 import urllib.parse
 from pathlib import Path
 
-from pawprint.config import project_root
-from pawprint.errors import UserError
-from pawprint.paths import Paths
+from pawprint.config.compose import project_root
+from pawprint.config.paths import Paths
+from pawprint.system.errors import UserError
 
 SECONDS_TO_ANSWER = 5
 _SQLITE = b"SQLite format 3\0"

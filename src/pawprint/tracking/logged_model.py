@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pawprint.serving.model_code import write_model_code
-from pawprint.serving.predictor import class_columns, load_runtime
-from pawprint.serving.pyfunc import FIXED, NETWORK, PATHS, SURE_PRECISION, THRESHOLD
+from pawprint.inference.predictor import class_columns, load_runtime
+from pawprint.tracking.model_code import write_model_code
+from pawprint.tracking.pyfunc import FIXED, NETWORK, PATHS, SURE_PRECISION, THRESHOLD
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pawprint.errors import UserError
-from pawprint.serving.source import CHAMPION, no_champion
+from pawprint.registry.source import CHAMPION, no_champion
+from pawprint.system.errors import UserError
 from pawprint.tracking.location import run_address
 from pawprint.tracking.registry import CHALLENGER, find_version
 from pawprint.tracking.store import Store

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pawprint.errors import UserError
-from pawprint.paths import TrainingFiles
-from pawprint.serving.predictor import Predictor
+from pawprint.config.paths import TrainingFiles
+from pawprint.inference.predictor import Predictor
+from pawprint.system.errors import UserError
 from pawprint.tracking.run import Run
 from pawprint.tracking.store import RESTORED_FROM, Store
 
@@ -30,8 +30,7 @@ def read_record(path: Path) -> dict[str, Any]:
         record["run_id"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
-            f"{path} is missing or broken; train first with `dvc repro train` or "
-            "`python -m pawprint.train`"
+            f"{path} is missing or broken; train first with `dvc repro train` or `pawprint train`"
         ) from None
     return record
 

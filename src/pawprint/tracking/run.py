@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pawprint.errors import UserError, first_line
-from pawprint.files import replacing_file
-from pawprint.signals import undisturbed
+from pawprint.system.errors import UserError, first_line
+from pawprint.system.files import replacing_file
+from pawprint.system.signals import undisturbed
 from pawprint.tracking.location import check_answers, is_server
 
 if TYPE_CHECKING:

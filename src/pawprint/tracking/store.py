@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pawprint.config import project_root
-from pawprint.errors import UserError, first_line
-from pawprint.paths import Paths
+from pawprint.config.compose import project_root
+from pawprint.config.paths import Paths
+from pawprint.system.errors import UserError, first_line
 from pawprint.tracking.location import (
     check_answers,
     check_file,

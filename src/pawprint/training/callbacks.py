@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from pawprint.files import replacing_table
+from pawprint.system.files import replacing_table
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pawprint.training.fit import Plan
+    from pawprint.training.loop import Plan
 
 log = logging.getLogger(__name__)
 

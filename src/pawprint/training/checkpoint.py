@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from pawprint.digest import digest_of
-from pawprint.files import mend_file, only_one, replacing_file
+from pawprint.system.digest import digest_of
+from pawprint.system.files import mend_file, only_one, replacing_file
 
 log = logging.getLogger(__name__)
 

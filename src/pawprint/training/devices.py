@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import keras
 import tensorflow as tf
 
-from pawprint.errors import UserError
+from pawprint.system.errors import UserError
 from pawprint.training.start import cpu_multiplies_bfloat16
 
 log = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ import tensorflow as tf
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from pawprint.files import mend_file, replacing_file, write_json
-from pawprint.images.pictures import Pictures
+from pawprint.config.paths import weights_file
+from pawprint.data.image_array import Pictures
 from pawprint.models import transfer
-from pawprint.paths import weights_file
+from pawprint.system.files import mend_file, replacing_file, write_json
 
 log = logging.getLogger(__name__)
 

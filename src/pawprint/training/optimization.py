@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from pawprint.errors import UserError
+from pawprint.system.errors import UserError
 from pawprint.training.optimizers import ConvolutionMuon, FusedAdadelta, FusedAdamW, OneCycle
 
 OPTIMIZERS = {

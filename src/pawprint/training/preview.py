@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from pawprint.images.pictures import Pictures
+from pawprint.data.image_array import Pictures
 from pawprint.training.augmentation import Augmentation
 
 _ROWS, _COLUMNS = 6, 8  # the first column is the picture as it is

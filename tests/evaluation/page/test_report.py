@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.evaluation.calibration import SurePoint, scale
 from pawprint.evaluation.page.report import Origin, Plot, report_page, verdict
 from pawprint.evaluation.result import judge
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
+from pawprint.inference.calibration import SurePoint, scale
 
 PNG = io.BytesIO()
 Image.new("RGB", (8, 6)).save(PNG, "PNG")

@@ -11,9 +11,9 @@ from pawprint.evaluation.page.figures_section import NAMES, figures_section
 from pawprint.evaluation.page.mistakes_section import Explained, mistakes_section
 from pawprint.evaluation.page.parts import draw, four, points, span
 from pawprint.evaluation.page.slices_section import slices_section
-from pawprint.evaluation.page.suspects import suspects_section
 from pawprint.evaluation.result import Result
 from pawprint.pages.markup import Html, breakable, breakable_key, counted, head, notes_card
+from pawprint.suspects.page import suspects_section
 
 MOST_SUSPECTS = 30
 TAKEN_AT_WORD, TOO_WIDE = 2.0, 6.0  # points that probabilities may be off by, and perhaps are
@@ -152,7 +152,7 @@ def _suspects(result: Result, jpeg: Callable[[int], bytes]) -> Html:
     text = (
         f"{found} of the {len(held_out.paths):,} validation and test pictures may be wrong "
         "(confident learning); a person should look at them. For those of training pictures: "
-        "python -m pawprint.suspects."
+        "pawprint suspects."
     )
     section = suspects_section(
         *(result.suspects, held_out.paths, held_out.class_names),

@@ -1,0 +1,125 @@
+"""The command `pawprint champion`: who is champion, the line of champions, and going back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pawprint.config.compose import compose, project_root
+from pawprint.config.paths import Paths
+from pawprint.registry.champions import line_of_champions, roll_back
+from pawprint.system.files import write_json
+from pawprint.tracking.history import Event
+from pawprint.tracking.location import sqlite_path, store_uri
+
+
+def champion(*, rollback: bool, as_json: bool) -> int:
+    """Print who is champion, after going back to the one before where ``rollback``.
+
+    Returns:
+        0, the exit code.
+
+    Raises:
+        UserError: there is no champion, or none to go back to, or the store does not answer.
+    """
+    from pawprint.registry.source import no_champion
+    from pawprint.tracking.registry import Registry
+    from pawprint.tracking.store import connect
+
+    tracking = compose().tracking
+    address = store_uri(tracking.uri)
+    path = sqlite_path(address)
+    if path is not None and not path.exists():  # to look makes no store
+        raise no_champion(tracking.registered_model, address)
+    store = connect(tracking.uri, tracking.experiment)
+    with store.explained():
+        registry = Registry(store, tracking.registered_model)
+        if rollback:
+            registered = Paths(project_root()).registered
+            roll_back(registry, lambda event: _note_rollback(registered, event))
+        version = registry.champion()
+        if version is None:
+            raise registry.no_champion()
+        line = line_of_champions(registry, version)[::-1]
+    facts = {
+        "model": registry.model,
+        "version": version.number,
+        "since": line[0].at,
+        "by": line[0].by,
+        "why": line[0].why,
+        "test_accuracy": _number(version.tags.get("test_accuracy")),
+        "run_id": version.run_id,
+        "line": [json.loads(event.as_tag()) for event in line],
+    }
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    elif sys.stdout.isatty():
+        print_tables(facts)
+    else:
+        print_lines(facts)
+    return 0
+
+
+def _note_rollback(registered: Path, event: Event) -> None:
+    """Let the decision in `registered.json` be another, so that `dvc repro` predicts again.
+
+    Before the registry is changed: killed in between, register finds the champion as it was.
+    """
+    if not registered.exists():
+        return
+    try:
+        content = dict(json.loads(registered.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):  # edited by hand
+        content = {}
+    write_json(registered, content | {"champion": event.version, "rollback": event.why})
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:  # edited by hand
+        return None
+
+
+def _accuracy(facts: dict[str, Any]) -> str:
+    accuracy = facts["test_accuracy"]
+    return "unknown" if accuracy is None else f"{accuracy:.4f}"
+
+
+def print_lines(facts: dict[str, Any]) -> None:
+    """Print the facts as lines of words between tabs: for `grep` and `cut`."""
+    print("champion", f"{facts['model']} version {facts['version']}", sep="\t")
+    print("since", facts["since"], sep="\t")
+    print("test accuracy", _accuracy(facts), sep="\t")
+    print("why", facts["why"], sep="\t")
+    for event in facts["line"]:
+        print(*_row(event), sep="\t")
+
+
+def print_tables(facts: dict[str, Any]) -> None:
+    """Print the facts for a person at a terminal."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    console.print(
+        f"[bold]{escape(facts['model'])} version {facts['version']}[/bold] is champion since "
+        f"{facts['since']}, test accuracy {_accuracy(facts)}",
+        highlight=False,
+    )
+    console.print(escape(facts["why"]), highlight=False)
+    table = Table(title="line of champions, newest first")
+    for name in ("version", "from", "by", "at"):
+        table.add_column(name, no_wrap=name != "at")
+    table.add_column("why", overflow="fold", ratio=1)
+    for event in facts["line"]:
+        table.add_row(*map(escape, _row(event)))
+    console.print(table)
+
+
+def _row(event: dict[str, Any]) -> list[str]:
+    before = "" if event["from"] is None else str(event["from"])
+    return [str(event["version"]), before, event["by"], event["at"], event["why"]]

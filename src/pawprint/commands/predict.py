@@ -1,0 +1,212 @@
+"""`pawprint predict`: pictures, folders of millions and lists of names, from the shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import chain, islice
+from pathlib import Path
+
+from pawprint.commands.predict_options import who_answers
+from pawprint.inference.listing import LIST, find_files, read_list
+from pawprint.inference.output import FORMS, output
+from pawprint.inference.parallel import Tally, classify
+from pawprint.inference.prediction_log import SeenLog, remembered
+from pawprint.inference.predictor import Prediction, Predictor
+from pawprint.inference.table import Columns, write_csv, write_json, write_lines
+from pawprint.registry.source import Source, find_network
+from pawprint.system.duration import in_words
+from pawprint.system.errors import UserError
+from pawprint.system.terminal import pictures_bar, printable, watched
+
+FEW = 100  # files that a person looks at in a table
+SECONDS_BETWEEN_LINES = 30
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; see the command's help.
+
+    Attributes:
+        paths: files, folders, or "-".
+        recursive: whether sub-folders are entered.
+        top: how many classes are named; None: all, or the most probable one in lines.
+        form: "csv", "json", "parquet" or None for what a person reads.
+        output: a file to write instead of standard output.
+        threshold: the least probability of an answer.
+        sure_precision: or the share of the answers that is to be right, as it was typed.
+        model: who answers, by name; None: the champion.
+        log: a file that remembers what was seen, for `pawprint drift`.
+    """
+
+    paths: list[str]
+    recursive: bool = False
+    top: int | None = None
+    form: str | None = None
+    output: Path | None = None
+    threshold: float | None = None
+    sure_precision: str | None = None
+    model: str | None = None
+    log: Path | None = None
+
+
+def predict(request: Request) -> int:
+    """Answer; returns 1 where a file was no picture, else 0.
+
+    Raises:
+        UserError: what is asked for does not fit together, or cannot be done.
+    """
+    form = _form(request)
+    source, predictor = _open(request)
+    files = _files(request)
+    seen = SeenLog(request.log) if request.log else None
+
+    def answers(files: Iterable[str]) -> Iterator[Prediction]:
+        found = classify(files, predictor, measure=seen is not None)
+        return tally.of(remembered(found, seen, source) if seen else found)
+
+    tally = Tally(lambda sentence: print(f"error: {printable(sentence)}", file=sys.stderr))
+    columns = Columns(tuple(predictor.class_names), request.top)
+    if request.output:
+        with output(request.output, form, columns, predictor) as table:
+            if table.done:
+                print(f"going on after {table.done} files", file=sys.stderr)
+            total = _count(request)
+            with _progress(total and total - table.done) as tell:
+                table.write(tell(answers(table.missing(files))))
+            table.finish()
+        print(f"{table.done + tally.files} files: {request.output}", file=sys.stderr)
+    elif form == "json":
+        write_json(sys.stdout, answers(files), columns)
+    elif form == "csv":
+        write_csv(sys.stdout, answers(files), columns)
+    else:
+        _show(files, answers, request.top, source.name)
+    tally.end()
+    return 1 if tally.unread else 0
+
+
+def _form(request: Request) -> str | None:
+    """The form asked for, by word or by the name of the file."""
+    written = _written(request)
+    if len(written) == 2 and len(set(map(os.path.realpath, written))) == 1:
+        raise UserError(f"--output and --log are both {request.log}; name two files")
+    if request.output is None:
+        if request.form == "parquet":
+            raise UserError("--parquet needs a file; add --output FILE")
+        return request.form
+    by_name = request.output.suffix.lower().removeprefix(".")
+    if request.form is None and by_name not in FORMS:
+        raise UserError(
+            f"--output {request.output} does not say what to write; name it .csv, .json or "
+            ".parquet, or add --csv, --json or --parquet"
+        )
+    form = request.form or by_name
+    if form == "parquet" and find_spec("pyarrow") is None:  # as in the image that serves
+        raise UserError("Parquet needs pyarrow, which is not installed; write .csv or .json")
+    return form
+
+
+def _open(request: Request) -> tuple[Source, Predictor]:
+    """Who answers."""
+    asked = who_answers(request.model, request.sure_precision)
+    source = find_network(asked.name, asked.uri)
+    precision = None if request.threshold is not None else asked.sure_precision
+    return source, Predictor(source.network, precision, threshold=request.threshold)
+
+
+def _files(request: Request) -> Iterator[str]:
+    def skipped(folder: str, count: int) -> None:
+        folders = f"{count} folder{'s' * (count > 1)} in {printable(folder)}"
+        print(f"{folders} not entered; --recursive enters", file=sys.stderr)
+
+    def listed() -> Iterator[str]:
+        path = None
+        for path in read_list(sys.stdin.buffer) if sys.stdin else ():
+            yield path
+        if path is None:
+            print("standard input named no file", file=sys.stderr)
+
+    lists = (listed() if path == LIST else [path] for path in request.paths)
+    return find_files(
+        chain.from_iterable(lists),
+        recursive=request.recursive,
+        skipped=skipped,
+        but=_written(request),
+    )
+
+
+def _count(request: Request) -> int | None:
+    """How many files there are; None where that is known at the end only."""
+    if LIST in request.paths:
+        return None
+    found = find_files(request.paths, recursive=request.recursive, but=_written(request))
+    return sum(1 for _ in found)
+
+
+def _written(request: Request) -> list[Path]:
+    """What the command itself writes."""
+    return [path for path in (request.output, request.log) if path]
+
+
+def _show(
+    files: Iterator[str],
+    answers: Callable[[Iterable[str]], Iterator[Prediction]],
+    top: int | None,
+    title: str,
+) -> None:
+    """Print a table to a person who asked for few, else lines."""
+    first = list(islice(files, FEW + 1)) if sys.stdout.isatty() else []
+    found = answers(chain(first, files))
+    if not first or len(first) > FEW:
+        write_lines(sys.stdout, found, top)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title))
+    table.add_column("file", overflow="fold")
+    table.add_column("label")
+    table.add_column("probability", justify="right")
+    for p in found:
+        name = escape(printable(str(p.path)))
+        if p.problem:
+            table.add_row(name, f"[red]{escape(p.problem)}[/red]", "")
+            continue
+        table.add_row(name, escape(p.label), f"{p.probability:.4f}")
+        best = p.best(top or 1)
+        for name, probability in best[p.label == best[0][0] :]:
+            table.add_row("", f"[dim]{escape(name)}[/dim]", f"[dim]{probability:.4f}[/dim]")
+    Console().print(table)
+
+
+@contextmanager
+def _progress(
+    total: int | None,
+) -> Iterator[Callable[[Iterable[Prediction]], Iterator[Prediction]]]:
+    """What predictions are to pass through: shows a bar to a person, or lines in a log."""
+    with pictures_bar(total) as tell:
+
+        def passed(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+            for prediction in predictions if watched() else _told(predictions, total):
+                yield prediction
+                tell(1)
+
+        yield passed
+
+
+def _told(predictions: Iterable[Prediction], total: int | None) -> Iterator[Prediction]:
+    begin = last = time.monotonic()
+    for done, prediction in enumerate(predictions, 1):
+        yield prediction
+        if (now := time.monotonic()) - last >= SECONDS_BETWEEN_LINES:
+            last, speed = now, done / (now - begin)
+            left = f", {in_words((total - done) / speed)} left" if total else ""
+            of = f" of {total:,}" if total else ""
+            print(f"{done:,}{of} files, {speed:.0f} a second{left}", file=sys.stderr)

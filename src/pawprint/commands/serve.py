@@ -1,0 +1,117 @@
+"""The command `pawprint serve`: a page, and an API, that classify pictures."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from pawprint.commands.predict_options import add_options, who_answers
+from pawprint.config.compose import compose, project_root
+from pawprint.config.paths import Paths
+from pawprint.system.errors import UserError
+
+HOST, PORT = "127.0.0.1", 8000
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's own parser to those of `pawprint`."""
+    serve = commands.add_parser(
+        "serve",
+        help="answer over HTTP, with a page to drop pictures on",
+        description="Open a page, and an API, that classify pictures with the registered "
+        "champion. A new champion answers a few seconds after it became one.",
+    )
+    serve.add_argument("--host", default=HOST, help=f"address to listen at (default {HOST})")
+    serve.add_argument(
+        "--port", type=int, default=PORT, help=f"port, 0 for a free one (default {PORT})"
+    )
+    add_options(serve, serve)
+    serve.add_argument(
+        "--max-megabytes", type=float, metavar="N", help="of a picture file (default 20)"
+    )
+    serve.add_argument(
+        "--max-megapixels", type=float, metavar="N", help="of a picture (default 50)"
+    )
+    serve.add_argument(
+        "--log", type=Path, metavar="FILE", help="remember what is seen, for `pawprint drift`"
+    )
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of a proxy before it, or of a site whose pages may ask; may be given again",
+    )
+    serve.add_argument("--max-files", type=int, metavar="N", help="of a request (default 32)")
+
+
+def serve(given: argparse.Namespace) -> int:
+    """Answer until Ctrl-C or SIGTERM.
+
+    Args:
+        given: the command's arguments; see ``add_parser``.
+
+    Returns:
+        0, the exit code.
+
+    Raises:
+        UserError: there is no such network, an argument is out of range, or the address is taken.
+    """
+    limits = _limits(given)
+    asked = who_answers(given.model, given.sure_precision)
+    from pawprint.inference.prediction_log import SeenLog
+    from pawprint.server.app import make_app
+    from pawprint.server.examples import find_examples
+    from pawprint.server.reload import Watched
+    from pawprint.server.running import address_of, bind, is_local, run
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    watched = Watched(asked.name, asked.uri, asked.sure_precision)
+    listening = bind(given.host, given.port)
+    seen = SeenLog(given.log) if given.log else None
+    app = make_app(
+        watched,
+        find_examples(_images(), limits.file_bytes),
+        limits,
+        seen,
+        hosts=[given.host, *given.allow_host],
+        local=is_local(listening),
+    )
+    line = f"{watched.model.source.name} answers on {address_of(listening)} (Ctrl-C stops it)"
+    run(app, listening, lambda: print(line, flush=True))
+    return 0
+
+
+def _images() -> Path | None:
+    """The project's pictures to predict; None where there is no project."""
+    try:
+        root = project_root()
+    except UserError:  # a network's file can be served there
+        return None
+    return Paths(root).given(compose().predict_images)
+
+
+def _limits(given: argparse.Namespace) -> Any:
+    from pawprint.server.limits import MEGABYTE, Limits
+
+    if not 0 <= given.port <= 65535:
+        raise UserError(f"--port is {given.port}; give a number from 0 to 65535")
+    for name in given.allow_host:
+        if not name or "/" in name:
+            raise UserError(f"--allow-host is {name}; give a name alone, as in pets.example")
+    usual = Limits()
+    sizes = {
+        "file_bytes": ("--max-megabytes", given.max_megabytes, MEGABYTE),
+        "pixels": ("--max-megapixels", given.max_megapixels, 1_000_000),
+        "files": ("--max-files", given.max_files, 1),
+    }
+    chosen = {}
+    for name, (option, value, unit) in sizes.items():
+        size = getattr(usual, name) if value is None else value * unit
+        if not 1 <= size < 2**40:
+            raise UserError(f"{option} is {value:g}; give more than 0, and no more than fits")
+        chosen[name] = int(size)
+    return Limits(**chosen)

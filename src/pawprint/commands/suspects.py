@@ -1,0 +1,208 @@
+"""Suspect labels: each picture judged by networks that did not learn from it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from pawprint.config.compose import project_root, run_stage
+from pawprint.config.paths import Paths
+from pawprint.config.schema import Config
+from pawprint.inference.predictor import Predictor
+from pawprint.suspects.find import Suspect, find_suspects
+from pawprint.suspects.folds import assign_folds
+from pawprint.suspects.report import PAGE, TABLE, Judged, write_suspects
+from pawprint.system.duration import in_words
+from pawprint.system.errors import UserError
+
+log = logging.getLogger(__name__)
+
+HELD_OUT, TEST = "held_out", "test"
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that the folds share.
+
+    Attributes:
+        config: what each network is and how it learns.
+        paths: the project's.
+        pool: the training and validation pictures, by ``load_pool``.
+        whole: the same as one split.
+        test: the test split.
+        fold_of: int64 (n,), the fold of each picture of the pool.
+        identity: all that decides what comes out.
+    """
+
+    config: Config
+    paths: Paths
+    pool: Any
+    whole: Any
+    test: Any
+    fold_of: np.ndarray
+    identity: dict[str, Any]
+
+
+def main() -> None:
+    """Look for suspect labels among the prepared pictures."""
+    run_stage("suspects", suspects)
+
+
+def suspects(config: Config) -> list[Suspect]:
+    """Train a network per fold of the training and validation pictures and doubt their labels.
+
+    Each fold is judged by the network that learned from the others (the fold's own labels chose
+    its best epoch, no more), the test pictures by the mean of all. Table and page go into
+    `reports/suspects` and into a run. Killed, the same command goes on where it was.
+
+    Raises:
+        UserError: nothing is prepared, a class has too few pictures, the tracking store does not
+            answer, or a training fails.
+    """
+    from pawprint.data.store import load_pool, load_split, load_summary
+    from pawprint.stages.train import check_prepared, find_weights, identity_of
+    from pawprint.tracking.provenance import provenance
+    from pawprint.tracking.store import connect
+    from pawprint.training.recording import recorded
+    from pawprint.training.start import start_tensorflow
+
+    paths = Paths(project_root())
+    summary = load_summary(paths.prepared)
+    check_prepared(config, summary)
+    names = summary.class_names
+    pool = load_pool(paths.prepared, ("train", "validation"))
+    test = load_split(paths.prepared, "test")
+    fold_of = assign_folds(pool.labels, pool.groups, config.folds, config.seed, names)
+    parameters = config.flat() | {"images": summary.images}
+    find_weights(config, paths)
+    store = connect(config.tracking.uri, config.tracking.experiment)
+    tags = {
+        **provenance(paths.root),
+        "kind": "suspects",
+        "data_digest": summary.digest,
+        "class_names": ", ".join(names),
+    }
+    name = f"suspects of {config.model.name} depth={config.blocks} {config.optimizer.name}"
+    start_tensorflow()
+    whole = pool.whole()
+    identity = identity_of(config, {"all": whole, "test": test})
+    identity |= {"folds": hashlib.sha256(fold_of.tobytes()).hexdigest()}
+    work = Work(config, paths, pool, whole, test, fold_of, identity)
+    with recorded(store, name, paths.checkpoints, identity) as recording:
+        run = recording.run
+        run.log_parameters(parameters)
+        run.set_tags(tags)
+        run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
+        judged = _judge(work, run, recording.checkpoint, recording.state)
+        found = find_suspects(judged.labels, judged.probabilities)
+
+        def picture(index: int) -> np.ndarray:
+            inside = len(pool.paths)
+            return whole.pictures[index] if index < inside else test.pictures[index - inside]
+
+        write_suspects(paths.suspects, judged, found, picture, summary.images)
+        _record(run, paths, judged, found)
+    return found
+
+
+def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
+    """Let a network per fold learn and answer; those that ``state`` has are done already."""
+    from pawprint.training.checkpoint import Checkpoint
+
+    pool, test, folds = work.pool, work.test, work.config.folds
+    done = len(state.arrays.setdefault(HELD_OUT, []))
+    state.arrays.setdefault(TEST, [])
+    if done:
+        log.info("going on after fold %d of %d", done, folds)
+    begin = time.monotonic()
+    for fold in range(folds):
+        own = Checkpoint(work.paths.checkpoints, work.identity | {"fold": fold})
+        if fold >= done:
+            answers, agree = _answers(work, fold, own)
+            for key, part in answers.items():
+                state.arrays[key].append(part)
+            checkpoint.save(state)
+            run.log_metrics({"agreement": agree}, step=fold + 1)
+            left = (time.monotonic() - begin) / (fold + 1 - done) * (folds - fold - 1)
+            log.info(
+                "fold %d of %d: the network agrees with %.4f of the labels%s",
+                *(fold + 1, folds, agree, f", about {in_words(left)} left" if left else ""),
+            )
+        own.remove()
+    held_out = np.empty((len(pool.labels), len(test.class_names)), np.float32)
+    for fold, part in enumerate(state.arrays[HELD_OUT]):
+        held_out[work.fold_of == fold] = part
+    return Judged(
+        [*pool.paths, *test.paths],
+        [*pool.splits, *["test"] * len(test.paths)],
+        np.concatenate([pool.labels, test.labels]),
+        np.concatenate([held_out, np.mean(state.arrays[TEST], axis=0)]),
+        test.class_names,
+    )
+
+
+def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarray], float]:
+    """What a network of the other folds says of this one and of the test pictures.
+
+    Returns:
+        Probabilities of both, float32 (n, classes), and the share of this fold's labels that it
+        agrees with.
+    """
+    from pawprint.export.onnx import export_onnx
+    from pawprint.stages.train import augmentation_of
+    from pawprint.training.checkpoint import State
+    from pawprint.training.devices import memory_explained
+    from pawprint.training.start import forget_training
+    from pawprint.training.trainer import learn
+
+    config, learning = work.config, np.flatnonzero(work.fold_of != fold)
+    held_out = work.pool.chosen(np.flatnonzero(work.fold_of == fold), work.whole)
+    data = {"train": work.pool.chosen(learning, work.whole), "validation": held_out}
+    log.info(
+        "fold %d of %d: learning from %d pictures to judge %d",
+        *(fold + 1, config.folds, len(learning), len(held_out.labels)),
+    )
+    with checkpoint.alone(), tempfile.TemporaryDirectory() as folder:
+        state = checkpoint.load() or State()
+        try:
+            with memory_explained(config.batch_size):
+                learned = learn(
+                    *(config, data, augmentation_of(config), work.paths.features),
+                    *(lambda epoch, figures: None, checkpoint, state, time.monotonic()),
+                )
+        except UserError:
+            if not state.arrays:
+                checkpoint.remove()
+            raise
+        network = Path(folder) / "fold.onnx"
+        settings = (held_out.class_names, held_out.pictures[:8], config.resize, config.mirror)
+        export_onnx(learned.model, network, *settings)
+        del learned
+        forget_training()  # the next network needs the room
+        predictor = Predictor(network)
+        answers = predictor.probabilities(held_out.pictures)
+        agree = float((answers.argmax(axis=1) == held_out.labels).mean())
+        return {HELD_OUT: answers, TEST: predictor.probabilities(work.test.pictures)}, agree
+
+
+def _record(run: Any, paths: Paths, judged: Judged, found: Sequence[Suspect]) -> None:
+    of = Counter(judged.splits[one.index] for one in found)
+    wrong = sum(one.probably_wrong for one in found)
+    figures = {"labels": len(judged.labels), "suspects": len(found), "probably_wrong": wrong}
+    run.log_metrics(figures | {f"suspects_{split}": of[split] for split in set(judged.splits)})
+    for name in (TABLE, PAGE):
+        run.log_file(paths.suspects / name, "suspects")
+    log.info(
+        "%d of %d labels are suspect, %d of them probably wrong: %s",
+        *(len(found), len(judged.labels), wrong, paths.suspects / PAGE),
+    )

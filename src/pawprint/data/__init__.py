@@ -1,0 +1,1 @@
+"""Pictures, from the files of a person to arrays."""

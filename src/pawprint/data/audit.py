@@ -1,0 +1,207 @@
+"""What is known of each file, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pawprint.data.sources.address import escaped
+from pawprint.system.errors import UserError
+
+# The kinds of problem, the gravest first. Files with one of LEFT_OUT are in no split; the others
+# are pictures that a person should look at.
+UNUSABLE = ("unreadable", "truncated", "not a picture", "decompression bomb")
+LEFT_OUT = (*UNUSABLE, "two labels", "leak")
+KINDS = (*LEFT_OUT, "duplicate", "near-duplicate", "blank", "tiny", "extreme aspect")
+
+_RANK = {None: 0, "train": 0, "validation": 1, "test": 2}  # who keeps a picture of two splits
+_NAMED = 3  # how many refused files an error names
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong with a file.
+
+    Attributes:
+        kind: One of ``KINDS``.
+        text: To stand after the file's name: "is truncated", "duplicate of cats/1.jpg".
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(slots=True)
+class FileRecord:
+    """What one file is; the fields after ``findings`` are None where it cannot be used.
+
+    Attributes:
+        path: Relative to the images, with forward slashes.
+        label: Its class.
+        given_split: The split whose folder it came in, or None.
+        sha256: Of the content, in hex; None where the file cannot be opened.
+        bytes: Size of the file; None where the file cannot be opened.
+        findings: What is wrong with the file by itself.
+        format: As "JPEG".
+        mode: Pixel format in the file, as "RGB".
+        width: In pixels, before any turning.
+        height: In pixels, before any turning.
+        orientation: EXIF orientation, 1 (upright) to 8.
+        frames: 1, or more for an animation.
+        perceptual_hash: 64 bits in hex, equal or close for pictures that look the same.
+    """
+
+    path: str
+    label: str
+    given_split: str | None
+    sha256: str | None = None
+    bytes: int | None = None
+    findings: tuple[Finding, ...] = ()
+    format: str | None = None
+    mode: str | None = None
+    width: int | None = None
+    height: int | None = None
+    orientation: int | None = None
+    frames: int | None = None
+    perceptual_hash: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be seen as a picture."""
+        return not any(finding.kind in UNUSABLE for finding in self.findings)
+
+
+@dataclass(slots=True)
+class Audit:
+    """Every file with what was found; the lists go together, in the order of the paths.
+
+    Attributes:
+        records: The files.
+        findings: All that is wrong with each, the gravest first.
+        groups: The number of the group of copies that it belongs to, from 0, or None.
+        splits: "train", "validation" or "test", or None where it is left out.
+    """
+
+    records: list[FileRecord]
+    findings: list[tuple[Finding, ...]] = field(default_factory=list)
+    groups: list[int | None] = field(default_factory=list)
+    splits: list[str | None] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """How many files have each kind of problem; every kind is there."""
+        found = Counter(finding.kind for own in self.findings for finding in own)
+        return {kind: found[kind] for kind in KINDS}
+
+    def figures(self) -> dict[str, int]:
+        """The few that matter: how many files, what became of them, and each kind of problem."""
+        kinds = {kind.replace(" ", "_").replace("-", "_"): n for kind, n in self.counts().items()}
+        return {
+            "files": len(self.records),
+            "used": sum(split is not None for split in self.splits),
+            "groups_of_copies": len(set(self.groups) - {None}),
+            **kinds,
+        }
+
+    def problem(self, row: int) -> str | None:
+        """All that is wrong with a file, in words, or None."""
+        found = self.findings[row]
+        return "; ".join(finding.text for finding in found) if found else None
+
+    @property
+    def left_out(self) -> list[bool]:
+        """Whether each file may be in no split."""
+        return [bool(own) and own[0].kind in LEFT_OUT for own in self.findings]  # gravest first
+
+
+def audit_files(records: list[FileRecord], groups: Sequence[int], equals: Sequence[int]) -> Audit:
+    """Judge what copies mean: two labels, leaks into held-out pictures, or just more of the same.
+
+    Args:
+        records: The files, in the order of their paths.
+        groups: For each the number of its group of copies, or -1.
+        equals: For each the index of the first file with the same content, or -1 if it is the
+            first or the only one.
+
+    Returns:
+        The files with what was found; ``splits`` is still empty.
+    """
+    found = {row: list(record.findings) for row, record in enumerate(records) if record.findings}
+    members: dict[int, list[int]] = {}
+    for row, group in enumerate(groups):
+        if group >= 0:
+            members.setdefault(int(group), []).append(row)
+    for rows in members.values():
+        for row, finding in _of_group(rows, records, equals):
+            found.setdefault(row, []).append(finding)
+    for own in found.values():
+        own.sort(key=lambda finding: KINDS.index(finding.kind))
+    return Audit(
+        records,
+        findings=[tuple(found.get(row, ())) for row in range(len(records))],
+        groups=[None if group < 0 else int(group) for group in groups],
+    )
+
+
+def _of_group(
+    rows: list[int], records: list[FileRecord], equals: Sequence[int]
+) -> Iterator[tuple[int, Finding]]:
+    """What each file of a group of copies is: ``rows`` in the order of their paths."""
+    if len({records[row].label for row in rows}) > 1:
+        for row in rows:
+            other = next(r for r in rows if records[r].label != records[row].label)
+            text = f"is the same picture under two labels: also {records[other].path}"
+            yield row, Finding("two labels", text)
+        return
+    held_out = [_RANK[records[row].given_split] for row in rows]
+    keeps = max(held_out)
+    kept = {row for row, rank in zip(rows, held_out, strict=True) if rank == keeps}
+    first_row = min(kept)
+    first = records[first_row]
+    original: dict[int, int] = {}  # by content, the first that is kept
+    for row in rows:
+        content = row if equals[row] < 0 else equals[row]
+        if row not in kept:
+            text = f"leaks into {first.given_split}: the same picture as {first.path}"
+            yield row, Finding("leak", text)
+        elif original.setdefault(content, row) != row:
+            text = f"is a duplicate of {records[original[content]].path}"
+            yield row, Finding("duplicate", text)
+        elif row != first_row:
+            yield row, Finding("near-duplicate", f"is a near-duplicate of {first.path}")
+
+
+def refuse_unusable(
+    records: list[FileRecord], images: Path | str, *, max_refused_fraction: float
+) -> None:
+    """Stop where so much cannot be read that the rest is not what the person meant.
+
+    Raises:
+        UserError: A class folder, of any split, has no readable picture; or more than
+            ``max_refused_fraction`` (0 to 1) of all files are refused.
+    """
+    folders: dict[tuple[str, str], list[FileRecord]] = {}
+    for record in records:
+        folders.setdefault((record.given_split or "", record.label), []).append(record)
+    for (split, label), inside in sorted(folders.items()):
+        if not any(record.usable for record in inside):
+            where = f" of the {split} split" if split else ""
+            raise UserError(
+                f'The class "{label}"{where} in "{images}" has no readable pictures '
+                f"({_first(inside)}): put pictures into its folder, or take it away."
+            )
+    refused = [record for record in records if not record.usable]
+    if len(refused) > max_refused_fraction * len(records):
+        raise UserError(
+            f'{len(refused)} of {len(records)} files in "{images}" cannot be read '
+            f"({_first(refused)}), more than max_refused_fraction: {max_refused_fraction:g} "
+            "allows: mend or remove them, or raise max_refused_fraction."
+        )
+
+
+def _first(refused: list[FileRecord]) -> str:
+    named = "; ".join(
+        f"{escaped(record.path)} {record.findings[0].text}" for record in refused[:_NAMED]
+    )
+    return named + ("; …" if len(refused) > _NAMED else "")

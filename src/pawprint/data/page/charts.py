@@ -1,0 +1,185 @@
+"""Histograms as SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from pawprint.data.page.parts import draw
+from pawprint.pages.markup import Html
+
+_WIDTH, _HEIGHT = 306, 148  # of the field of the bars in audit.html
+_MOST_BARS = 20
+_PER_DECADE = (96, 48, 24, 12, 6, 3, 1)  # bars for one power of ten, the finest first
+_LEAST_HEIGHT = 2.5  # a single outlier among thousands stays visible
+_STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(tenth / 10 for tenth in range(10, 100)))
+
+
+def size_histogram(
+    title: str,
+    values: np.ndarray,
+    text: Callable[[float], str],
+    bin_text: Callable[[float, float], str],
+    *,
+    mark: float | None = None,
+) -> Html:
+    """Draw sizes over a logarithmic axis.
+
+    Args:
+        title: Of what.
+        values: One or more, above 0.
+        text: Writes a value.
+        bin_text: Writes the values of a bar, from the first to below the second.
+        mark: A value to point out, if it is in the range. Defaults to none.
+    """
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return draw("same", title=title, value=text(low))
+    median = float(np.sort(values)[len(values) // 2])  # np.median imports numpy.ma
+    summary = f"From {text(low)} to {text(high)}, median {text(median)}."
+    edges = _logarithmic_edges(low, high)
+    counts = np.histogram(values, edges)[0]
+    bars = _bars(counts, [bin_text(*pair) for pair in _pairs(edges)])
+    ticks = [(_along(value, edges), text(value)) for value in _round_values(edges)]
+    if mark is None or not edges[0] < mark < edges[-1]:
+        return _figure(title, summary, counts, bars, ticks)
+    line = draw("mark", x=_along(mark, edges), text=text(mark))
+    legend = draw("mark_legend", text=text(mark))
+    return _figure(title, summary, counts, [*bars, line], ticks, legend)
+
+
+def aspect_histogram(title: str, aspects: np.ndarray) -> Html:
+    """Draw width by height over a logarithmic axis, square in the middle.
+
+    Args:
+        title: Of what.
+        aspects: One or more, above 0; beyond 8 they stand in the outermost bars.
+    """
+    low, high = float(aspects.min()), float(aspects.max())
+    if low == high:
+        return draw("same", title=title, value=_ratio(low))
+    wide = int(np.sum(aspects > 1.01))
+    tall = int(np.sum(aspects < 0.99))
+    square = len(aspects) - wide - tall
+    summary = f"{wide:,} wide, {tall:,} tall, {square:,} about square."
+    reach = min(12, max(4, math.ceil(4 * math.log2(max(high, 1 / low)) - 0.5)))
+    edges = 2.0 ** (np.arange(-reach - 0.5, reach + 1) / 4)
+    counts = np.histogram(np.clip(aspects, edges[0], edges[-1]), edges)[0]
+    ratios = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8) if reach > 6 else (1 / 2, 3 / 4, 1, 4 / 3, 2)
+    bars = _bars(counts, [f"{low:.2f} to {high:.2f}" for low, high in _pairs(edges)])
+    ticks = [(_along(r, edges), _ratio(r)) for r in ratios if edges[0] < r < edges[-1]]
+    return _figure(title, summary, counts, bars, ticks)
+
+
+def byte_text(count: float) -> str:
+    """Write a size of a file: "812 B", "4.2 KB", "13 MB"."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("KB", "MB", "GB", "TB"):
+        count /= 1000
+        if count < 999.5 or unit == "TB":
+            break
+    return f"{count:.1f}".removesuffix(".0") + f" {unit}" if count < 9.95 else f"{count:.0f} {unit}"
+
+
+def pixel_text(pixels: float) -> str:
+    """Write a length in pixels."""
+    return f"{pixels:,.0f} px"
+
+
+def byte_bin_text(low: float, high: float) -> str:
+    """Write a range of sizes of files."""
+    return f"{byte_text(low)} to {byte_text(high)}"
+
+
+def pixel_bin_text(low: float, high: float) -> str:
+    """Write a range of lengths: the whole pixels in it."""
+    first, last = math.ceil(low), math.ceil(high) - 1
+    return pixel_text(first) if first >= last else f"{first:,} to {pixel_text(last)}"
+
+
+def _ratio(aspect: float) -> str:
+    for tall in (1, 2, 3, 9):
+        wide = aspect * tall
+        if wide >= tall and abs(wide - round(wide)) < 0.01:
+            return f"{round(wide)}:{tall}"
+        if tall / aspect > tall and abs(tall / aspect - round(tall / aspect)) < 0.01:
+            return f"{tall}:{round(tall / aspect)}"
+    return f"{aspect:.2f}:1"
+
+
+def _logarithmic_edges(low: float, high: float) -> np.ndarray:
+    """Round edges around all values, as many as there is room for."""
+    for per_decade in _PER_DECADE:
+        first = math.floor(math.log10(low) * per_decade) - 3  # rounding moves an edge a little
+        last = math.ceil(math.log10(high) * per_decade) + 3
+        powers = (10 ** (exponent / per_decade) for exponent in range(first, last + 1))
+        edges = np.array(sorted({float(f"{power:.2g}") for power in powers}))
+        first = np.searchsorted(edges, low, side="right") - 1
+        last = np.searchsorted(edges, high, side="right")
+        if last - first <= _MOST_BARS:
+            break
+    return edges[first : last + 1]
+
+
+def _round_values(edges: np.ndarray) -> list[float]:
+    """Three to six round values inside the edges, or the outermost two."""
+    decades = range(math.floor(math.log10(edges[0])), math.ceil(math.log10(edges[-1])) + 1)
+    for steps in _STEPS:
+        values = [s * 10.0**d for d in decades for s in steps if edges[0] <= s * 10.0**d]
+        values = [value for value in values if value <= edges[-1]]
+        if len(values) >= 3:
+            return values[:: math.ceil(len(values) / 6)]
+    return [float(edges[0]), float(edges[-1])]
+
+
+def _along(value: float, edges: np.ndarray) -> float:
+    place = np.interp(math.log(value), np.log(edges), np.arange(len(edges)))
+    return round(_WIDTH * float(place) / (len(edges) - 1), 1)
+
+
+def _figure(
+    title: str,
+    summary: str,
+    counts: np.ndarray,
+    bars: list[Html],
+    ticks: list[tuple[float, str]],
+    legend: Html | str = "",
+) -> Html:
+    most, step = _ceiling(int(counts.max()))
+    levels = range(0, most + 1, step)
+    grid = [draw("level", y=round(_HEIGHT * (1 - c / most), 1), text=c) for c in levels]
+    labels = [draw("tick", x=x, text=text, anchor=_anchor(x)) for x, text in ticks]
+    shapes = [*grid, *bars, *labels]
+    return draw("chart", title=title, summary=summary, shapes=shapes, legend=legend)
+
+
+def _bars(counts: np.ndarray, texts: list[str]) -> list[Html]:
+    width = _WIDTH / len(counts)
+    most, _ = _ceiling(int(counts.max()))
+    bars = []
+    for place, (count, text) in enumerate(zip(counts.tolist(), texts, strict=True)):
+        height = round(max(_LEAST_HEIGHT, _HEIGHT * count / most), 1)
+        corner = {"x": round(place * width + 0.75, 1), "y": round(_HEIGHT - height, 1)}
+        size = {"width": round(width - 1.5, 1), "height": height}
+        if count:
+            bars.append(draw("bar", text=f"{text}: {count:,}", **corner, **size))
+    return bars
+
+
+def _ceiling(most: int) -> tuple[int, int]:
+    """The end of the axis of counts, and a round step to it: two to five of them."""
+    power = 10 ** max(0, math.floor(math.log10(most)) - 1)
+    step = next(s * power for s in (1, 2, 5, 10, 20, 50) if s * power * 4 >= most)
+    return math.ceil(most / step) * step, step
+
+
+def _pairs(edges: np.ndarray) -> list[tuple[float, float]]:
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+
+def _anchor(x: float) -> str:
+    """Which end of a label stands at its tick, so that none is cut off."""
+    return "end" if x > _WIDTH - 15 else "middle"

@@ -1,0 +1,1 @@
+"""Many files read on all cores, and what was read remembered."""

@@ -1,0 +1,133 @@
+"""Reading every file once: its facts, its fingerprint and its square of pixels."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pawprint.data.audit import FileRecord, Finding
+from pawprint.data.layout import PictureFile
+from pawprint.data.reading.cache import Memory, status_of
+from pawprint.data.reading.chunk import read_chunk
+from pawprint.data.reading.workers import on_all_cores
+from pawprint.system.terminal import pictures_bar
+
+_COLUMNS = (
+    *("sha256", "bytes", "kind", "problem", "format", "mode"),
+    *("width", "height", "orientation", "frames", "blank"),
+)
+_BLOCK = 1024  # files
+_AT_A_TIME = 64  # files for a process; so few are read sooner than processes are started
+_TINY = 8  # pixels: a shorter side below this shows nothing
+_EXTREME = 8  # a longer side of more than so many shorter ones is no picture of a thing
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of all files, in their order.
+
+    Attributes:
+        places: int64 (n,): the place of each file's record in the memory.
+        statuses: S40 (n,): who each file is, empty where that says nothing for sure.
+        decoded: How many files had to be decoded; the others were known.
+    """
+
+    places: np.ndarray
+    statuses: np.ndarray
+    decoded: int
+
+
+def read_files(
+    files: list[PictureFile], memory: Memory, *, image_size: int, resize: str
+) -> Reading:
+    """Read what is not known yet, on all cores, with a progress bar where a person watches.
+
+    Args:
+        files: The files, in the order that their pixels are to have.
+        memory: What is known; the rest is added to it.
+        image_size: Side of the square pictures in pixels.
+        resize: "squash", "crop" or "pad".
+    """
+    statuses = np.array([_status(file) for file in files], dtype="S40")
+    places = memory.of_files(statuses)
+    new = np.nonzero(places < 0)[0]
+    decoded = 0
+    locations = [files[row].location for row in new]
+    parts = (locations[at : at + _AT_A_TIME] for at in range(0, len(locations), _AT_A_TIME))
+    settings = {"image_size": image_size, "resize": resize, "known": memory.contents}
+    with pictures_bar(len(new)) as tell:
+        for chunk in on_all_cores(functools.partial(read_chunk, **settings), parts):
+            rows, new = new[: len(chunk.known)], new[len(chunk.known) :]
+            is_new = ~np.array(chunk.known)
+            records = chunk.records[is_new]
+            opened = records["sha256"] != b""  # else: try again next time
+            records["status"] = np.where(opened, statuses[rows[is_new]], b"")
+            places[rows[is_new]] = memory.add(records, chunk.thumbs, chunk.pixels)
+            contents = chunk.records["sha256"][~is_new]
+            places[rows[~is_new]] = memory.of_contents(contents)
+            decoded += int(opened.sum())
+            tell(len(rows))
+    return Reading(places, statuses, decoded)
+
+
+def file_records(files: list[PictureFile], records: np.ndarray) -> list[FileRecord]:
+    """Say of each file what its record in the memory, ``RECORD`` (n,), says."""
+    told: list[FileRecord] = []
+    for start in range(0, len(files), _BLOCK):  # the columns of all would take much memory
+        block = records[start : start + _BLOCK]
+        hashes = map("{:016x}".format, block["hash"].tolist())
+        columns = (block[name].tolist() for name in _COLUMNS)
+        rows = zip(files[start : start + _BLOCK], hashes, *columns, strict=True)
+        told += itertools.starmap(_file_record, rows)
+    return told
+
+
+def _file_record(
+    file: PictureFile,
+    perceptual_hash: str,
+    sha256: bytes,
+    size: int,
+    kind: bytes,
+    problem: bytes,
+    format: bytes,
+    mode: bytes,
+    width: int,
+    height: int,
+    orientation: int,
+    frames: int,
+    blank: bool,
+) -> FileRecord:
+    content = sha256.ljust(32, b"\0").hex() if sha256 else None
+    known = (file.path, file.label, file.split, content, size if sha256 else None)
+    if kind:
+        return FileRecord(*known, (Finding(kind.decode(), problem.decode(errors="ignore")),))
+    sides = (width, height)
+    findings = tuple(_own_findings(*sides, blank)) if blank or _is_odd(*sides) else ()
+    words = (sys.intern(format.decode()), sys.intern(mode.decode()))
+    return FileRecord(*known, findings, *words, *sides, orientation, frames, perceptual_hash)
+
+
+def _is_odd(width: int, height: int) -> bool:
+    low, high = (width, height) if width < height else (height, width)
+    return low < _TINY or high > _EXTREME * low
+
+
+def _own_findings(width: int, height: int, blank: bool) -> Iterator[Finding]:
+    if blank:
+        yield Finding("blank", "is blank (one colour)")
+    if min(width, height) < _TINY:
+        yield Finding("tiny", f"is tiny ({width}×{height} pixels)")
+    if max(width, height) > _EXTREME * min(width, height):
+        yield Finding("extreme aspect", f"has an extreme aspect ({width}×{height} pixels)")
+
+
+def _status(file: PictureFile) -> bytes:
+    try:
+        return status_of(file.location)
+    except OSError:
+        return b""

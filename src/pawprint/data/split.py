@@ -1,0 +1,129 @@
+"""Which picture is for training, which for validation, which for testing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from pawprint.data.audit import Audit, FileRecord
+from pawprint.system.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+def assign_splits(
+    audit: Audit,
+    images: Path | str,
+    *,
+    seed: int,
+    validation_fraction: float,
+    test_fraction: float,
+) -> list[str | None]:
+    """Give every picture its split, each class in the same proportions, copies together.
+
+    Pictures that came in a validation or test folder keep that split; what was not given is held
+    out of the others. Within a class, groups of copies stand in an order drawn from the seed and
+    their content, so that one more picture hardly moves the others; test is taken from the front
+    of it, validation from the back. A group that is larger than what is still wanted stays for
+    training.
+
+    Args:
+        audit: The files with their groups; those that are to be left out get no split.
+        images: Where they came from, named in an error.
+        seed: Another seed draws another order.
+        validation_fraction: Part of the pictures to hold out, above 0 and below 1; of the
+            training folder's pictures where splits were given. Rounded, at least one a class.
+        test_fraction: The same for the test split.
+
+    Returns:
+        "train", "validation", "test" or None, by file.
+
+    Raises:
+        UserError: A class has fewer different pictures than there are splits to fill.
+    """
+    splits: dict[int, str] = {}
+    pools: dict[str, dict[tuple[str, int], list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row, (record, out) in enumerate(zip(audit.records, audit.left_out, strict=True)):
+        if record.given_split in ("validation", "test"):
+            if not out:
+                splits[row] = record.given_split
+            continue
+        pool, group = pools[record.label], audit.groups[row]
+        if not out:
+            pool[("alone", row) if group is None else ("group", group)].append(row)
+
+    given = {record.given_split for record in audit.records}
+    to_fill = [split for split in SPLITS if split == "train" or split not in given]
+    for label, pool in sorted(pools.items()):
+        if len(pool) < len(to_fill):
+            raise _too_few(label, len(pool), to_fill, images, _left_out(audit, label=label))
+        ordered = sorted(pool.values(), key=lambda rows: _drawn(seed, rows, audit.records))
+        pictures = sum(len(rows) for rows in ordered)
+        for split, fraction in (("test", test_fraction), ("validation", validation_fraction)):
+            if split in to_fill:
+                keep = 2 if split == "test" and "validation" in to_fill else 1
+                for rows in _take(ordered, _held_out(fraction, pictures), keep):
+                    splits.update(dict.fromkeys(rows, split))
+            ordered.reverse()  # test from the front, validation from the back
+        splits.update((row, "train") for rows in ordered for row in rows)
+    result = [splits.get(row) for row in range(len(audit.records))]
+    for split in SPLITS:
+        if split not in result:
+            raise UserError(
+                f'Of the {split} split of "{images}" no picture is left'
+                f"{_left_out(audit, split=split)}: give it pictures of its own, or take its "
+                "folder away."
+            )
+    return result
+
+
+def _take(ordered: list[list[int]], wanted: int, keep: int) -> list[list[int]]:
+    """Take groups out of ``ordered``, from the front: as many as fit, but ``keep`` are left."""
+    taken, left, room = [], [], wanted
+    for group in ordered:
+        if len(group) <= room and len(ordered) - len(taken) > keep:
+            taken.append(group)
+            room -= len(group)
+        else:
+            left.append(group)
+    if not taken:  # each is larger than what is wanted
+        taken = [min(ordered, key=len)]
+        left = [group for group in ordered if group is not taken[0]]
+    ordered[:] = left
+    return taken
+
+
+def _held_out(fraction: float, pictures: int) -> int:
+    return max(1, int(fraction * pictures + 0.5))
+
+
+def _drawn(seed: int, rows: list[int], records: list[FileRecord]) -> tuple[bytes, str]:
+    """A place in the order for a group: it depends on the seed and on its content."""
+    first = min((records[row].sha256 or "", records[row].path) for row in rows)
+    return hashlib.sha256(f"{seed} {first[0]}".encode()).digest(), first[1]
+
+
+def _left_out(audit: Audit, *, label: str | None = None, split: str | None = None) -> str:
+    """How many files of a class or a given split are left out, and why, in words."""
+    why = Counter(
+        own[0].kind
+        for own, record, out in zip(audit.findings, audit.records, audit.left_out, strict=True)
+        if out and label in (None, record.label) and split in (None, record.given_split)
+    )
+    told = ", ".join(f"{count} {kind}" for kind, count in why.items())
+    return f"; left out: {told}" if told else ""
+
+
+def _too_few(
+    label: str, pictures: int, to_fill: list[str], images: Path | str, left_out: str
+) -> UserError:
+    some = "1 usable picture" if pictures == 1 else f"{pictures} different usable pictures"
+    needed = " and ".join(f"one for {split}" for split in to_fill)
+    way_out = ", or take its folder away"
+    if "two labels" in left_out:
+        way_out = ", or set near_duplicates to false if pictures of two classes look alike"
+    return UserError(
+        f'The class "{label}" in "{images}" has {some} but needs at least {len(to_fill)} '
+        f"({needed}{left_out}): add pictures to it{way_out}."
+    )

@@ -1,0 +1,426 @@
+"""The prepared folder: the pictures, a manifest of all files and a summary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pawprint.data.audit import LEFT_OUT, Audit
+from pawprint.data.image_array import Pictures
+from pawprint.data.layout import Layout
+from pawprint.data.split import SPLITS
+from pawprint.system.errors import UserError
+from pawprint.system.files import write_json
+
+SUMMARY = "summary.json"
+MANIFEST = "manifest.parquet"
+_TEXTS = ("path", "label", "sha256", "format", "mode", "perceptual_hash")
+_BLOCK = 2048  # rows of the manifest written at a time
+_REPEATED = ["label", "split", "format", "mode", "problem_kind"]
+_NUMBERS = ("bytes", "width", "height", "orientation", "frames")
+_BROKEN = (OSError, ValueError, KeyError, TypeError)  # what reading a broken folder raises
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """One split in figures.
+
+    Attributes:
+        pictures: How many.
+        per_class: How many of each class, in the order of the class names.
+        digest: sha256 in hex over the content and class of every picture, whatever their names
+            and order and the image_size.
+    """
+
+    pictures: int
+    per_class: dict[str, int]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file in no split: ``path`` relative to the images, and its ``problem``."""
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a prepared folder holds.
+
+    Attributes:
+        images: The source, as it was given.
+        image_size: Side of the square pictures in pixels.
+        resize: How they were made square: "squash", "crop" or "pad".
+        pixels: Names all that pixels depend on beside the files: settings, code, libraries.
+        seed: That drew the splits.
+        class_names: Sorted; a label is an index into it.
+        splits: By "train", "validation" and "test".
+        digest: As of a split, over the pictures of all of them.
+        found: How many files have each kind of problem.
+        refused: Files that are in no split, by path.
+        ignored: Folders beside given splits that were not read.
+        notes: What a person may not expect, in sentences.
+    """
+
+    images: str
+    image_size: int
+    resize: str
+    pixels: str
+    seed: int
+    class_names: list[str]
+    splits: dict[str, SplitSummary]
+    digest: str
+    found: dict[str, int]
+    refused: list[Refused]
+    ignored: list[str]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures of one split, by path.
+
+    Attributes:
+        pictures: uint8 (n, image_size, image_size, 3), RGB, read from disk as they are indexed.
+        labels: int64 (n,), indices into class_names.
+        paths: n paths, relative to the images.
+        class_names: Sorted.
+        digest: sha256 in hex over the content and class of every picture, in this order, and over
+            what their pixels depend on beside it.
+        part_of: A larger split whose features serve this one too, or None.
+    """
+
+    pictures: Pictures
+    labels: np.ndarray
+    paths: list[str]
+    class_names: list[str]
+    digest: str
+    part_of: Part | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a split is a part of: ``whole``, at the ``places`` (n,) in it."""
+
+    whole: Split
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The pictures of several splits together, by path; none of them is open yet.
+
+    Attributes:
+        prepared: The folder that holds them.
+        summary: Its summary.
+        rows: int64 (n,), where each stands among the stored pictures.
+        labels: int64 (n,), indices into the class names.
+        paths: n paths, relative to the images.
+        splits: n splits that they are in.
+        groups: int64 (n,), the same number for copies of one another, and for nothing else.
+        contents: n digests of the files, sha256 in hex.
+    """
+
+    prepared: Path
+    summary: Summary
+    rows: np.ndarray
+    labels: np.ndarray
+    paths: list[str]
+    splits: list[str]
+    groups: np.ndarray
+    contents: list[str]
+
+    def whole(self) -> Split:
+        """Open all pictures as one split.
+
+        Raises:
+            UserError: The folder is broken.
+        """
+        return self.chosen(np.arange(len(self.labels)))
+
+    def chosen(self, places: np.ndarray, whole: Split | None = None) -> Split:
+        """Open the pictures at ``places`` (m,) of the pool, in this order, as a split.
+
+        Args:
+            places: Places in the pool.
+            whole: All of the pool, where the split is to tell that it is a part of it. Defaults
+                to None.
+
+        Raises:
+            UserError: The folder is broken.
+        """
+        summary, names = self.summary, self.summary.class_names
+        try:
+            pictures = Pictures(self.prepared, summary.image_size, self.rows[places])
+        except (*_BROKEN, EOFError) as error:
+            raise _broken(self.prepared, error) from error
+        labels = self.labels[places]
+        contents = zip((self.contents[p] for p in places), (names[i] for i in labels), strict=True)
+        digest = _digest([(summary.pixels, ""), *contents])
+        part = Part(whole, places) if whole else None
+        return Split(pictures, labels, [self.paths[p] for p in places], names, digest, part)
+
+
+def summarize(
+    audit: Audit,
+    layout: Layout,
+    *,
+    images: str,
+    image_size: int,
+    resize: str,
+    pixels: str,
+    seed: int,
+) -> Summary:
+    """Count and digest what is in each split."""
+    inside: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
+    for record, split in zip(audit.records, audit.splits, strict=True):
+        if split:
+            inside[split].append((record.sha256 or "", record.label))
+    refused = [
+        Refused(record.path, audit.problem(row))
+        for row, record in enumerate(audit.records)
+        if any(finding.kind in LEFT_OUT for finding in audit.findings[row])
+    ]
+    return Summary(
+        images=images,
+        image_size=image_size,
+        resize=resize,
+        pixels=pixels,
+        seed=seed,
+        class_names=layout.class_names,
+        splits={split: _summarize(members, layout) for split, members in inside.items()},
+        digest=_digest(sorted(chain.from_iterable(inside.values()))),
+        found=audit.counts(),
+        refused=refused,
+        ignored=layout.ignored,
+        notes=[*layout.notes, *_emptied(audit)],
+    )
+
+
+def _emptied(audit: Audit) -> Iterator[str]:
+    """Sentences about given classes of which no picture is left."""
+    given = {(r.given_split, r.label) for r in audit.records if r.given_split}
+    left = {(split, r.label) for r, split in zip(audit.records, audit.splits, strict=True)}
+    for split, label in sorted(given - left):
+        yield f'no picture of the class "{label}" is left in the {split} split'
+
+
+def write_tables(folder: Path, audit: Audit, rows: np.ndarray, summary: Summary) -> None:
+    """Write the manifest and the summary beside the pictures.
+
+    Args:
+        folder: An existing folder.
+        audit: The files, sorted by path, with their splits.
+        rows: int64 (n,): the row of each file among the pictures, or -1.
+        summary: As ``summarize`` made it.
+    """
+    _write_manifest(folder / MANIFEST, audit, rows)
+    write_json(folder / SUMMARY, asdict(summary))
+
+
+def load_summary(prepared: Path) -> Summary:
+    """Read the summary of a prepared folder.
+
+    Raises:
+        UserError: The folder is missing or broken.
+    """
+    try:
+        content = json.loads((prepared / SUMMARY).read_text(encoding="utf-8"))
+        content["splits"] = {s: SplitSummary(**content["splits"][s]) for s in SPLITS}
+        content["refused"] = [Refused(**refused) for refused in content["refused"]]
+        return Summary(**content)
+    except _BROKEN as error:
+        raise _broken(prepared, error) from error
+
+
+def load_split(prepared: Path, split: str) -> Split:
+    """Open one split of a prepared folder; pictures are read from disk as they are used.
+
+    Args:
+        prepared: What ``prepare`` wrote.
+        split: "train", "validation" or "test".
+
+    Raises:
+        UserError: The folder is missing or broken.
+    """
+    return load_pool(prepared, (split,)).whole()
+
+
+def load_sides(prepared: Path, split: str) -> np.ndarray:
+    """The longer side in pixels, int64 (n,), of each original picture of a split, by path.
+
+    Args:
+        prepared: What ``prepare`` wrote.
+        split: "train", "validation" or "test".
+
+    Raises:
+        UserError: The folder is missing or broken.
+    """
+    return np.maximum(*load_sizes(prepared, split))
+
+
+def load_sizes(prepared: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Width and height in the file, in pixels, int64 (n,) each; see ``load_sides``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(prepared / MANIFEST) as file:
+            manifest = file.read(["split", "width", "height"])
+        chosen = manifest.filter(pc.equal(manifest["split"], split))
+        return chosen["width"].to_numpy(), chosen["height"].to_numpy()
+    except (*_BROKEN, EOFError, pa.ArrowException) as error:
+        raise _broken(prepared, error) from error
+
+
+def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
+    """List the pictures of several splits together, to open any of them as one split.
+
+    Args:
+        prepared: What ``prepare`` wrote.
+        splits: Some of "train", "validation" and "test".
+
+    Raises:
+        UserError: The folder is missing or broken.
+    """
+    for split in splits:
+        if split not in SPLITS:
+            raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was asked for.')
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow.parquet import ParquetFile
+
+    summary = load_summary(prepared)
+    try:
+        columns = ["path", "label", "split", "row", "sha256", "group"]
+        with ParquetFile(prepared / MANIFEST) as file:
+            manifest = file.read(columns)
+        chosen = manifest.filter(pc.is_in(manifest["split"], pa.array(splits, pa.large_string())))
+        label_of = {name: label for label, name in enumerate(summary.class_names)}
+        labels = [label_of[name] for name in chosen["label"].to_pylist()]
+        pool = Pool(
+            prepared=prepared,
+            summary=summary,
+            rows=chosen["row"].to_numpy(),
+            labels=np.array(labels, dtype=np.int64),
+            paths=chosen["path"].to_pylist(),
+            splits=chosen["split"].to_pylist(),
+            groups=_alone_or_together(chosen["group"].to_pylist()),
+            contents=chosen["sha256"].to_pylist(),
+        )
+        if Counter(pool.splits) != {s: n for s in splits if (n := summary.splits[s].pictures)}:
+            raise ValueError(f"{MANIFEST} does not fit {SUMMARY}")
+    except (*_BROKEN, EOFError, pa.ArrowException) as error:
+        raise _broken(prepared, error) from error
+    return pool
+
+
+def _alone_or_together(groups: list[int | None]) -> np.ndarray:
+    """A number for each picture, the same for copies only."""
+    used = max((group for group in groups if group is not None), default=-1)
+    alone = iter(range(used + 1, used + 1 + len(groups)))
+    return np.array([next(alone) if g is None else g for g in groups], dtype=np.int64)
+
+
+def _summarize(members: list[tuple[str, str]], layout: Layout) -> SplitSummary:
+    counts = Counter(label for _, label in members)
+    per_class = {name: counts[name] for name in layout.class_names}
+    return SplitSummary(len(members), per_class, _digest(sorted(members)))
+
+
+def _digest(members: Iterable[tuple[str, str]]) -> str:
+    digest = hashlib.sha256()
+    for content, label in members:
+        digest.update(f"{content}\0{label}\0".encode())
+    return digest.hexdigest()
+
+
+def _write_manifest(path: Path, audit: Audit, rows: np.ndarray) -> None:
+    from pyarrow import parquet
+
+    writer = None
+    for start in range(0, len(audit.records), _BLOCK):  # in blocks, which take little memory
+        table = _table(audit, rows, range(len(audit.records))[start : start + _BLOCK])
+        if writer is None:
+            settings = {"use_dictionary": _REPEATED, "write_statistics": False}
+            writer = parquet.ParquetWriter(path, table.schema, **settings)
+        writer.write_table(table)
+    writer.close()
+
+
+def _table(audit: Audit, rows: np.ndarray, files: range) -> Any:
+    """The manifest's rows of some files."""
+    import pyarrow as pa
+
+    records = [audit.records[file] for file in files]
+    findings = [audit.findings[file] for file in files]
+    texts = {name: _text_column([getattr(r, name) for r in records]) for name in _TEXTS}
+    numbers = {name: _number_column([getattr(r, name) for r in records]) for name in _NUMBERS}
+    places = [None if row < 0 else row for row in rows[files.start : files.stop].tolist()]
+    columns = {
+        "path": texts["path"],
+        "label": texts["label"],
+        "split": _text_column([audit.splits[file] for file in files]),
+        "row": _number_column(places),
+        "sha256": texts["sha256"],
+        "bytes": numbers["bytes"],
+        "format": texts["format"],
+        "mode": texts["mode"],
+        **{name: numbers[name] for name in _NUMBERS[1:]},
+        "perceptual_hash": texts["perceptual_hash"],
+        "group": _number_column([audit.groups[file] for file in files]),
+        "problem_kind": _text_column([own[0].kind if own else None for own in findings]),
+        "problem": _text_column([audit.problem(file) for file in files]),
+    }
+    return pa.table(columns)
+
+
+# pa.array would do, but it imports pandas, which takes longer than all the rest of a second run.
+
+
+def _text_column(values: Sequence[str | None]) -> Any:
+    import pyarrow as pa
+
+    content = [b"" if value is None else value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, content)], dtype=np.int64)
+    buffers = [_validity(values), pa.py_buffer(ends), pa.py_buffer(b"".join(content))]
+    return pa.Array.from_buffers(pa.large_string(), len(values), buffers)
+
+
+def _number_column(values: Sequence[int | None]) -> Any:
+    import pyarrow as pa
+
+    numbers = np.array([0 if value is None else value for value in values], dtype=np.int64)
+    buffers = [_validity(values), pa.py_buffer(numbers)]
+    return pa.Array.from_buffers(pa.int64(), len(values), buffers)
+
+
+def _validity(values: Sequence[object]) -> Any:
+    import pyarrow as pa
+
+    bits = [value is not None for value in values]
+    return pa.py_buffer(np.packbits(bits, bitorder="little"))
+
+
+def _broken(prepared: Path, error: Exception) -> UserError:
+    what = "was not found" if not prepared.is_dir() else f"is not complete ({_brief(error)})"
+    return UserError(
+        f'The prepared folder "{prepared}" {what}: run `dvc repro prepare` or `pawprint prepare`.'
+    )
+
+
+def _brief(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{Path(error.filename).name} is missing"
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,1 @@
+"""Whether the pictures seen in use differ from those learned from."""

@@ -1,1 +1,0 @@
-"""What pictures seen in use have in common with those learned from, and what not."""

@@ -1,0 +1,68 @@
+"""A LiteRT file with its class names: pictures in, probabilities out."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from pawprint.inference.predictor import PROBABILITIES, in_batches, pictures_at_a_time
+from pawprint.system.errors import UserError, first_line
+from pawprint.system.machine import usable_cores
+
+ABOUT = "network.json"  # inside the file, which is a ZIP archive too, as LiteRT's metadata are
+LABELS = "labels.txt"
+
+
+class LiteRTPredictor:
+    """A LiteRT file, ready to answer on this machine as it does on a phone.
+
+    Attributes:
+        path: the file.
+        class_names: classes in the order of the probabilities' columns.
+        image_size: side of the pictures, in pixels.
+        resize: how pictures are made square: "squash", "crop" or "pad".
+        temperature: of the calibration that is part of the network.
+        run_id: the run that trained it.
+        batch_size: pictures that it is shown together.
+
+    Args:
+        path: a .tflite file as `pawprint litert` writes it.
+
+    Raises:
+        UserError: the file is missing or not such a network.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.path = path
+        try:
+            with zipfile.ZipFile(path) as parts:
+                about = json.loads(parts.read(ABOUT))
+            self.class_names: list[str] = about["class_names"]
+            self.resize: str = about["resize"]
+            self.temperature: float = about["temperature"]
+            self.run_id: str = about["run_id"]
+            cores = len(usable_cores())
+            self._interpreter = Interpreter(model_path=str(path), num_threads=cores)
+            self._interpreter.allocate_tensors()
+            self._answer = self._interpreter.get_signature_runner()
+            _, self.image_size, _, _ = self._interpreter.get_input_details()[0]["shape"].tolist()
+        except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{path} is not a network that pawprint exported ({first_line(error)}); write it "
+                "with `pawprint litert`"
+            ) from None
+        self.batch_size = pictures_at_a_time(self.image_size)
+
+    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+        """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
+        none = np.zeros((0, len(self.class_names)), np.float32)
+        parts = in_batches(
+            lambda batch: self._answer(pictures=batch)[PROBABILITIES],
+            *(pictures, self.batch_size),
+        )
+        return np.concatenate([none, *parts])

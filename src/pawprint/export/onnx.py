@@ -1,0 +1,170 @@
+"""The network as ONNX, for every use after training."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pawprint.data.resize import SQUASH
+from pawprint.inference.calibration import LEAST, fit_temperature, scale, sure_points
+from pawprint.inference.explainer import MAPS
+from pawprint.inference.predictor import PROBABILITIES, Predictor
+from pawprint.models.attention_maps import with_maps
+from pawprint.system.files import replacing_file
+from pawprint.system.signals import undisturbed
+
+LARGEST_DIFFERENCE = 1e-4
+
+
+def export_onnx(
+    model: keras.Model,
+    path: Path,
+    class_names: list[str],
+    pictures: np.ndarray,
+    resize: str = SQUASH,
+    mirror: bool = False,
+) -> np.ndarray:
+    """Write the network as ONNX: uint8 pictures in, a probability per class out.
+
+    Class names and the way to a square travel in the file's metadata, so that it answers alone.
+    What each place of a picture says for the answer is computed in the file too, but only for
+    who asks for it: it is no output (see `pawprint.inference.explainer`).
+
+    Args:
+        model: from uint8 pictures (n, size, size, 3) to one sigmoid unit or a softmax, as by
+            ``pawprint.models``.
+        path: file to write.
+        class_names: classes in the order of their indices.
+        pictures: some uint8 pictures on which both networks must agree within 1e-4.
+        resize: how pictures are made square. Defaults to "squash".
+        mirror: whether the probabilities are the mean over a picture and its mirror image, which
+            costs twice the time. Defaults to False.
+
+    Returns:
+        What Keras answers to ``pictures``, float32 (n, classes).
+
+    Raises:
+        RuntimeError: they do not agree; nothing is written.
+    """
+    import onnx
+
+    wrapped = with_maps(model, mirror=mirror)
+    with _whole_float32():
+        expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False)[0])
+    with replacing_file(path) as temporary:
+        _quietly_export(wrapped, temporary)
+        network = onnx.load(temporary)
+        for output, name in zip(list(network.graph.output), (PROBABILITIES, MAPS), strict=True):
+            _name_output(network, output, name)
+        del network.graph.output[1]
+        properties = {"class_names": json.dumps(class_names), "resize": resize}
+        onnx.helper.set_model_props(network, properties)
+        onnx.save(network, temporary)
+        _check(temporary, pictures, expected)
+    return expected
+
+
+def calibrate_onnx(
+    path: Path,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    known: tuple[np.ndarray, np.ndarray] | None = None,
+) -> float:
+    """Make an exported network's probabilities mean what they say, by validation pictures.
+
+    The temperature becomes part of the network; it and the thresholds to choose from for a wanted
+    precision stand in the metadata.
+
+    Args:
+        path: an exported network that is not calibrated yet.
+        labels: class indices (n,) of pictures that it did not learn from.
+        probabilities: its answers to them, float32 (n, classes).
+        known: some uint8 pictures and what Keras answers to them, not calibrated; with the
+            temperature both must still agree within 1e-4. Defaults to none.
+
+    Returns:
+        The temperature.
+
+    Raises:
+        RuntimeError: they do not agree; the file stays as it was.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    temperature = fit_temperature(labels, probabilities)
+    points = [
+        # The file computes in float32: its answers may be a hair below these.
+        replace(point, threshold=max(0.0, point.threshold - 1e-6))
+        for point in sure_points(labels, scale(probabilities, temperature))
+    ]
+    network = onnx.load(path)
+    _name_output(network, network.graph.output[0], "uncalibrated")
+    constants = {"least_probability": LEAST, "inverse_temperature": 1 / temperature}
+    network.graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.float32), name)
+        for name, value in constants.items()
+    )
+    network.graph.node.extend(
+        [
+            helper.make_node("Max", ["uncalibrated", "least_probability"], ["possible"]),
+            helper.make_node("Log", ["possible"], ["logits"]),
+            helper.make_node("Mul", ["logits", "inverse_temperature"], ["scaled"]),
+            helper.make_node("Softmax", ["scaled"], [PROBABILITIES], axis=-1),
+        ]
+    )
+    network.graph.output[0].name = PROBABILITIES
+    properties = {entry.key: entry.value for entry in network.metadata_props}
+    properties["temperature"] = repr(temperature)
+    properties["sure_points"] = json.dumps([list(astuple(point)) for point in points])
+    del network.metadata_props[:]
+    helper.set_model_props(network, properties)
+    with replacing_file(path) as temporary:
+        onnx.save(network, temporary)
+        if known is not None:
+            pictures, expected = known
+            _check(temporary, pictures, scale(expected, temperature))
+    return temperature
+
+
+def _check(path: Path, pictures: np.ndarray, expected: np.ndarray) -> None:
+    difference = np.abs(Predictor(path).probabilities(pictures) - expected).max()
+    if not difference <= LARGEST_DIFFERENCE:
+        raise RuntimeError(f"the exported network differs from Keras by {difference:.1e}")
+
+
+@contextlib.contextmanager
+def _whole_float32() -> Iterator[None]:
+    """Without TensorFloat-32, to which a GPU may round what it multiplies."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+def _quietly_export(model: keras.Model, path: Path) -> None:
+    with undisturbed(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name
+        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+        model.export(path, format="onnx", verbose=False)
+
+
+def _name_output(network: Any, output: Any, name: str) -> None:
+    for node in network.graph.node:
+        for names in (node.input, node.output):
+            for place, own in enumerate(names):
+                if own == output.name:
+                    names[place] = name
+    output.name = name

@@ -1,1 +1,0 @@
-"""Reading pictures: sources, class folders, decoding, splits and the array store."""

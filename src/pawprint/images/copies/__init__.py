@@ -1,1 +1,0 @@
-"""Which pictures are copies of one another."""

@@ -1,1 +1,0 @@
-"""Reading each file once, on all cores, and remembering it."""

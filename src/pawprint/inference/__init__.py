@@ -1,0 +1,1 @@
+"""Answers of an exported network, without TensorFlow and MLflow."""

@@ -1,1 +1,0 @@
-"""The network as LiteRT, for phones: written, and read here as there."""

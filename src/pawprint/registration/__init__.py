@@ -1,1 +1,0 @@
-"""Who is champion: the gate, the scores on the same pictures, the line of champions."""

@@ -1,0 +1,1 @@
+"""Who is champion, and which network answers."""

@@ -1,0 +1,100 @@
+"""Which test pictures a network gets right, and how long one picture takes it."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pawprint.config.paths import Paths
+from pawprint.data.layout import find_pictures
+from pawprint.data.sources.open_source import name_of, opened
+from pawprint.data.store import Split, Summary
+from pawprint.inference.predictor import Predictor
+from pawprint.system.errors import UserError
+
+if TYPE_CHECKING:
+    from pawprint.export.litert_predictor import LiteRTPredictor
+
+WARM_UPS = 5
+ANSWERS = 50
+
+
+def challenger_right(answers: Path, test: Split) -> np.ndarray:
+    """Which test pictures got their right class in evaluate's answers, bool (n,).
+
+    Args:
+        answers: `predictions.csv` of the evaluate stage.
+        test: the test split, whose order the result is in.
+
+    Raises:
+        UserError: the file is missing, or has not one answer for each of these pictures.
+    """
+    try:
+        # Names of files need not be UTF-8.
+        with answers.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            predicted = {row["path"]: row["predicted"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, csv.Error):
+        predicted = {}
+    if set(predicted) != set(test.paths):
+        raise UserError(
+            f"{answers} has no answers for exactly these test pictures; evaluate first with "
+            "`dvc repro evaluate` or `pawprint evaluate`"
+        )
+    truth = np.array(test.class_names)[test.labels]
+    return np.array([predicted[path] for path in test.paths]) == truth
+
+
+def right_here(predictor: Predictor, test: Split, summary: Summary, paths: Paths) -> np.ndarray:
+    """Which test pictures another network gets right, bool (n,).
+
+    A network of another picture size sees the files themselves, at its own; a picture of a class
+    that it does not know is wrong.
+
+    Raises:
+        UserError: the files are needed, but not there any more.
+    """
+    if (predictor.image_size, predictor.resize) == (summary.image_size, summary.resize):
+        probabilities = predictor.probabilities(test.pictures)
+    else:
+        probabilities = _from_files(predictor, test, summary, paths)
+    answers = np.array(predictor.class_names)[probabilities.argmax(axis=1)]
+    return answers == np.array(test.class_names)[test.labels]
+
+
+def _from_files(predictor: Predictor, test: Split, summary: Summary, paths: Paths) -> np.ndarray:
+    """Probabilities from the files themselves, at the size that the network sees."""
+    images = paths.pictures(summary.images)
+    with opened(images, beside=paths.prepared, downloads=paths.downloads) as folder:
+        files = find_pictures(folder, name_of(images)).files
+        locations = {file.path: Path(file.location) for file in files}
+        gone = [path for path in test.paths if path not in locations]
+        if gone:
+            raise UserError(
+                f'{len(gone)} test pictures are gone from "{name_of(images)}", {gone[0]!a} among '
+                "them; prepare again with `dvc repro`"
+            )
+        parts = [
+            predictor.probabilities(np.stack([predictor.read(locations[p]) for p in batch]))
+            for batch in (test.paths[i : i + 256] for i in range(0, len(test.paths), 256))
+        ]
+    return np.concatenate(parts)
+
+
+def milliseconds_per_picture(predictor: Predictor | LiteRTPredictor, picture: np.ndarray) -> float:
+    """How long an answer for one picture alone takes on this machine, the median of 50.
+
+    Args:
+        predictor: the network.
+        picture: uint8 (image_size, image_size, 3).
+    """
+    seconds = []
+    for _ in range(WARM_UPS + ANSWERS):
+        began = time.perf_counter()
+        predictor.probabilities(picture[None])
+        seconds.append(time.perf_counter() - began)
+    return 1000 * statistics.median(seconds[WARM_UPS:])

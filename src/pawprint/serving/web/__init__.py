@@ -1,1 +1,0 @@
-"""A server that answers pictures over HTTP, and the page on which a person asks it."""

@@ -1,0 +1,184 @@
+"""Stage evaluate: the trained network on held-out pictures, into files, a page and the run."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pawprint.config.compose import project_root, run_stage
+from pawprint.config.paths import Paths
+from pawprint.config.schema import Config
+from pawprint.data.store import Split, Summary, load_sides, load_split, load_summary
+from pawprint.evaluation.result import Result, judge
+from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
+from pawprint.inference.predictor import Predictor
+from pawprint.system.errors import UserError
+from pawprint.system.files import replacing_file, write_json
+
+log = logging.getLogger(__name__)
+
+CURVES = ("accuracy", "loss")
+
+
+def main() -> None:
+    """Evaluate the project's network."""
+    run_stage("evaluate", evaluate)
+
+
+def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
+    """Judge the exported network by the test split; write figures, answers, plots and a report.
+
+    Args:
+        config: the whole configuration.
+        paths: where the network is and the results go. Defaults to the project's.
+
+    Raises:
+        UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
+    """
+    from pawprint.evaluation.figures import curves_figure
+    from pawprint.tracking.restore import read_record, run_of
+    from pawprint.tracking.store import connect, link_opened_run
+
+    paths = paths or Paths(project_root())
+    summary = load_summary(paths.prepared)
+    validation, test = (load_split(paths.prepared, split) for split in ("validation", "test"))
+    if not paths.training.history.is_file():
+        raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
+    predictor = Predictor(paths.training.onnx)
+    record = read_record(paths.training.run)
+    check_fit(test, predictor, summary, record, paths)
+    store = connect(config.tracking.uri, config.tracking.experiment)
+    with store.explained():
+        run = run_of(store, paths.training)
+
+        result = judge(
+            test,
+            predictor.probabilities(test.pictures),
+            validation,
+            predictor.probabilities(validation.pictures),
+            sizes=load_sides(paths.prepared, "test"),
+            temperature=predictor.temperature,
+            wanted=config.sure_precision,
+            thresholds=predictor.sure_points,
+        )
+        metrics = named_metrics(result)
+        paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
+        write_tables(paths.evaluation, result)
+        figures = _write_report(paths, result, validation, summary, record, store, run)
+        log.info(
+            "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
+            *(metrics["test_accuracy"], *result.intervals["accuracy"], metrics["test_log_loss"]),
+            *(len(test.labels), paths.report),
+        )
+
+        digest = summary.splits["test"].digest
+        run.log_dataset("test", str(paths.pictures(summary.images)), digest, "testing")
+        run.log_metrics(metrics | named_intervals(result), model_id=run.tags.get("model_id"))
+        run.set_tags({"test_digest": digest})
+        run.log_figure(curves_figure(paths.training.history), "figures/curves.png")
+        for name, figure in figures.items():
+            if name not in CURVES:  # they are in one figure already
+                run.log_figure(figure, f"figures/{name}.png")
+        run.log_files(paths.evaluation, "evaluate")
+        run.tell_missed()
+        write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
+        link_opened_run(store, run, "evaluate")
+        return metrics
+
+
+def check_fit(
+    test: Split, predictor: Predictor, summary: Summary, record: dict[str, Any], paths: Paths
+) -> None:
+    """Refuse test pictures that are not those the network was kept apart from.
+
+    Raises:
+        UserError: they are others, or of other classes, size or shape.
+    """
+    side = test.pictures.shape[1]
+    if predictor.image_size != side or predictor.class_names != test.class_names:
+        raise UserError(
+            f"the network knows {', '.join(predictor.class_names)} at {predictor.image_size} "
+            f"pixels, but the test split has {', '.join(test.class_names)} at {side}; train "
+            "again with `dvc repro train`"
+        )
+    if predictor.resize != summary.resize:
+        raise UserError(
+            f"the network learned from pictures made square by {predictor.resize}, but those in "
+            f"{paths.prepared} are by {summary.resize}; train again with `dvc repro train`"
+        )
+    # It may have learned from these very pictures.
+    if record["tags"]["test_digest"] != summary.splits["test"].digest:
+        raise UserError(
+            "the network was trained beside other test pictures than those in "
+            f"{paths.prepared}; train again with `dvc repro train`"
+        )
+
+
+def _write_report(
+    paths: Paths,
+    result: Result,
+    validation: Split,
+    summary: Summary,
+    record: dict[str, Any],
+    store: Any,
+    run: Any,
+) -> dict[str, Any]:
+    """Write the page; returns its figures by name, as they are for a light page."""
+    from pawprint.evaluation.explained import overlay
+    from pawprint.evaluation.figures import evaluation_figures, png_of
+    from pawprint.evaluation.page.report import Origin, Plot, report_page
+    from pawprint.inference.explainer import Explainer
+    from pawprint.suspects.page import jpeg_of
+    from pawprint.tracking.location import is_server
+    from pawprint.tracking.provenance import environment
+
+    test = result.test
+    explainer = Explainer(paths.training.onnx)
+
+    def explained(answer: Any) -> tuple[bytes, bytes]:
+        picture = test.pictures[answer.index]
+        (seen,) = explainer.maps(picture[None])
+        return jpeg_of(picture), jpeg_of(overlay(picture, seen))
+
+    def jpeg(index: int) -> bytes:
+        inside = index < len(validation.labels)
+        split, place = (validation, index) if inside else (test, index - len(validation.labels))
+        return jpeg_of(split.pictures[place])
+
+    light, dark = (
+        evaluation_figures(paths.training.history, result, dark=on_dark)
+        for on_dark in (False, True)
+    )
+    origin = Origin(
+        name=record["name"],
+        run_id=run.id,
+        address=store.address_of(run.id),
+        local=not is_server(store.uri),
+        parameters=record["parameters"],
+        data=_data(summary),
+        environment=environment(paths.root),
+    )
+    page = report_page(
+        result,
+        origin=origin,
+        plots=[
+            Plot(name.replace("_", " "), png_of(light[name]), png_of(dark[name])) for name in light
+        ],
+        explained=explained,
+        jpeg=jpeg,
+        notes=summary.notes,
+    )
+    with replacing_file(paths.report) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return light
+
+
+def _data(summary: Summary) -> dict[str, object]:
+    splits = {f"{name} pictures": f"{split.pictures:,}" for name, split in summary.splits.items()}
+    return {
+        "images": summary.images,
+        "classes": ", ".join(summary.class_names),
+        **splits,
+        "digest of all": summary.digest,
+        "digest of test": summary.splits["test"].digest,
+    }

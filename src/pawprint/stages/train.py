@@ -1,0 +1,361 @@
+"""Stage train: from the prepared arrays to a trained, exported and recorded network."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from pawprint.config.compose import fail, project_root, run_stage
+from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, weights_file
+from pawprint.config.schema import LATER, Config
+from pawprint.inference.predictor import Predictor
+from pawprint.system.errors import UserError
+from pawprint.system.files import replacing_file, write_json
+from pawprint.training.augmentation import Augmentation
+from pawprint.training.trial import (
+    FINISHED,
+    PRUNED,
+    PRUNED_TAG,
+    Outcome,
+    PrunedError,
+    Trial,
+)
+
+if TYPE_CHECKING:
+    from pawprint.tracking.run import Run
+    from pawprint.training.recording import Recording
+    from pawprint.training.trainer import Learned
+
+log = logging.getLogger(__name__)
+
+# Libraries of which another version may compute other numbers.
+COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
+PREVIEW = "--augment-preview"
+PREVIEW_FILE = "augmentation.png"
+COMPARED = 64  # pictures, or one more, that Keras and the exported network answer alike
+
+
+def main() -> None:
+    """Train once, or with `-m` once for each combination; or draw what training would see."""
+    if PREVIEW in sys.argv:
+        sys.argv.remove(PREVIEW)
+        if {"-m", "--multirun"} & set(sys.argv):
+            fail(UserError(f"{PREVIEW} draws one augment at a time; leave out -m"))
+        run_stage("train", preview)
+    else:
+        run_stage("train", train, sweeps=True)
+
+
+def train(config: Config) -> float:
+    """Train as configured and write model, export, history and run; return the best val_accuracy.
+
+    A training that was killed goes on where it was when the same one is started again.
+
+    Raises:
+        UserError: nothing is prepared, the tracking store does not answer, values do not fit, the
+            loss is not a number any more, or there is no room on the disk or in memory.
+    """
+    for key, given in vars(config.sweep).items():
+        if given:
+            raise UserError(f"sweep.{key} is of sweeps; add -m and an axis, or leave it out")
+    return _train(config)["best_val_accuracy"]
+
+
+def train_trial(trial: Trial) -> Outcome:
+    """Train what a sweep's trial says, into its own folder, without an export.
+
+    Raises:
+        UserError: as for ``train``.
+    """
+    from pawprint.training.start import forget_training
+
+    try:
+        record = _train(trial.config, trial)
+    except PrunedError as pruned:
+        return pruned.outcome
+    finally:
+        forget_training()
+    figures = {k: v for k, v in record.items() if isinstance(v, int | float)}
+    return Outcome(FINISHED, figures, record["run_id"])
+
+
+def _train(config: Config, trial: Trial | None = None) -> dict[str, Any]:
+    """Train and record; returns what stands in `run.json`."""
+    from pawprint.data.store import load_split, load_summary
+    from pawprint.tracking.provenance import provenance
+    from pawprint.tracking.store import connect
+    from pawprint.training.recording import recorded
+    from pawprint.training.start import start_tensorflow
+
+    began = time.monotonic()
+    paths = Paths(project_root())
+    summary = load_summary(paths.prepared)
+    check_prepared(config, summary)
+    data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
+    parameters = {k: v for k, v in config.flat().items() if k.split(".")[0] not in LATER}
+    parameters |= {"images": summary.images}  # what was really prepared
+    find_weights(config, paths)
+    files = TrainingFiles(trial.folder) if trial else paths.training
+    default = f"{config.model.name} depth={config.blocks} {config.optimizer.name}"
+    name, parent = (trial.name, trial.parent) if trial else (default, None)
+    store = connect(trial.store if trial else config.tracking.uri, config.tracking.experiment)
+    tags = {
+        **provenance(paths.root),
+        "data_digest": summary.digest,
+        "test_digest": summary.splits["test"].digest,
+        "class_names": ", ".join(summary.class_names),
+        **(trial.tags if trial else {}),
+    }
+    start_tensorflow()
+    identity = identity_of(config, data)
+    if trial:  # it is not exported: the same training outside of a sweep is another one
+        identity["trial"] = trial.identity
+    with recorded(store, name, paths.checkpoints, identity, parent) as recording:
+        run = recording.run
+        run.log_parameters(parameters)
+        run.set_tags(tags)
+        _record_data(config, run, summary, paths)
+        for epoch, figures in enumerate(recording.state.reports, start=1):
+            run.log_metrics(figures, step=epoch)
+            if trial and trial.watch:
+                trial.watch.tell(epoch, figures)  # to compare the next ones with
+        result = _train_network(config, data, paths, files, recording, began, trial)
+        record = {
+            "run_id": run.id,
+            "name": name,
+            "store": store.uri,
+            "parameters": parameters,
+            "tags": tags,
+            **result,
+        }
+        write_json(files.run, record)
+    files.last_good.unlink(missing_ok=True)  # of an earlier training
+    return record
+
+
+def preview(config: Config) -> None:
+    """Draw prepared training pictures as `augment` varies them, into one file."""
+    from pawprint.data.store import load_split, load_summary
+    from pawprint.training.preview import draw
+
+    paths = Paths(project_root())
+    summary = load_summary(paths.prepared)
+    check_prepared(config, summary)
+    pictures = load_split(paths.prepared, "train").pictures
+    with replacing_file(paths.train_reports / PREVIEW_FILE) as temporary:
+        draw(pictures, augmentation_of(config), config.seed).save(temporary)
+    log.info("augment=%s: %s", config.augment.name, paths.train_reports / PREVIEW_FILE)
+
+
+def find_weights(config: Config, paths: Paths) -> None:
+    """Give ``model.weights``, where it names a file, its whole path.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if config.model.weights not in (None, *WEIGHTS):
+        config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
+
+
+def identity_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
+    """All that decides what a training ends with: settings, data, code, and what computes it."""
+    from importlib.metadata import version
+
+    from pawprint.training.features import weights_digest
+    from pawprint.training.start import arithmetic
+
+    here = Path(__file__).parents[1]
+    code = hashlib.sha256()
+    files = [here / "stages" / "train.py", here / "export" / "onnx.py"]
+    files += [here / "data" / f"{name}.py" for name in ("encoding", "image_array", "store")]
+    files += [*here.glob("models/*.py"), *here.glob("training/*.py")]
+    for path in sorted(files):
+        code.update(path.read_bytes())
+    return {
+        "parameters": config.deciding(),
+        "data": {split: part.digest for split, part in data.items()},
+        "versions": [version(name) for name in COMPUTING],
+        "code": code.hexdigest(),
+        "weights": config.model.weights and weights_digest(config.model.weights),
+        "arithmetic": arithmetic(),
+    }
+
+
+def _record_data(config: Config, run: Any, summary: Any, paths: Paths) -> None:
+    # Whole, because MLflow cuts long parameters.
+    run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
+    for split, context in (("train", "training"), ("validation", "validation")):
+        source = str(paths.pictures(summary.images))
+        run.log_dataset(split, source, summary.splits[split].digest, context)
+    if (paths.audit / "audit.html").is_file():
+        run.log_file(paths.audit / "audit.html", "prepare")
+
+
+def _train_network(
+    config: Config,
+    data: dict[str, Any],
+    paths: Paths,
+    files: TrainingFiles,
+    recording: Recording,
+    began: float,
+    trial: Trial | None,
+) -> dict[str, Any]:
+    """Learn, write and record; returns the figures of the best epoch."""
+    from pawprint.training.devices import memory_explained
+    from pawprint.training.loop import DivergedError
+    from pawprint.training.preview import draw
+    from pawprint.training.trainer import learn
+
+    run, state = recording.run, recording.state
+    earlier = sum(figures["seconds"] for figures in state.reports)  # in processes before this one
+
+    def spent() -> dict[str, float]:
+        return {"trial_seconds": earlier + time.monotonic() - began}
+
+    def report(epoch: int, figures: dict[str, float]) -> None:
+        run.log_metrics(figures, step=epoch)
+        if trial and trial.watch and trial.watch.tell(epoch, figures):
+            best = _best_so_far(state.history) | {"trained_epochs": epoch} | spent()
+            run.log_metrics(best, step=epoch)
+            run.set_tags({PRUNED_TAG: f"after epoch {epoch}"})
+            raise PrunedError(Outcome(PRUNED, best, run.id))
+
+    vary = augmentation_of(config)
+    if config.frozen:
+        does = "mirrors pictures, no more" if vary.horizontal_flip else "changes nothing"
+        log.info("while the backbone is frozen, augment=%s %s", config.augment.name, does)
+    if trial is None or any(key.startswith("augment") for key in trial.axes):
+        run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
+    try:
+        with memory_explained(config.batch_size):
+            given = (config, data, vary, paths.features, report, recording.checkpoint, state)
+            learned = learn(*given, began if trial else None)
+    except DivergedError as error:
+        if not error.fitted.best:
+            raise
+        with replacing_file(files.last_good) as temporary:
+            error.model.save(temporary)
+        also = f" and in the run {run.id}" if run.log_file(files.last_good) else ""
+        raise UserError(
+            f"{error}; the best weights before are in {files.last_good}{also}"
+        ) from None
+    if trial is None:
+        return export(config, learned, data["validation"], files, run)
+    result = learned.figures | {"trained_epochs": len(learned.history)}
+    if trial.timed:
+        result["seconds_per_picture"] = _seconds_per_picture(config, learned, data["validation"])
+    _keep(learned, files, run)
+    result |= spent()
+    # At last: they tell that the trial is done.
+    run.log_metrics(result | learned.costs, step=len(learned.history))
+    return result
+
+
+def _keep(learned: Learned, files: TrainingFiles, run: Run) -> None:
+    """Write the network for Keras and its history, and record both."""
+    from pawprint.training.callbacks import write_history
+
+    with replacing_file(files.model) as keras_file:
+        learned.model.save(keras_file)
+        write_history(files.history, learned.history)
+    run.log_file(files.history)
+    run.log_file(files.model)
+
+
+def export(
+    config: Config, learned: Learned, validation: Any, files: TrainingFiles, run: Run
+) -> dict[str, Any]:
+    """Write the network for Keras and as ONNX, calibrated, and record both.
+
+    Args:
+        config: what was trained.
+        learned: the network, its history, figures and costs.
+        validation: the validation split.
+        files: where they go.
+        run: where they are recorded.
+
+    Returns:
+        The figures of the best epoch, those of the exported network, and the model's id.
+    """
+    from pawprint.export.onnx import calibrate_onnx, export_onnx
+    from pawprint.training.batches import balanced_weights
+    from pawprint.training.callbacks import write_history
+
+    # Of all classes: they lie one after the other.
+    compared = validation.pictures[:: -(-len(validation.pictures) // COMPARED)]
+    # All take their places together, at the end: until then there are those of the last training.
+    with replacing_file(files.model) as keras_file, replacing_file(files.onnx) as onnx_file:
+        learned.model.save(keras_file)
+        settings = (validation.class_names, compared, config.resize, config.mirror)
+        expected = export_onnx(learned.model, onnx_file, *settings)
+        probabilities = Predictor(onnx_file).probabilities(validation.pictures)
+        weights = (
+            balanced_weights(validation.labels, len(validation.class_names))[validation.labels]
+            if config.class_weights == "balanced"
+            else None
+        )
+        right = probabilities.argmax(axis=1) == validation.labels
+        result = learned.figures | {
+            "exported_val_accuracy": float(np.average(right, weights=weights)),
+            "temperature": calibrate_onnx(
+                onnx_file, validation.labels, probabilities, (compared, expected)
+            ),
+        }
+        run.log_metrics(result | learned.costs, step=len(learned.history))
+        model_id = run.log_model(onnx_file, validation.class_names, compared[0])
+        write_history(files.history, learned.history)
+    run.log_file(files.history)
+    run.log_file(files.model)
+    return {**result, "model_id": model_id}
+
+
+def _seconds_per_picture(config: Config, learned: Learned, validation: Any) -> float:
+    """How long the network as it would be used takes for one picture alone."""
+    from pawprint.export.onnx import export_onnx
+    from pawprint.registry.scoring import milliseconds_per_picture
+
+    some = validation.pictures[:8]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        settings = (validation.class_names, some, config.resize, config.mirror)
+        export_onnx(learned.model, path, *settings)
+        return milliseconds_per_picture(Predictor(path), some[0]) / 1000
+
+
+def _best_so_far(history: list[dict[str, float]]) -> dict[str, float]:
+    """The figures of a history's best epoch, under the names of a run's."""
+    if not history:
+        return {}
+    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    return {"best_epoch": best["epoch"], "best_val_accuracy": best["val_accuracy"]}
+
+
+def augmentation_of(config: Config) -> Augmentation:
+    """The variation that ``augment`` names, as far as the network sees it."""
+    if config.frozen:  # features are of pictures and of their mirror images, nothing else
+        return Augmentation(horizontal_flip=config.augment.horizontal_flip)
+    return Augmentation(**{k: v for k, v in vars(config.augment).items() if k != "name"})
+
+
+def check_prepared(config: Config, summary: Any) -> None:
+    """Refuse pictures that were prepared in another way than is configured.
+
+    Raises:
+        UserError: they were.
+    """
+    for key, unit in (("image_size", " pixels"), ("resize", "")):
+        wanted, prepared = getattr(config, key), getattr(summary, key)
+        if wanted != prepared:
+            raise UserError(
+                f"{key} is {wanted}, but the pictures were prepared with {prepared}{unit}; "
+                f"run `pawprint prepare {key}={wanted}` first"
+            )

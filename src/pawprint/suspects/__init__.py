@@ -1,0 +1,1 @@
+"""Labels that are probably wrong, found by networks that did not learn from them."""

@@ -1,0 +1,1 @@
+"""What the operating system asks of us: files, signals, terminal, machine, errors."""

@@ -1,0 +1,366 @@
+"""One training, from a built network and batches to the best weights."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pawprint.models.head import accuracy_for, loss_for
+from pawprint.system.errors import UserError
+from pawprint.training.batches import TrainingBatches, ValidationBatches, pictures_in
+from pawprint.training.callbacks import Progress, StepWatch, Termination
+from pawprint.training.checkpoint import Checkpoint, State
+
+log = logging.getLogger(__name__)
+
+STEPS_PER_CALL = 16  # of TensorFlow: between two calls Python works alone, in one it is deaf
+PIXELS_PER_CALL = 12_000_000  # so that SIGTERM is heard in time, also with large pictures
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, and on pictures of which size.
+
+    Args:
+        sizes: side of the training pictures, epoch by epoch; as many as there are epochs.
+        steps: batches per epoch.
+        patience: epochs of the last size without a better val_accuracy before stopping; None for
+            never.
+        label_smoothing: share of a target that is spread over all classes, 0 up to 1.
+    """
+
+    sizes: Sequence[int]
+    steps: int
+    patience: int | None = None
+    label_smoothing: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs at most."""
+        return len(self.sizes)
+
+
+@dataclass
+class Fitted:
+    """What came out of a training.
+
+    Attributes:
+        weights: those of the best epoch, in the order of ``model.get_weights()``.
+        history: a row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, learning_rate.
+        best: the row of the best epoch: of the largest pictures so far, by val_accuracy, then by
+            val_loss. It is the state's ``before`` where no epoch was better.
+        pictures: training pictures seen, by the side they were shown at.
+        seconds: spent in training steps, without validation.
+        seconds_waited: those of them spent waiting for batches.
+        seconds_of_features: spent computing what a head learns on, where one does.
+    """
+
+    weights: list[np.ndarray]
+    history: list[dict[str, float]]
+    best: dict[str, float]
+    pictures: dict[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    seconds_waited: float = 0.0
+    seconds_of_features: float = 0.0
+
+
+def seed_everything(seed: int) -> None:
+    """Make weights, dropout and every operation repeat with ``seed``."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    batches: TrainingBatches,
+    validation: ValidationBatches,
+    plan: Plan,
+    *,
+    report: Report,
+    checkpoint: Checkpoint | None = None,
+    state: State | None = None,
+) -> Fitted:
+    """Train ``model`` epoch by epoch; validate, save and report after each.
+
+    Where the optimizer averages the weights, the averages are validated and kept. Epochs of smaller
+    pictures than the last are validated on pictures of that size, and are not as good as any of a
+    larger one. With class weights of the validation pictures val_accuracy is the mean over the
+    classes.
+
+    Args:
+        model: from what ``batches`` yield to probabilities.
+        optimizer: as built by ``build_optimizer``.
+        batches: the training pictures.
+        validation: the validation pictures.
+        plan: how long.
+        report: told the epoch (from 1) and its figures: those of the history, ``seconds``
+            (training and validation), ``pictures_per_second`` (training alone),
+            ``input_wait_share`` and ``picture_size``. An epoch is saved before it is reported.
+        checkpoint: where the state is saved after each epoch and on SIGTERM; None for nowhere.
+        state: where to go on, as ``checkpoint`` had it.
+
+    Raises:
+        DivergedError: the loss is not a number any more; it has the best weights so far.
+    """
+    return _Fit(model, optimizer, batches, validation, plan, checkpoint, state).run(report)
+
+
+class _Fit:
+    """The parts of one training that its epochs share."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        batches: TrainingBatches,
+        validation: ValidationBatches,
+        plan: Plan,
+        checkpoint: Checkpoint | None,
+        state: State | None,
+    ) -> None:
+        self.model, self.optimizer, self.batches = model, optimizer, batches
+        self.validation, self.plan, self.checkpoint = validation, plan, checkpoint
+        classes = batches.classes
+        # A second network is judged: it takes the averaged weights, the first one keeps its. On one
+        # device, because several cannot share a last batch of fewer pictures than they are.
+        self.judge = keras.models.clone_model(model)
+        self.judge.compile(loss=loss_for(classes), weighted_metrics=[accuracy_for(classes)])
+        with model.distribute_strategy.scope():
+            model.compile(
+                optimizer,
+                loss=loss_for(classes, plan.label_smoothing),
+                metrics=[accuracy_for(classes)],
+                steps_per_execution=min(_steps_per_call(batches, plan), plan.steps),
+                jit_compile=False,  # XLA does not promise the same result twice
+            )
+            # Builds the metrics, so that their running values can be restored.
+            example = np.zeros((1, 1 if classes == 2 else classes), np.float32)
+            model.compute_metrics(None, example, example)
+            model.reset_metrics()
+            model.optimizer.build(model.trainable_variables)  # in float16 it is wrapped
+        # In a clone all layers learn: its weights are found by their place.
+        places = {id(weight): place for place, weight in enumerate(model.weights)}
+        learning = [places[id(weight)] for weight in model.trainable_variables]
+        self.averaged = [self.judge.weights[place] for place in learning]
+        self.state = state or State()
+        self.fitted = Fitted(model.get_weights(), self.state.history, self.state.before)
+        if self.state.arrays:
+            self._restore()
+
+    def run(self, report: Report) -> Fitted:
+        plan = self.plan
+        count = len(self.batches.labels)
+        per_epoch = pictures_in(count, self.batches.batch_size, plan.steps)
+        with Termination() as termination, Progress(plan, per_epoch) as progress:
+            progress.skip(self.state.epoch, self.state.step)
+            for epoch in range(self.state.epoch, plan.epochs):
+                if self._patience_is_over():
+                    break
+                figures = self._epoch(epoch, termination, progress)
+                self._save()
+                progress.tell(epoch + 1, figures)
+                termination.stop_if_asked()
+                report(epoch + 1, figures)
+            termination.stop_if_asked()
+        self._add_up(per_epoch)
+        return self.fitted
+
+    def _add_up(self, per_epoch: int) -> None:
+        """What the epochs took, also those of earlier processes."""
+        for figures in self.state.reports:
+            speed, size = figures["pictures_per_second"], int(figures["picture_size"])
+            if speed:  # else stopped between training and validation: it is not known any more
+                self.fitted.pictures[size] = self.fitted.pictures.get(size, 0) + per_epoch
+                self.fitted.seconds += per_epoch / speed
+                self.fitted.seconds_waited += per_epoch / speed * figures["input_wait_share"]
+
+    def _epoch(self, epoch: int, termination: Termination, progress: Progress) -> dict[str, float]:
+        """Train and validate; the state is then that of the next epoch's begin."""
+        begin, waited = time.perf_counter(), self.batches.seconds_waited
+        first, size = self.state.step, self.plan.sizes[epoch]
+        logs = self._train(epoch, first, size, termination, progress)
+        trained = time.perf_counter() - begin
+        rate = self._rate()
+        logs |= self._validate(epoch, termination)
+        for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
+            self._check_finite(name, logs[name], epoch)
+        weights = self.judge.get_weights()
+        for weight in weights:  # of which a ReLU may hide one from the loss
+            self._check_finite("sum of some weights", float(weight.sum()), epoch)
+        row = {"epoch": epoch + 1, **dict(sorted(logs.items())), "learning_rate": rate}
+        pictures = pictures_in(len(self.batches.labels), self.batches.batch_size, self.plan.steps)
+        pictures -= pictures_in(len(self.batches.labels), self.batches.batch_size, first)
+        figures = {
+            **{name: value for name, value in row.items() if name != "epoch"},
+            "seconds": time.perf_counter() - begin,
+            "pictures_per_second": pictures / trained,
+            "input_wait_share": (self.batches.seconds_waited - waited) / trained,
+            "picture_size": size,
+        }
+        self.state.history.append(row)
+        self.state.reports.append(figures)
+        self.state.epoch, self.state.step = epoch + 1, 0
+        self._keep_if_best(row, weights)
+        return figures
+
+    def _train(
+        self, epoch: int, first: int, size: int, termination: Termination, progress: Progress
+    ) -> dict[str, float]:
+        steps = self.plan.steps
+        if first < steps:
+            watch = StepWatch(
+                first,
+                running=self.state.arrays.get("running") if first else None,
+                after=lambda step, logs: self._after_steps(
+                    epoch, step, logs, termination, progress
+                ),
+                optimizer=self.optimizer,
+            )
+            self.model.fit(
+                self.batches.dataset(epoch, first, steps, size),
+                epochs=epoch + 1,
+                initial_epoch=epoch,
+                steps_per_epoch=steps - first,
+                shuffle=False,  # the batches come shuffled
+                verbose=0,
+                callbacks=[watch],
+            )
+        else:  # ended between training and validation
+            _assign(self.model.metrics_variables, self.state.arrays["running"])
+        self.state.step = steps
+        return {k: float(v) for k, v in self.model.get_metrics_result().items()}
+
+    def _after_steps(
+        self,
+        epoch: int,
+        step: int,
+        logs: dict[str, Any],
+        termination: Termination,
+        progress: Progress,
+    ) -> None:
+        step = min(step, self.plan.steps)  # Keras counts the last call's steps as if it were whole
+        self._check_finite("loss", float(logs["loss"]), epoch)
+        progress.move(epoch, step, logs)
+        if termination.asked and step < self.plan.steps:
+            self.state.epoch, self.state.step = epoch, step
+            self._save()
+            termination.stop_if_asked()
+
+    def _validate(self, epoch: int, termination: Termination) -> dict[str, float]:
+        def stop_if_asked(*_: object, **__: object) -> None:
+            if termination.asked:
+                self._save()
+                termination.stop_if_asked()
+
+        stop_if_asked()
+        self._give_weights()
+        size = self.plan.sizes[epoch]
+        data = self.validation.dataset(None if size == self.plan.sizes[-1] else size)
+        watch = keras.callbacks.LambdaCallback(on_test_batch_end=stop_if_asked)
+        logs = self.judge.evaluate(data, verbose=0, return_dict=True, callbacks=[watch])
+        return {f"val_{name}": float(value) for name, value in logs.items()}
+
+    def _give_weights(self) -> None:
+        """Give the judge the weights, averaged where the optimizer averages them."""
+        self.judge.set_weights(self.model.get_weights())
+        if self.optimizer.use_ema:
+            # Not by finalize_variable_values: variables of several devices cannot go to one's so.
+            _assign(self.averaged, _values(self.optimizer._model_variables_moving_average))
+
+    def _keep_if_best(self, row: dict[str, float], weights: list[np.ndarray]) -> None:
+        best = self.fitted.best
+        if not best or self._quality(row) > self._quality(best):
+            self.fitted.best = row
+            self.fitted.weights = weights
+
+    def _quality(self, row: dict[str, float]) -> tuple[float, ...]:
+        # Epoch 0, which is before, counts as one of the largest pictures.
+        return self.plan.sizes[int(row["epoch"]) - 1], row["val_accuracy"], -row["val_loss"]
+
+    def _patience_is_over(self) -> bool:
+        best, patience, sizes = self.fitted.best, self.plan.patience, self.plan.sizes
+        if not (best and patience):
+            return False
+        since = sizes[int(best["epoch"]) : self.state.epoch]
+        return sum(size == sizes[-1] for size in since) >= patience
+
+    def _rate(self) -> float:
+        return float(self.optimizer.learning_rate.numpy())
+
+    def _check_finite(self, name: str, value: float, epoch: int) -> None:
+        if not math.isfinite(value):
+            rate = self._rate()
+            scheduled = isinstance(
+                self.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
+            )
+            reduced = keras.config.dtype_policy().compute_dtype != "float32"
+            raise DivergedError(
+                f"the {name} is {value} in epoch {epoch + 1} at learning rate {rate:.3g}; try a "
+                "lower learning_rate"
+                + (" or a longer warm-up (schedule.warmup_fraction)" if scheduled else "")
+                + (", or precision=float32" if reduced else ""),
+                self.fitted,
+            )
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        self.state.arrays = {
+            "weights": _values(self.model.variables),
+            "optimizer": _values(self.model.optimizer.variables),  # with its loss scale
+            "running": _values(self.model.metrics_variables),
+            "best": self.fitted.weights,
+        }
+        self.checkpoint.save(self.state)
+
+    def _restore(self) -> None:
+        state = self.state
+        _assign(self.model.variables, state.arrays["weights"])
+        _assign(self.model.optimizer.variables, state.arrays["optimizer"])
+        self.fitted.weights = state.arrays["best"]
+        rows = [state.before, *state.history] if state.before else state.history
+        self.fitted.best = max(rows, key=self._quality, default={})
+        where = f"step {state.step} of epoch {state.epoch + 1}"
+        log.info("going on after %s", where if state.step else f"epoch {state.epoch}")
+
+
+class DivergedError(UserError):
+    """The loss is not a number any more.
+
+    Attributes:
+        fitted: the training up to there; its weights are the best before.
+        model: a network with these weights, where whoever built it has added one.
+    """
+
+    def __init__(self, sentence: str, fitted: Fitted) -> None:
+        super().__init__(sentence)
+        self.fitted = fitted
+        self.model: keras.Model | None = None
+
+
+def _steps_per_call(batches: TrainingBatches, plan: Plan) -> int:
+    if batches.pictures.ndim < 4:  # features: a step takes no time
+        return STEPS_PER_CALL
+    pixels = batches.batch_size * max(plan.sizes) ** 2
+    return max(1, min(STEPS_PER_CALL, PIXELS_PER_CALL // pixels))
+
+
+def _values(variables: Sequence[Any]) -> list[np.ndarray]:
+    return [variable.numpy() for variable in variables]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

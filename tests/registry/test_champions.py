@@ -1,0 +1,167 @@
+"""Changing the champion in a real registry, on SQLite."""
+
+import shutil
+
+import pytest
+
+from pawprint.commands.champion import print_tables
+from pawprint.registry.champions import line_of_champions, mend, roll_back, settle
+from pawprint.registry.decision import KEPT, PROMOTED, Decision, decision_of
+from pawprint.system.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """The file of a store without a model; for reading only."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _connect(path, monkeypatch)
+    return path
+
+
+def _connect(path, monkeypatch):
+    from pawprint.tracking.store import connect
+
+    address = f"sqlite:///{path}"
+    for kind in ("TRACKING", "REGISTRY"):  # MLflow sets them for the whole process
+        monkeypatch.setenv(f"MLFLOW_{kind}_URI", address)
+    return connect(address, "pawprint")
+
+
+@pytest.fixture
+def registry(empty, tmp_path, monkeypatch):
+    """A registry of three versions, whose files are there, without a champion."""
+    from pawprint.tracking.registry import Registry
+
+    shutil.copy(empty, tmp_path / "mlflow.db")
+    store = _connect(tmp_path / "mlflow.db", monkeypatch)
+    store.client.create_registered_model("pawprint")
+    for number in (1, 2, 3):
+        folder = tmp_path / f"model {number}"
+        folder.mkdir()
+        (folder / "model.onnx").write_bytes(b"a network")
+        store.client.create_model_version("pawprint", folder.as_uri())
+    return Registry(store, "pawprint")
+
+
+def _settle(registry, number, verdict=PROMOTED):
+    def decide(champion, line):
+        number = champion.number if champion else None
+        return Decision(verdict, f"beside {number}", "better", compared_with=number)
+
+    return settle(registry, registry.version(number), decide)
+
+
+def _steps(registry):
+    return [(e.version, e.by, e.before) for e in registry.events()]
+
+
+def test_a_kept_version_changes_neither_champion_nor_line(registry):
+    _settle(registry, 1)
+    decision, champion = _settle(registry, 2, KEPT)
+    assert champion == registry.champion().number == 1
+    assert decision_of(registry.version(2).tags) == decision
+    assert _steps(registry) == [(1, "register", None)]
+
+
+def test_a_champion_that_changes_during_the_comparison_is_compared_with_anew(registry):
+    _settle(registry, 1)
+    seen = []
+
+    def decide(champion, line):
+        seen.append(champion.number)
+        if len(seen) == 1:  # another process on a server, which no lock keeps waiting
+            _settle(registry, 2)
+        return Decision(PROMOTED, f"beside {champion.number}", "better")
+
+    decision, champion = settle(registry, registry.version(3), decide)
+    assert seen == [1, 2]
+    assert (decision.reason, champion) == ("beside 2", 3)
+    assert registry.version(3).tags["reason"] == "beside 2"
+    assert _steps(registry) == [(1, "register", None), (2, "register", 1), (3, "register", 2)]
+
+
+def test_what_an_earlier_decision_rested_on_does_not_stay_in_the_tags(registry):
+    _settle(registry, 1)
+    _settle(registry, 2, KEPT)
+    assert registry.version(2).tags["compared_with"] == "1"
+    settle(registry, registry.version(2), lambda *_: Decision(KEPT, "alone", "better"))
+    assert "compared_with" not in registry.version(2).tags
+
+
+def test_a_decision_comes_back_from_its_tags_with_its_types(registry):
+    decision = Decision(PROMOTED, "5", "better", "2026", 1, 1, 8, 6, 0, 0.75, 0.5, 1.0, 1e-05)
+    registry.set_tags(registry.version(1), decision.as_tags())
+    assert decision_of(registry.version(1).tags) == decision
+
+
+def test_rolling_back_announces_first_and_then_changes_the_registry(registry):
+    for number in (1, 2, 3):
+        _settle(registry, number)
+    heard = []
+    event = roll_back(registry, lambda e: heard.append((e, registry.champion().number)))
+    assert heard == [(event, 3)]
+    assert registry.champion().number == 2
+    assert registry.events()[-1] == event
+    assert (event.version, event.by, event.before) == (2, "rollback", 3)
+
+
+def _no_change(_):
+    raise AssertionError("nothing is to be announced")
+
+
+def test_an_earlier_champion_whose_files_are_gone_is_not_gone_back_to(registry, tmp_path):
+    _settle(registry, 1)
+    _settle(registry, 2)
+    shutil.rmtree(tmp_path / "model 1")
+    with pytest.raises(UserError, match="version 1 of pawprint was champion before version 2, but"):
+        roll_back(registry, _no_change)
+    assert registry.champion().number == 2
+    assert len(registry.events()) == 2
+
+
+def test_without_any_champion_there_is_nothing_to_go_back_from(registry):
+    with pytest.raises(UserError, match="no champion of pawprint is registered in sqlite:"):
+        roll_back(registry, _no_change)
+
+
+def test_a_rollback_killed_before_its_event_counts_once_it_is_mended(registry):
+    for number in (1, 2, 3):
+        _settle(registry, number)
+    registry.point("champion", registry.version(2))
+    shown = line_of_champions(registry, registry.champion())
+    assert len(registry.events()) == 3
+    assert (shown[-1].version, shown[-1].by, shown[-1].before) == (2, "rollback", 3)
+    mend(registry)
+    assert _steps(registry)[-1] == (2, "rollback", 3)
+    mend(registry)
+    assert len(registry.events()) == 4
+    roll_back(registry, lambda _: None)
+    assert registry.champion().number == 1
+
+
+def test_an_alias_set_by_hand_joins_the_line_and_can_be_gone_back_from(registry):
+    _settle(registry, 1)
+    registry.point("champion", registry.version(3))
+    assert roll_back(registry, lambda _: None).before == 3
+    assert _steps(registry) == [(1, "register", None), (3, "hand", 1), (1, "rollback", 3)]
+
+
+def test_tags_of_class_names_that_mlflow_does_not_take_are_set_all_the_same(registry):
+    name = "test_recall_hunde & katzen" + "x" * 300
+    registry.set_tags(registry.version(1), {name: 0.5})
+    registry.set_tags(registry.version(1), {name: 0.75})
+    assert list(registry.version(1).tags.values()) == ["0.75"]
+
+
+def test_the_table_shows_the_whole_line_newest_first(capsys):
+    line = [
+        {"version": 2, "from": 1, "by": "register", "at": "2026-01-02", "why": "better [by] far"},
+        {"version": 1, "from": None, "by": "register", "at": "2026-01-01", "why": "first"},
+    ]
+    facts = {"model": "pawprint", "version": 2, "since": "2026-01-02", "why": "better [by] far"}
+    print_tables(facts | {"test_accuracy": 0.945, "line": line})
+    said = capsys.readouterr().out
+    assert "pawprint version 2 is champion since 2026-01-02, test accuracy 0.9450" in said
+    assert said.count("better [by] far") == 2
+    assert said.index("2026-01-02") < said.index("2026-01-01")

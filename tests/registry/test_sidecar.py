@@ -1,0 +1,76 @@
+"""What is known of a network's file: only what was written about this very network."""
+
+import hashlib
+import json
+
+import pytest
+
+from pawprint.registry.sidecar import with_facts
+from pawprint.registry.source import Source
+
+NETWORK = b"a network"
+RUN = "a" * 32
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A network's file, with what register writes beside it."""
+    (tmp_path / "model.onnx").write_bytes(NETWORK)
+    digest = hashlib.sha256(NETWORK).hexdigest()
+    registered = {"model": "pawprint", "version": 3, "run_id": RUN, "network": digest}
+    registered |= {"test_accuracy": 0.875, "test_accuracy_low": None}
+    registered |= {"data_digest": "d" * 64, "git_commit": "c" * 40}
+    write(tmp_path, json.dumps(registered))
+    return tmp_path
+
+
+def write(folder, text):
+    (folder / "registered.json").write_text(text)
+
+
+def change(folder, **changes):
+    content = json.loads((folder / "registered.json").read_text())
+    write(folder, json.dumps(content | changes))
+
+
+def known(folder, content=NETWORK):
+    network = folder / "model.onnx"
+    return with_facts(Source(str(network), network), content)
+
+
+def test_version_run_data_and_accuracy_are_known(folder):
+    found = known(folder)
+    assert (found.name, found.model, found.version) == ("pawprint version 3", "pawprint", 3)
+    assert (found.run_id, found.network) == (RUN, folder / "model.onnx")
+    assert found.tags["data_digest"] == "d" * 64
+    assert found.tags["git_commit"] == "c" * 40
+    assert found.tags["test_accuracy"] == "0.875"
+    assert "test_accuracy_low" not in found.tags
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda folder: change(folder, network="0" * 64),
+        lambda folder: change(folder, network=None),
+        lambda folder: change(folder, run_id=None),
+        lambda folder: change(folder, version=True),
+        lambda folder: write(folder, '["odd"]'),
+        lambda folder: write(folder, "[" * 100_000),
+        lambda folder: (folder / "registered.json").write_bytes(b"\xff{"),
+        lambda folder: (folder / "registered.json").unlink(),
+    ],
+)
+def test_nothing_is_known_by_a_record_that_is_missing_odd_or_of_another_network(folder, harm):
+    harm(folder)
+    network = folder / "model.onnx"
+    assert known(folder) == Source(str(network), network)
+
+
+def test_a_network_that_was_trained_since_is_not_taken_for_the_registered_one(folder):
+    assert known(folder, b"the next network").version is None
+
+
+def test_what_the_store_tells_stays(folder):
+    source = Source("run b", folder / "model.onnx", run_id="b" * 32)
+    assert with_facts(source, NETWORK) is source

@@ -1,0 +1,338 @@
+"""The page in a real browser: a picture is dropped, the answer read."""
+
+import base64
+
+import pytest
+from web_server import Registry, picture, serving
+
+from pawprint.server.examples import find_examples
+from pawprint.server.reload import Watched
+
+DROP = """
+const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
+const carried = new DataTransfer();
+carried.items.add(new File([bytes], arguments[1], {type: "image/jpeg"}));
+const event = arguments[2] === "drop"
+  ? new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true})
+  : new ClipboardEvent("paste", {clipboardData: carried, bubbles: true});
+document.getElementById("drop").dispatchEvent(event);
+"""
+
+
+@pytest.fixture(scope="module")
+def page(network, tmp_path_factory):
+    """A server with two pictures to try."""
+    folder = tmp_path_factory.mktemp("examples")
+    for seed in range(2):
+        (folder / f"{seed}.jpg").write_bytes(picture(seed))
+    (folder / "notes.txt").write_text("no picture")
+    examples = find_examples(folder, 10**6)
+    with serving(Watched(str(network)), examples=examples) as server:
+        yield server
+
+
+@pytest.fixture
+def browser(chromium, page):
+    """A browser that has just opened the page."""
+    chromium.get_log("browser")
+    chromium.get(page.address)
+    wait(
+        chromium, lambda: text(chromium, "#accuracy") is not None and chosen(chromium, "#facts dd")
+    )
+    return chromium
+
+
+def chosen(browser, selector):
+    return browser.find_elements("css selector", selector)
+
+
+def text(browser, selector):
+    return browser.find_element("css selector", selector).text
+
+
+def wait(browser, true, seconds=15):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, seconds, poll_frequency=0.05).until(lambda _: true())
+
+
+def bring(browser, content, name, how="drop"):
+    """Drop or paste a file, and wait for its card to have an answer or a problem."""
+    before = len(chosen(browser, ".answer"))
+    browser.execute_script(DROP, base64.b64encode(content).decode(), name, how)
+    wait(
+        browser,
+        lambda: (
+            len(chosen(browser, ".answer")) == before + 1 and not chosen(browser, ".answer.waiting")
+        ),
+    )
+
+
+@pytest.mark.parametrize("how", ["drop", "paste"])
+def test_a_picture_is_brought_and_the_answer_read(browser, page, how):
+    bring(browser, picture(1), "cat.jpg", how)
+    (expected,) = page.send(picture(1)).json()["predictions"]
+    assert text(browser, ".answer .label span") == expected["label"]
+    assert text(browser, ".answer .name") == "cat.jpg"
+    ordered = sorted(expected["probabilities"].items(), key=lambda item: -item[1])
+    assert [row.text.split("\n")[0] for row in chosen(browser, ".shares li")] == [
+        name for name, _ in ordered
+    ]
+    shown = [float(b.text.strip("<> %\u00a0")) for b in chosen(browser, ".shares .number")]
+    assert shown == pytest.approx([100 * share for _, share in ordered], abs=0.06)
+    told = browser.find_element("id", "status").get_attribute("textContent")
+    assert told.startswith(f"cat.jpg: {expected['label']}, ")
+
+
+def test_several_files_are_chosen_and_one_that_is_no_picture_is_told(browser, tmp_path):
+    for name, content in {"a.jpg": picture(1), "b.jpg": picture(2), "c.jpg": b"hello"}.items():
+        (tmp_path / name).write_bytes(content)
+    browser.find_element("id", "files").send_keys(
+        "\n".join(str(path) for path in sorted(tmp_path.iterdir()))
+    )
+    wait(browser, lambda: len(chosen(browser, ".answer:not(.waiting)")) == 3)
+    assert [e.text for e in chosen(browser, ".answer .name")] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert text(browser, ".answer.problem .sentence") == "This file is not a picture."
+
+
+def test_where_the_model_looked_is_shown_on_wish(browser):
+    bring(browser, picture(1, (60, 40)), "cat.jpg")
+    map_ = browser.find_element("css selector", ".answer .map")
+    assert not map_.is_displayed()
+    browser.find_element("css selector", ".look").click()
+    assert map_.is_displayed()
+    seen = browser.find_element("css selector", ".answer .picture").rect
+    assert map_.rect == pytest.approx(seen, abs=1)
+    assert seen["width"] / seen["height"] == pytest.approx(1.5, abs=0.02)
+    browser.find_element("id", "look-label").click()  # all of them
+    assert map_.is_displayed()
+    browser.find_element("id", "look-label").click()
+    assert not map_.is_displayed()
+
+
+def test_an_example_is_tried_and_the_answers_are_cleared(browser):
+    tries = chosen(browser, "#strip button")
+    assert [e.get_attribute("aria-label") for e in tries] == ["Try 0.jpg", "Try 1.jpg"]
+    tries[1].click()
+    wait(browser, lambda: chosen(browser, ".answer:not(.waiting)"))
+    assert text(browser, ".answer .name") == "1.jpg"
+    browser.find_element("id", "clear").click()
+    assert not chosen(browser, ".answer")
+
+
+def test_names_that_are_markup_run_nothing(browser):
+    names = ["<img src=x onerror=window.ran=1>.png", "<script>window.ran=1</script>.jpg"]
+    for name in names:
+        bring(browser, picture(1), name)
+        bring(browser, b"no picture", name)
+    assert {e.text for e in chosen(browser, ".answer .name")} == set(names)
+    assert browser.execute_script("return window.ran") is None
+    assert not chosen(browser, ".answer .name *")
+
+
+def test_a_script_that_got_into_the_page_would_not_run(browser):
+    browser.execute_script(
+        "const made = document.createElement('div'); document.body.append(made);"
+        "made.innerHTML = '<img src=x onerror=\"window.ran=1\">';"
+    )
+    wait(
+        browser,
+        lambda: any("Content Security Policy" in e["message"] for e in browser.get_log("browser")),
+    )
+    assert browser.execute_script("return window.ran") is None
+
+
+@pytest.mark.parametrize("path", ["", "docs"])
+def test_nothing_comes_from_another_host_and_nothing_is_refused(browser, page, path):
+    browser.get(page.address + path)
+    ready = "#facts dd" if not path else "#forms .card"
+    wait(browser, lambda: chosen(browser, ready))
+    if not path:
+        bring(browser, picture(1), "cat.jpg")
+    loaded = browser.execute_script(
+        "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+    )
+    assert loaded
+    for address in loaded:
+        assert address.startswith((page.address, "blob:" + page.address, "data:image/png"))
+    assert not browser.get_log("browser")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_is_as_wide_as_the_screen(browser, width):
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    bring(browser, picture(1, (900, 90)), "a" * 200 + ".jpg")
+    sizes = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    needed, there = browser.execute_script(f"return {sizes}")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert needed == there
+    assert width - 20 < there <= width
+
+
+def test_all_can_be_reached_by_keyboard(browser):
+    from selenium.webdriver import ActionChains, Keys
+
+    bring(browser, picture(1), "cat.jpg")
+    browser.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
+    reached = set()
+    for _ in range(16):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        active = browser.switch_to.active_element
+        reached.add(active.get_attribute("id") or active.get_attribute("class") or active.tag_name)
+    assert {"choose", "look", "clear", "summary"} <= reached
+
+
+def test_the_page_is_one_for_people_without_a_browser_too(page):
+    response = page.get("")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for path in ("", "docs", "page.js", "camera.js", "docs.js", "style.css", "icon.svg"):
+        body = page.get(path).text.replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in body
+        assert "https://" not in body
+    described = page.get("openapi.json").json()
+    assert {"/predict", "/health", "/model", "/metrics"} <= set(described["paths"])
+
+
+def test_pictures_to_try_are_given_with_their_type(page):
+    names = page.get("examples").json()["examples"]
+    assert names == ["0.jpg", "1.jpg"]
+    response = page.get("examples/1")
+    assert response.content == picture(1)
+    assert response.headers["content-type"] == "image/jpeg"
+    assert page.get("examples/2").status_code == 404
+
+
+CARRY = """
+const carried = new DataTransfer();
+carried.setData(arguments[1], "https://pets.example/cat.jpg");
+const event = arguments[0] === "drop"
+  ? new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true})
+  : new ClipboardEvent("paste", {clipboardData: carried, bubbles: true});
+document.getElementById("drop").dispatchEvent(event);
+"""
+SEE = "document.dispatchEvent(new Event('visibilitychange'))"
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"), [("drop", "text/uri-list"), ("drop", "text/plain"), ("paste", "text/plain")]
+)
+def test_a_link_or_text_is_answered_by_a_sentence(browser, how, kind):
+    assert not chosen(browser, "#notice")[0].is_displayed()
+    browser.execute_script(CARRY, how, kind)
+    assert "a file is wanted" in text(browser, "#notice")
+    assert not chosen(browser, ".answer")
+    bring(browser, picture(1), "cat.jpg")
+    assert not chosen(browser, "#notice")[0].is_displayed()
+
+
+def test_a_server_that_is_away_is_told_on_the_page(chromium, network, tmp_path):
+    for place in range(2):
+        (tmp_path / f"{place}.jpg").write_bytes(picture(place))
+    examples = find_examples(tmp_path, 10**6)
+    with serving(Watched(str(network)), examples=examples) as server:
+        chromium.get(server.address)
+        wait(chromium, lambda: len(chosen(chromium, "#strip button")) == 2)
+        (tmp_path / "0.jpg").unlink()
+        chosen(chromium, "#strip button")[0].click()
+        wait(chromium, lambda: chosen(chromium, ".answer.problem"))
+        assert text(chromium, ".answer .sentence") == (
+            "This picture is gone: its file is not there any more."
+        )
+        chosen(chromium, "#clear")[0].click()
+    chosen(chromium, "#strip button")[1].click()
+    wait(chromium, lambda: chosen(chromium, ".answer.problem"))
+    assert text(chromium, ".answer .sentence") == "The server does not answer."
+    bring(chromium, picture(1), "cat.jpg")
+    assert text(chromium, ".answer .sentence") == (
+        "This file could not be sent: is it a folder, or does the server not answer any more?"
+    )
+    chromium.execute_script(SEE)
+    wait(chromium, lambda: text(chromium, "#notice") == "The server does not answer.")
+
+
+def test_the_page_learns_of_a_new_champion_and_old_cards_say_who_answered(chromium, tmp_path):
+    registry = Registry(tmp_path)
+    registry.add()
+    with serving(Watched("models:/colours@champion", registry.uri, seconds=0.05)) as server:
+        chromium.get(server.address)
+        wait(chromium, lambda: text(chromium, "#who") == "colours version 1")
+        bring(chromium, picture(1), "cat.jpg")
+        assert text(chromium, ".answer .by") == ""
+        registry.add(strength=2)
+        wait(chromium, lambda: server.get("health").json()["model"] == "colours version 2")
+        chromium.execute_script(SEE)
+        wait(chromium, lambda: text(chromium, "#who") == "colours version 2")
+        assert text(chromium, ".answer .by") == "Answered by colours version 1"
+        bring(chromium, picture(2), "dog.jpg")
+        assert [e.text for e in chosen(chromium, ".answer .by")] == [
+            "",
+            "Answered by colours version 1",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("most", "said"), [(20_971, "20.5 kB"), (3 * 2**19, "1.5 MB"), (20 * 2**20, "20 MB")]
+)
+def test_sizes_are_said_alike_by_page_and_server(chromium, network, most, said):
+    with serving(Watched(str(network)), file_bytes=most) as server:
+        chromium.get(server.address)
+        wait(chromium, lambda: f"Up to {said} and " in text(chromium, "#limits"))
+        large = bytes(most + 1)
+        script = "add([new File([new Uint8Array(arguments[0])], 'large.jpg')])"
+        chromium.execute_script(script, most + 1)
+        wait(chromium, lambda: chosen(chromium, ".answer.problem"))
+        shown = text(chromium, ".answer .sentence")
+        (row,) = server.send(large).json()["predictions"]
+        assert (
+            shown
+            == f"This file {row['problem']}."
+            == (f"This file is larger than {said}: send a smaller one.")
+        )
+
+
+def test_one_map_less_is_not_all_maps_and_each_button_names_its_picture(browser):
+    switch = browser.find_element("id", "look")
+    for name in ("a.jpg", "b.jpg"):
+        bring(browser, picture(1), name)
+    browser.find_element("id", "look-label").click()
+    assert switch.is_selected()
+    first, second = chosen(browser, ".look")
+    assert first.accessible_name == "Where it looked: b.jpg"
+    first.click()
+    assert not switch.is_selected()
+    assert first.get_attribute("aria-pressed") == "false"
+    assert second.get_attribute("aria-pressed") == "true"
+
+
+def test_a_photo_is_taken_and_answered_and_the_camera_is_given_back(browser):
+    button = browser.find_element("id", "photograph")
+    wait(browser, button.is_displayed)  # there is a camera
+    button.click()
+    shoot = browser.find_element("id", "shoot")
+    wait(browser, lambda: shoot.is_displayed() and shoot.is_enabled())
+    browser.execute_script("window.stream = document.getElementById('view').srcObject")
+    shoot.click()
+    wait(browser, lambda: chosen(browser, ".answer:not(.waiting)"))
+    assert not chosen(browser, ".answer.problem")
+    assert text(browser, ".answer .name") == "photo.jpg"
+    assert not shoot.is_displayed()
+    assert not browser.execute_script("return window.stream.active")
+    button.click()
+    wait(browser, shoot.is_displayed)
+    browser.find_element("id", "no-photo").click()
+    wait(browser, lambda: not shoot.is_displayed())
+    assert len(chosen(browser, ".answer")) == 1
+    assert not browser.get_log("browser")
+
+
+def test_a_camera_that_cannot_be_used_is_told(browser):
+    wait(browser, browser.find_element("id", "photograph").is_displayed)
+    browser.execute_script(
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('refused'))"
+    )
+    browser.find_element("id", "photograph").click()
+    wait(browser, lambda: "The camera cannot be used" in text(browser, "#notice"))

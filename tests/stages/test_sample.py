@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pawprint.stages import sample
+from pawprint.system.errors import UserError
+
+
+def draw(folder: Path, seed: int = 7, pictures: int = 20, unseen: int = 4) -> dict[str, bytes]:
+    sample.draw_sample(
+        folder / "sample", folder / "single", seed=seed, pictures=pictures, unseen=unseen
+    )
+    return contents(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_same_seed_same_bytes(tmp_path):
+    assert draw(tmp_path / "one") == draw(tmp_path / "two")
+
+
+def test_another_seed_draws_other_pictures(tmp_path):
+    one, two = draw(tmp_path / "one", seed=1), draw(tmp_path / "two", seed=2)
+    assert one.keys() == two.keys()
+    assert not set(one.values()) & set(two.values())
+
+
+def test_a_picture_does_not_depend_on_how_many_there_are(tmp_path):
+    few, many = draw(tmp_path / "few", pictures=6), draw(tmp_path / "many", pictures=12)
+    drawn = [name for name in few if name.startswith("sample/")]
+    assert len(drawn) == 6
+    assert all(few[name] == many[name] for name in drawn)
+
+
+def test_names_and_counts(tmp_path):
+    assert list(draw(tmp_path, pictures=6, unseen=4)) == [
+        "sample/cats/cats_0001.jpg",
+        "sample/cats/cats_0002.jpg",
+        "sample/cats/cats_0003.jpg",
+        "sample/dogs/dogs_0001.jpg",
+        "sample/dogs/dogs_0002.jpg",
+        "sample/dogs/dogs_0003.jpg",
+        "single/cat_1.jpg",
+        "single/cat_2.jpg",
+        "single/dog_1.jpg",
+        "single/dog_2.jpg",
+    ]
+
+
+def test_pictures_are_small_rgb_jpegs(tmp_path):
+    for name in draw(tmp_path, pictures=40):
+        with Image.open(tmp_path / name) as picture:
+            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (96, 96))
+
+
+def test_every_picture_is_drawn_once(tmp_path):
+    files = draw(tmp_path, pictures=40, unseen=12)
+    assert len(set(files.values())) == 52
+
+
+def test_an_interrupted_run_leaves_the_earlier_sample(tmp_path, monkeypatch):
+    before = draw(tmp_path)
+    whole = sample.draw_picture
+
+    def fail_late(seed, index):
+        if index == 15:
+            raise KeyboardInterrupt
+        return whole(seed, index)
+
+    monkeypatch.setattr(sample, "draw_picture", fail_late)
+    with pytest.raises(KeyboardInterrupt):
+        draw(tmp_path, seed=8)
+    assert contents(tmp_path) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sample", "single"]
+
+
+def test_a_new_sample_replaces_the_whole_earlier_one(tmp_path):
+    draw(tmp_path, pictures=20, unseen=4)
+    assert len(draw(tmp_path, pictures=6, unseen=2)) == 8
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"pictures": 1}, {"unseen": -1}])
+def test_impossible_numbers_are_refused(tmp_path, wrong):
+    with pytest.raises(UserError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+        draw(tmp_path, **wrong)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("inner", ["sample", "sample/single", "."])
+def test_the_two_folders_must_be_apart(tmp_path, inner):
+    with pytest.raises(UserError, match="apart"):
+        sample.draw_sample(tmp_path / "sample", tmp_path / inner, seed=0, pictures=2, unseen=2)
