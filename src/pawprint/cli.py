@@ -232,7 +232,7 @@ def _add_drift(commands: Any) -> None:
 
 
 def _drift(given: argparse.Namespace) -> int:
-    from pawprint.commands.drift import drift, print_drift
+    from pawprint.commands.drift import drift
 
-    found = drift(given.log, since=given.since, model=given.model)
-    return print_drift(found, as_json=given.json, fail_on_change=given.fail_on_change)
+    how = {"as_json": given.json, "fail_on_change": given.fail_on_change}
+    return drift(given.log, since=given.since, model=given.model, **how)

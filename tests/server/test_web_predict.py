@@ -161,7 +161,9 @@ def test_what_is_seen_is_logged_as_the_command_logs_it(network, tmp_path):
         files.append(str(path))
     predictor, source = Predictor(network), find_network(str(network), None)
     by_command, by_server = SeenLog(tmp_path / "command.log"), SeenLog(tmp_path / "server.log")
-    list(remembered(classify(files, predictor, measure=True), by_command, source))
+    list(
+        remembered(classify(files, predictor, measure=True), by_command, source.name, source.run_id)
+    )
     with serving(Watched(str(network)), seen=by_server) as server:
         server.send(*[Path(file).read_bytes() for file in files], b"no picture")
     logs = [log.path.read_text().splitlines() for log in (by_command, by_server)]

@@ -24,7 +24,7 @@ def champion(*, rollback: bool, as_json: bool) -> int:
     Raises:
         UserError: there is no champion, or none to go back to, or the store does not answer.
     """
-    from pawprint.registry.source import no_champion
+    from pawprint.tracking.names import no_champion
     from pawprint.tracking.registry import Registry
     from pawprint.tracking.store import connect
 

@@ -3,193 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pawprint.config.compose import compose, project_root
-from pawprint.config.paths import Paths
-from pawprint.drift.compared import FEWEST, LEAST_DISTANCE, Row, compare, least_told
-from pawprint.drift.log import Network, read_seen
-from pawprint.system.errors import UserError
-
-if TYPE_CHECKING:
-    from pawprint.comparison.answers import Answers
+from pawprint.drift import text
+from pawprint.drift.find import find_drift
 
 CHANGED = 3  # exit code, where it is asked for; 1 is an error, 2 a wrong command line
 
 
-@dataclass(frozen=True)
-class Drift:
-    """What changed since a network learned.
-
-    Attributes:
-        log: the file with what was seen.
-        model: the network that answered.
-        run_id: its run, or None where the log does not tell.
-        pictures: how many it answered.
-        first: when it answered the first one, UTC.
-        last: when it answered the last one.
-        rows: one for each thing compared.
-        notes: what a person may not expect, in sentences.
-    """
-
-    log: str
-    model: str
-    run_id: str | None
-    pictures: int
-    first: str
-    last: str
-    rows: list[Row]
-    notes: list[str]
-
-    @property
-    def changed(self) -> list[str]:
-        """What changed, by the names of its rows."""
-        return [row.what for row in self.rows if row.changed]
-
-    @property
-    def sentence(self) -> str:
-        """The outcome."""
-        if self.pictures < FEWEST:
-            return f"{self.pictures} pictures say nothing yet; {FEWEST} are the fewest compared."
-        if all(row.changed is None for row in self.rows):
-            return f"Nothing is compared: fewer than {FEWEST} pictures were prepared."
-        told = [row.verdict for row in self.rows if row.changed]
-        return f"Changed: {', '.join(told)}." if told else "No change was found."
-
-
-def drift(path: Path, *, since: str | None = None, model: str | None = None) -> Drift:
-    """Compare pictures seen with the prepared ones and the network's answers to test pictures.
-
-    Args:
-        path: a log of pictures seen.
-        since: leaves earlier pictures out; see ``read_seen``.
-        model: which network's pictures; see ``read_seen``. Defaults to the one that answered last.
-
-    Raises:
-        UserError: there is no such log or no picture in it, or nothing is prepared.
-    """
-    from pawprint.data.store import load_summary
-    from pawprint.drift.reference import learned_facts, seen_facts
-
-    seen, notes = read_seen(path, since=since, model=model)
-    paths = Paths(project_root())
-    summary = load_summary(paths.prepared)
-    others = sorted(set(seen.labels) - set(summary.class_names))
-    if others:
-        answers, said = None, [_other_classes(seen.network, others)]
-    else:
-        answers, said = _answers(paths, seen.network, summary.splits["test"].digest)
-    learned = learned_facts(paths.prepared, answers)
-    rows = compare(learned, seen_facts(seen))
-    return Drift(
-        log=str(path),
-        model=seen.network.name,
-        run_id=seen.network.run_id,
-        pictures=len(seen.widths),
-        first=seen.first,
-        last=seen.last,
-        rows=rows,
-        notes=[*notes, *said, *_power_note(len(seen.widths), len(learned.size), rows)],
-    )
-
-
-def print_drift(found: Drift, *, as_json: bool, fail_on_change: bool) -> int:
-    """Print what was found.
+def drift(
+    path: Path, *, since: str | None, model: str | None, as_json: bool, fail_on_change: bool
+) -> int:
+    """Print what was found; see ``find_drift``.
 
     Returns:
         The exit code: 0, or ``CHANGED`` where something changed and ``fail_on_change``.
     """
-    from pawprint.drift import text
-
+    found = find_drift(path, since=since, model=model)
     if as_json:
         print(json.dumps(text.as_plain(found), indent=2))
     else:
         text.print_drift(found)
     return CHANGED if fail_on_change and found.changed else 0
-
-
-def _other_classes(network: Network, names: list[str]) -> str:
-    return (
-        f"Confidence and labels are not compared: {network.name} answers {names[0]}, which is no "
-        "class of the prepared pictures."
-    )
-
-
-def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
-    tests = sum(row.distance is not None for row in rows)
-    if not tests or (least := least_told(seen, before, tests)) <= LEAST_DISTANCE:
-        return []
-    return [
-        f"Among so few pictures a distance below {least:.2f} may be chance, and one from "
-        f"{LEAST_DISTANCE:g} on is worth telling."
-    ]
-
-
-def _answers(
-    paths: Paths, network: Network, prepared_digest: str
-) -> tuple[Answers | None, list[str]]:
-    """The network's answers to test pictures, and notes on them."""
-    from pawprint.comparison.answers import parse_answers
-
-    text, digest = _evaluation(paths, network)
-    notes = []
-    if digest not in (None, prepared_digest):
-        notes.append(
-            f"{network.name} learned from other pictures than are in {paths.prepared} now, which "
-            "those seen are compared with."
-        )
-    try:
-        if text is not None:
-            answers = parse_answers(text)
-            if network.run_id is None:
-                notes.append(
-                    f"The log does not tell the run of {network.name}: its answers are compared "
-                    "with those of the network that was evaluated last."
-                )
-            return answers, notes
-        reason = "are not found"
-    except ValueError as error:
-        reason = f"cannot be used ({error})"
-    notes.append(
-        f"Confidence and labels are not compared: the answers of {network.name} to test pictures "
-        f"{reason}; evaluate it with `dvc repro evaluate`."
-    )
-    return None, notes
-
-
-def _evaluation(paths: Paths, network: Network) -> tuple[str | None, str | None]:
-    """The network's answers to test pictures, as text, and the digest of those pictures."""
-    from pawprint.evaluation.tables import PREDICTIONS
-
-    try:
-        evaluated = json.loads(paths.evaluated.read_text(encoding="utf-8"))
-        run_id, digest = evaluated["run_id"], evaluated["test_digest"]
-        if network.run_id in (None, run_id):
-            file = paths.evaluation / PREDICTIONS
-            return file.read_bytes().decode("utf-8", "surrogateescape"), digest
-    except (OSError, ValueError, KeyError, TypeError):  # not evaluated, or edited by hand
-        pass
-    if network.run_id is None:
-        return None, None
-    return _recorded_evaluation(network.run_id)  # the network evaluated last is another one
-
-
-def _recorded_evaluation(run_id: str) -> tuple[str | None, str | None]:
-    from pawprint.tracking.location import sqlite_path, store_uri
-
-    tracking = compose().tracking
-    path = sqlite_path(store_uri(tracking.uri))
-    if path is not None and not path.exists():  # and must not be made by looking at it
-        return None, None
-    from pawprint.tracking.recorded import Records
-    from pawprint.tracking.store import connect
-
-    try:
-        store = connect(tracking.uri, tracking.experiment)
-        with store.explained():
-            run = Records(store, tracking.registered_model).read(run_id)
-    except UserError:
-        return None, None
-    return run.answers, run.tags.get("test_digest")

@@ -68,7 +68,7 @@ def predict(request: Request) -> int:
 
     def answers(files: Iterable[str]) -> Iterator[Prediction]:
         found = classify(files, predictor, measure=seen is not None)
-        return tally.of(remembered(found, seen, source) if seen else found)
+        return tally.of(remembered(found, seen, source.name, source.run_id) if seen else found)
 
     tally = Tally(lambda sentence: print(f"error: {printable(sentence)}", file=sys.stderr))
     columns = Columns(tuple(predictor.class_names), request.top)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pawprint.config.compose import compose_answering
-from pawprint.registry.source import CHAMPION, FORMS, is_file
+from pawprint.registry.source import FORMS, is_file
 from pawprint.system.errors import UserError
+from pawprint.tracking.names import CHAMPION
 
 SURE_PRECISION = "--sure-precision"
 

@@ -9,7 +9,7 @@ from pawprint.drift.compared import Middle, Row
 from pawprint.system.terminal import print_table
 
 if TYPE_CHECKING:
-    from pawprint.commands.drift import Drift
+    from pawprint.drift.find import Drift
 
 _MOST_CLASSES = 3  # in the table
 _FORMS = {"size": ",.0f", "aspect": ".2f", "brightness": ".0f", "confidence": ".3f"}

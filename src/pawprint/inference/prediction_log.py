@@ -19,7 +19,6 @@ from pawprint.system.errors import UserError
 
 if TYPE_CHECKING:
     from pawprint.inference.predictor import Prediction
-    from pawprint.registry.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +70,8 @@ def see(
         width: pixels in the file, before any turning; so in ``Picture``.
         height: the same.
         probabilities: by class name, as in ``Prediction``.
-        model: the network's name, as in ``Source``.
-        run_id: its run, as in ``Source``.
+        model: the network's name, as that of its source.
+        run_id: its run, as that of its source.
     """
     return _now((width, height), brightness(pixels), probabilities, model, run_id)
 
@@ -167,7 +166,7 @@ class SeenLog:
 
 
 def remembered(
-    predictions: Iterable[Prediction], seen: SeenLog, source: Source
+    predictions: Iterable[Prediction], seen: SeenLog, model: str, run_id: str | None
 ) -> Iterator[Prediction]:
     """Yield predictions with their brightness, and log those of pictures, some at a time."""
     rows: list[Seen] = []
@@ -175,7 +174,7 @@ def remembered(
         for prediction in predictions:
             if not prediction.problem:
                 facts = (prediction.size, prediction.brightness, prediction.probabilities)
-                rows.append(_now(*facts, source.name, source.run_id))
+                rows.append(_now(*facts, model, run_id))
             if len(rows) == _AT_A_TIME:
                 seen.add(rows)
                 rows = []

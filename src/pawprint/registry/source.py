@@ -11,9 +11,8 @@ from pathlib import Path
 
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import check_file, sqlite_path, store_uri
+from pawprint.tracking.names import CHAMPION, FILE, no_version
 
-CHAMPION = "champion"
-FILE = "model.onnx"
 FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or a file"
 
 _REGISTERED = re.compile(r"models:/(?P<model>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>\d{1,15}))")
@@ -122,22 +121,6 @@ def has_alias(name: str) -> bool:
 def version_name(model: str, version: int) -> str:
     """What to call a registered version."""
     return f"{model} version {version}"
-
-
-def no_champion(model: str, address: str) -> UserError:
-    """The sentence for a registry without a champion."""
-    return UserError(
-        f"no champion of {model} is registered in {address}; run `dvc repro` to train, "
-        "evaluate and register one"
-    )
-
-
-def no_version(model: str, which: str, address: str) -> UserError:
-    """The sentence for a registry without that version or alias."""
-    if which == CHAMPION:
-        return no_champion(model, address)
-    word = f"version {which}" if which.isdecimal() else f"alias {which}"
-    return UserError(f"{address} has no {word} of {model}; `mlflow ui` shows what there is")
 
 
 def _registered(address: str, model: str, alias: str | None, version: str | None) -> Source:

@@ -20,11 +20,11 @@ from pawprint.config.schema import LATER, Config
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_json
+from pawprint.tracking.names import PRUNED_TAG
 from pawprint.training.augmentation import Augmentation
 from pawprint.training.trial import (
     FINISHED,
     PRUNED,
-    PRUNED_TAG,
     Outcome,
     PrunedError,
     Trial,

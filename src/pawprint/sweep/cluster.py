@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pawprint.sweep.workers import PATIENCE, THREADS, Ended, stopped
+from pawprint.sweep.workers import PATIENCE, THREADS, Ended, run_trial, stopped
 from pawprint.system.errors import UserError, first_line
-from pawprint.training.trial import FAILED, Outcome, Trial, run_trial
+from pawprint.training.trial import FAILED, Outcome, Trial
 
 
 class Cluster:

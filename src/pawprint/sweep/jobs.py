@@ -9,9 +9,9 @@ from typing import Any
 
 import submitit
 
-from pawprint.sweep.workers import PATIENCE, Ended, stopped
+from pawprint.sweep.workers import PATIENCE, Ended, run_trial, stopped
 from pawprint.system.errors import UserError, first_line
-from pawprint.training.trial import FAILED, Outcome, Trial, run_trial
+from pawprint.training.trial import FAILED, Outcome, Trial
 
 CLUSTERS = ("slurm", "local")
 POLL = 0.2  # seconds; submitit itself asks SLURM less often

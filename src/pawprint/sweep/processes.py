@@ -13,9 +13,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from pawprint.sweep.workers import PATIENCE, THREADS, Ended, stopped
+from pawprint.sweep.workers import PATIENCE, THREADS, Ended, run_trial, stopped
 from pawprint.system.machine import end_with_parent, usable_cores
-from pawprint.training.trial import FAILED, Outcome, Trial, run_trial
+from pawprint.training.trial import FAILED, Outcome, Trial
 
 
 @dataclass

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pawprint.registry.source import CHAMPION, no_champion
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import run_address
+from pawprint.tracking.names import CHAMPION, no_champion
 from pawprint.tracking.registry import CHALLENGER, find_version
 from pawprint.tracking.store import Store
 

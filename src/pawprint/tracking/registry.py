@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pawprint.registry.source import CHAMPION, FILE, no_champion, no_version
 from pawprint.system.errors import UserError, first_line
 from pawprint.tracking.history import Event, events
 from pawprint.tracking.location import sqlite_path
+from pawprint.tracking.names import CHAMPION, FILE, no_champion, no_version
 from pawprint.tracking.run import LONGEST_NAME, NOT_IN_NAMES
 from pawprint.tracking.store import Store
 

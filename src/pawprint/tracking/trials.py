@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pawprint.tracking.names import AXES_TAG, OVERRIDES_TAG, PRUNED_TAG, TRIAL_TAG
 from pawprint.tracking.run import ERROR_TAG, Run
-from pawprint.training.trial import AXES_TAG, FINISHED, OVERRIDES_TAG, PRUNED_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from pawprint.tracking.store import Store
@@ -52,7 +52,7 @@ class TrialRun:
     @property
     def done(self) -> bool:
         """Whether it need not run again."""
-        return LAST in self.figures and self.status in (FINISHED, "RUNNING")
+        return LAST in self.figures and self.status in ("FINISHED", "RUNNING")
 
     @property
     def words(self) -> str:
