@@ -213,7 +213,7 @@ def test_killed_between_alias_and_line_it_is_shown_rightly_and_mended(contest):
         "import os, signal, pawprint.stages.register as stage\n"
         "import pawprint.tracking.registry as registry\n"
         "registry.Registry.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "stage.main()"
+        "from pawprint.cli import main; main(['register'])"
     )
     contest.run("python", "-c", program, code=-signal.SIGKILL)
     assert _alias(contest, "champion") == 2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, load_split, load_summary
@@ -47,11 +47,6 @@ class Measured:
     largest_difference: float
     mean_difference: float
     milliseconds: float
-
-
-def main() -> None:
-    """Write the project's network for phones."""
-    run_stage("litert", litert)
 
 
 def litert(config: Config) -> dict[str, Measured]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.inference.predictor import Predictor
@@ -51,11 +51,6 @@ class Work:
     test: Any
     fold_of: np.ndarray
     identity: dict[str, Any]
-
-
-def main() -> None:
-    """Look for suspect labels among the prepared pictures."""
-    run_stage("suspects", suspects)
 
 
 def suspects(config: Config) -> list[Suspect]:

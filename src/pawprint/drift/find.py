@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pawprint.config.compose import compose, project_root
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
+from pawprint.config.schema import Tracking
 from pawprint.drift.compared import FEWEST, LEAST_DISTANCE, Row, compare, least_told
 from pawprint.drift.log import Network, read_seen
 from pawprint.system.errors import UserError
@@ -57,11 +58,14 @@ class Drift:
         return f"Changed: {', '.join(told)}." if told else "No change was found."
 
 
-def find_drift(path: Path, *, since: str | None = None, model: str | None = None) -> Drift:
+def find_drift(
+    path: Path, tracking: Tracking, *, since: str | None = None, model: str | None = None
+) -> Drift:
     """Compare pictures seen with the prepared ones and the network's answers to test pictures.
 
     Args:
         path: a log of pictures seen.
+        tracking: where the network's run is recorded.
         since: leaves earlier pictures out; see ``read_seen``.
         model: which network's pictures; see ``read_seen``. Defaults to the one that answered last.
 
@@ -78,7 +82,7 @@ def find_drift(path: Path, *, since: str | None = None, model: str | None = None
     if others:
         answers, said = None, [_other_classes(seen.network, others)]
     else:
-        answers, said = _answers(paths, seen.network, summary.splits["test"].digest)
+        answers, said = _answers(paths, tracking, seen.network, summary.splits["test"].digest)
     learned = learned_facts(paths.prepared, answers)
     rows = compare(learned, seen_facts(seen))
     return Drift(
@@ -111,12 +115,12 @@ def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
 
 
 def _answers(
-    paths: Paths, network: Network, prepared_digest: str
+    paths: Paths, tracking: Tracking, network: Network, prepared_digest: str
 ) -> tuple[Answers | None, list[str]]:
     """The network's answers to test pictures, and notes on them."""
     from pawprint.comparison.answers import parse_answers
 
-    text, digest = _evaluation(paths, network)
+    text, digest = _evaluation(paths, tracking, network)
     notes = []
     if digest not in (None, prepared_digest):
         notes.append(
@@ -142,7 +146,9 @@ def _answers(
     return None, notes
 
 
-def _evaluation(paths: Paths, network: Network) -> tuple[str | None, str | None]:
+def _evaluation(
+    paths: Paths, tracking: Tracking, network: Network
+) -> tuple[str | None, str | None]:
     """The network's answers to test pictures, as text, and the digest of those pictures."""
     from pawprint.evaluation.tables import PREDICTIONS
 
@@ -156,13 +162,13 @@ def _evaluation(paths: Paths, network: Network) -> tuple[str | None, str | None]
         pass
     if network.run_id is None:
         return None, None
-    return _recorded_evaluation(network.run_id)  # the network evaluated last is another one
+    # The network evaluated last is another one.
+    return _recorded_evaluation(network.run_id, tracking)
 
 
-def _recorded_evaluation(run_id: str) -> tuple[str | None, str | None]:
+def _recorded_evaluation(run_id: str, tracking: Tracking) -> tuple[str | None, str | None]:
     from pawprint.tracking.location import sqlite_path, store_uri
 
-    tracking = compose().tracking
     path = sqlite_path(store_uri(tracking.uri))
     if path is not None and not path.exists():  # and must not be made by looking at it
         return None, None

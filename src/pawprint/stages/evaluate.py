@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, Summary, load_sides, load_split, load_summary
@@ -18,11 +18,6 @@ from pawprint.system.files import replacing_file, write_json
 log = logging.getLogger(__name__)
 
 CURVES = ("accuracy", "loss")
-
-
-def main() -> None:
-    """Evaluate the project's network."""
-    run_stage("evaluate", evaluate)
 
 
 def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:

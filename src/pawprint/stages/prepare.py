@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.audit import Audit, audit_files, refuse_unusable
@@ -268,12 +268,8 @@ def _tell(summary: Summary, reading: Reading, out: Path) -> None:
     log.info("Wrote %s pictures to %s; %s were decoded.", counts, out, f"{reading.decoded:,}")
 
 
-def main() -> None:
+def stage(config: Config) -> None:
     """Prepare the configured pictures."""
-    run_stage("prepare", _stage)
-
-
-def _stage(config: Config) -> None:
     paths = Paths(project_root())
     prepare(
         paths.pictures(config.images),

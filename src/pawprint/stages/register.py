@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config, Gate
 from pawprint.data.store import Split, Summary, load_split, load_summary
@@ -25,11 +25,6 @@ from pawprint.system.files import write_json
 from pawprint.tracking.history import Event, held_back
 
 log = logging.getLogger(__name__)
-
-
-def main() -> None:
-    """Register the project's network."""
-    run_stage("register", register)
 
 
 def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
