@@ -151,7 +151,7 @@ def _open_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the shell
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - to the end
         elif stream.encoding.lower().replace("-", "") == "utf8":
             stream.reconfigure(errors="surrogateescape")  # names that are not UTF-8, as they are
         else:

@@ -43,6 +43,7 @@ def run_stage(project, *arguments, code="lambda config: print(config.depth)", en
         ],
         capture_output=True,
         text=True,
+        check=False,
         cwd=project.parent,
         env=env or {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"},
     )

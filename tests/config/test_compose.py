@@ -1,10 +1,7 @@
 import dataclasses
 import math
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest

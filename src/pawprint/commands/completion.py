@@ -95,8 +95,8 @@ def complete(line: str) -> list[str]:
         return _beginning(word, tuple(takes.choices or ()))
     if words[-1] in ("-sc", "--shell-completion"):
         return _beginning(word, [f"{a}={s}" for a in ("install", "uninstall") for s in SHELLS])
-    files = isinstance(command, Tool) and command.operand or command.name == PREDICT.name
-    if files and (not word or glob.glob(f"{glob.escape(word)}*")):
+    files = command.name == PREDICT.name or (isinstance(command, Tool) and command.operand)
+    if files and (not word or glob.glob(f"{glob.escape(word)}*")):  # noqa: PTH207 - not from a root
         return []
     return _settings(words[1:], word)
 

@@ -48,7 +48,7 @@ def predict(request: Namespace) -> int:
 
     tally = Tally(lambda sentence: print(f"error: {printable(sentence)}", file=sys.stderr))
     columns = Columns(tuple(predictor.class_names), request.top)
-    if request.output:
+    if request.output and form:
         with output(request.output, form, columns, predictor) as table:
             if table.done:
                 print(f"going on after {table.done} files", file=sys.stderr)
@@ -103,7 +103,8 @@ def _files(request: Namespace) -> Iterator[str]:
 
     def listed() -> Iterator[str]:
         path = None
-        for path in read_list(sys.stdin.buffer) if sys.stdin else ():
+        standard_input = getattr(sys.stdin, "buffer", None)  # None where the shell closed it
+        for path in read_list(standard_input) if standard_input else ():
             yield path
         if path is None:
             print("standard input named no file", file=sys.stderr)
@@ -152,8 +153,8 @@ def _show(
     table.add_column("probability", justify="right")
     for p in found:
         name = escape(printable(str(p.path)))
-        if p.problem:
-            table.add_row(name, f"[red]{escape(p.problem)}[/red]", "")
+        if p.label is None:
+            table.add_row(name, f"[red]{escape(p.problem or '')}[/red]", "")
             continue
         table.add_row(name, escape(p.label), f"{p.probability:.4f}")
         best = p.best(top or 1)

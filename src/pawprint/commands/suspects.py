@@ -131,7 +131,10 @@ def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
             left = (time.monotonic() - begin) / (fold + 1 - done) * (folds - fold - 1)
             log.info(
                 "fold %d of %d: the network agrees with %.4f of the labels%s",
-                *(fold + 1, folds, agree, f", about {in_words(left)} left" if left else ""),
+                fold + 1,
+                folds,
+                agree,
+                f", about {in_words(left)} left" if left else "",
             )
         own.remove()
     held_out = np.empty((len(pool.labels), len(test.class_names)), np.float32)
@@ -165,23 +168,34 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
     data = {"train": work.pool.chosen(learning, work.whole), "validation": held_out}
     log.info(
         "fold %d of %d: learning from %d pictures to judge %d",
-        *(fold + 1, config.folds, len(learning), len(held_out.labels)),
+        fold + 1,
+        config.folds,
+        len(learning),
+        len(held_out.labels),
     )
     with checkpoint.alone(), tempfile.TemporaryDirectory() as folder:
         state = checkpoint.load() or State()
         try:
             with memory_explained(config.batch_size):
                 learned = learn(
-                    *(config, data, augmentation_of(config), work.paths.features),
-                    *(lambda epoch, figures: None, checkpoint, state, time.monotonic()),
+                    config,
+                    data,
+                    augmentation_of(config),
+                    work.paths.features,
+                    lambda _epoch, _figures: None,
+                    checkpoint,
+                    state,
+                    time.monotonic(),
                 )
         except UserError:
             if not state.arrays:
                 checkpoint.remove()
             raise
         network = Path(folder) / "fold.onnx"
-        settings = (held_out.class_names, held_out.pictures[:8], config.resize, config.mirror)
-        export_onnx(learned.model, network, *settings)
+        some = held_out.pictures[:8]
+        export_onnx(
+            learned.model, network, held_out.class_names, some, config.resize, config.mirror
+        )
         del learned
         forget_training()  # the next network needs the room
         predictor = Predictor(network)
@@ -199,5 +213,8 @@ def _record(run: Any, paths: Paths, judged: Judged, found: Sequence[Suspect]) ->
         run.log_file(paths.suspects / name, "suspects")
     log.info(
         "%d of %d labels are suspect, %d of them probably wrong: %s",
-        *(len(found), len(judged.labels), wrong, paths.suspects / PAGE),
+        len(found),
+        len(judged.labels),
+        wrong,
+        paths.suspects / PAGE,
     )

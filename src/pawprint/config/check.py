@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pawprint.config.schema import DESCRIPTION, ONE_OF, Config, Growth
+from pawprint.config.schema import DESCRIPTION, ONE_OF, Config, Gate, Growth, Model, Schedule
 from pawprint.system.errors import UserError
 
 
@@ -17,12 +17,7 @@ def check(config: Config) -> None:
         UserError: names the key, its value and what it may be.
     """
     _check_ranges(config)
-    for key in ("images", "predict_images"):
-        if not getattr(config, key).strip():
-            raise UserError(f"{key} is empty; give the path of a folder with pictures")
-    for key in ("experiment", "registered_model"):
-        if not getattr(config.tracking, key).strip():
-            raise UserError(f"tracking.{key} is empty; give it a name")
+    _check_texts(config)
     held_out = config.validation_fraction + config.test_fraction
     if held_out >= 1:
         raise UserError(
@@ -35,28 +30,41 @@ def check(config: Config) -> None:
             f"({config.augment.scale_to:g}); make it the smaller one"
         )
     _check_growth(config.growth)
-    if config.schedule.name == "constant":
-        for key in ("warmup_fraction", "final_fraction"):
-            if getattr(config.schedule, key):
-                raise UserError(
-                    f"schedule.{key} is {getattr(config.schedule, key):g}, but schedule=constant "
-                    "keeps one rate; leave it out or choose schedule=cosine or one_cycle"
-                )
-    if config.model.name == "transfer":
-        for key in ("backbone", "weights", "unfreeze", "head_epochs", "head_rate"):
-            if getattr(config.model, key) is None:
-                raise UserError(
-                    f"model.{key} has no value, which model=transfer needs; give one, as "
-                    "conf/model/transfer.yaml does"
-                )
-    for rule, key in (("better", "significance"), ("not_worse", "margin")):
-        if config.gate.name == rule and getattr(config.gate, key) is None:
-            raise UserError(
-                f"gate.{key} has no value, which gate={rule} needs; give one, as "
-                f"conf/gate/{rule}.yaml does"
-            )
+    _check_schedule(config.schedule)
+    needs = ("backbone", "weights", "unfreeze", "head_epochs", "head_rate")
+    _check_needs("model", config.model, "transfer", needs)
+    _check_needs("gate", config.gate, "better", ("significance",))
+    _check_needs("gate", config.gate, "not_worse", ("margin",))
     if config.model.name in ("article", "cnn", "resnet") and config.filters is None:
         raise UserError("model.width has no value; give one, or set width")
+
+
+def _check_texts(config: Config) -> None:
+    for key in ("images", "predict_images"):
+        if not getattr(config, key).strip():
+            raise UserError(f"{key} is empty; give the path of a folder with pictures")
+    for key in ("experiment", "registered_model"):
+        if not getattr(config.tracking, key).strip():
+            raise UserError(f"tracking.{key} is empty; give it a name")
+
+
+def _check_needs(group: str, chosen: Model | Gate, name: str, keys: tuple[str, ...]) -> None:
+    """Refuse a choice called ``name`` that lacks a value for one of ``keys``."""
+    missing = [key for key in keys if getattr(chosen, key) is None]
+    if chosen.name == name and missing:
+        raise UserError(
+            f"{group}.{missing[0]} has no value, which {group}={name} needs; give one, as "
+            f"conf/{group}/{name}.yaml does"
+        )
+
+
+def _check_schedule(schedule: Schedule) -> None:
+    for key in ("warmup_fraction", "final_fraction"):
+        if schedule.name == "constant" and getattr(schedule, key):
+            raise UserError(
+                f"schedule.{key} is {getattr(schedule, key):g}, but schedule=constant keeps one "
+                "rate; leave it out or choose schedule=cosine or one_cycle"
+            )
 
 
 def _check_growth(growth: Growth) -> None:

@@ -32,14 +32,16 @@ def key(
         above: more than this.
         below: less than this.
         one_of: all that it may be.
-        default: its value where no file gives one; a type makes one of that type. Defaults to
-            none: the key must be given.
+        default: its value where no file gives one. Defaults to none: the key must be given.
     """
     limits = {"at least": low, "above": above, "at most": high, "below": below, ONE_OF: one_of}
     metadata = {DESCRIPTION: description} | {k: v for k, v in limits.items() if v is not None}
-    if isinstance(default, type):
-        return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def says(description: str) -> dict[str, str]:
+    """What a person reads of a group of keys, or of a list, in the help."""
+    return {DESCRIPTION: description}
 
 
 @dataclass
@@ -85,8 +87,11 @@ class Growth:
     """
 
     name: str = key("what it is called")
-    sizes: list[float] = key("shares of image_size, rising", default=list)
-    until: list[float] = key("share of the epochs until which each but the last", default=list)
+    sizes: list[float] = field(default_factory=list, metadata=says("shares of image_size, rising"))
+    until: list[float] = field(
+        default_factory=list,
+        metadata=says("share of the epochs until which each, but the last, is used"),
+    )
 
 
 @dataclass
@@ -189,14 +194,20 @@ class Config:
     precision: str = key("of training", one_of=("auto", "float32", "bfloat16", "float16"))
     folds: int = key("parts of the pictures that suspects judges one by one", 2, 20)
     sure_precision: float | None = key("share of answers that are to be right", above=0, high=1)
-    augment: Augment = key("how training pictures are varied", default=Augment)
-    gate: Gate = key("what makes a challenger the champion", default=Gate)
-    growth: Growth = key("sizes of the training pictures", default=Growth)
-    model: Model = key("the network", default=Model)
-    optimizer: Optimizer = key("what moves the weights", default=Optimizer)
-    schedule: Schedule = key("how the learning rate moves", default=Schedule)
-    sweep: Sweep = key("how a sweep goes", default=Sweep)
-    tracking: Tracking = key("where runs and models are recorded", default=Tracking)
+    augment: Augment = field(
+        default_factory=Augment, metadata=says("how training pictures are varied")
+    )
+    gate: Gate = field(default_factory=Gate, metadata=says("what makes a challenger the champion"))
+    growth: Growth = field(default_factory=Growth, metadata=says("sizes of the training pictures"))
+    model: Model = field(default_factory=Model, metadata=says("the network"))
+    optimizer: Optimizer = field(default_factory=Optimizer, metadata=says("what moves the weights"))
+    schedule: Schedule = field(
+        default_factory=Schedule, metadata=says("how the learning rate moves")
+    )
+    sweep: Sweep = field(default_factory=Sweep, metadata=says("how a sweep goes"))
+    tracking: Tracking = field(
+        default_factory=Tracking, metadata=says("where runs and models are recorded")
+    )
 
     def flat(self) -> dict[str, Any]:
         """Every resolved parameter by its name on the command line, without the unset ones.
