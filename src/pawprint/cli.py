@@ -20,6 +20,9 @@ from pawprint.config.overrides import as_overrides
 from pawprint.system.errors import UserError
 
 
+_PRINTING = {"-h", "--help", "-c", "--cfg", "-i", "--info"}
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C or SIGTERM: a stage's run is marked, nothing half-written stays.
 
@@ -72,6 +75,8 @@ def _fail(sentence: str) -> NoReturn:
 
 
 def _run(words: list[str]) -> int:
+    if not _PRINTING.isdisjoint(words):
+        _end_with_reader()
     if not words:
         print(overview(), file=sys.stderr)
         return 2
@@ -130,8 +135,7 @@ def _run_stage(stage: Stage, words: list[str]) -> int:
 
 
 def _run_tool(tool: Tool, words: list[str]) -> int:
-    if hasattr(signal, "SIGPIPE"):  # end quietly when the reader, `head` say, has seen enough
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    _end_with_reader()
     _open_streams()
     given = parse_tool(tool, words)
     try:
@@ -144,6 +148,12 @@ def _run_tool(tool: Tool, words: list[str]) -> int:
         # Else Python tries once more, at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise UserError("standard output has no room left; free some, or write elsewhere") from None
+
+
+def _end_with_reader() -> None:
+    """End quietly when the reader of standard output, `head` say, has seen enough."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def _open_streams() -> None:

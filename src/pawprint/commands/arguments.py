@@ -22,7 +22,7 @@ class Tool:
         name: what a person types.
         help: one line of it.
         function: where it is, as "module:name"; takes the parsed arguments, returns the exit code.
-        description: all of it.
+        more: what else its help tells, in sentences.
         add_options: adds its options to a parser.
         operand: what its other arguments are called, if it takes any.
         least: how many of them it needs.
@@ -33,7 +33,7 @@ class Tool:
     name: str
     help: str
     function: str
-    description: str
+    more: str = ""
     add_options: Callable[[argparse.ArgumentParser], None] | None = None
     operand: str = ""
     least: int = 0
@@ -48,6 +48,11 @@ class Tool:
         )
 
 
+def description(line: str, more: str = "") -> str:
+    """A line of help as the beginning of a description."""
+    return f"{line[0].upper()}{line[1:]}. {more}".strip()
+
+
 def tool_parser(tool: Tool) -> argparse.ArgumentParser:
     """The parser of a tool's arguments."""
     operands = f" {tool.operand}" if tool.least else f" [{tool.operand}]" if tool.operand else ""
@@ -55,7 +60,7 @@ def tool_parser(tool: Tool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         f"pawprint {tool.name}",
         usage=f"%(prog)s{operands}{several} [key=value ...] [option ...]",
-        description=tool.description,
+        description=description(tool.help, tool.more),
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100),
     )
@@ -109,30 +114,19 @@ def add_log(parser: argparse.ArgumentParser) -> None:
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
     """Add the options of `pawprint predict PATH`."""
-    parser.add_argument("-r", "--recursive", action="store_true", help="enter sub-folders")
-    parser.add_argument(
-        "--top", type=positive, metavar="N", help="name the N most probable classes"
-    )
+    add = parser.add_argument
+    add("-r", "--recursive", action="store_true", help="enter sub-folders")
+    add("--top", type=positive, metavar="N", help="name the N most probable classes")
     sure = parser.add_mutually_exclusive_group()
-    sure.add_argument(
-        "--threshold",
-        type=probability,
-        metavar="P",
-        help='least probability of an answer, 0 to 1; a picture below it is "not sure"',
-    )
+    text = 'least probability of an answer, 0 to 1; a picture below it is "not sure"'
+    sure.add_argument("--threshold", type=probability, metavar="P", help=text)
     add_network(parser, sure)
-    form = parser.add_mutually_exclusive_group()
-    for name, text in (("json", "a JSON list"), ("csv", "CSV"), ("parquet", "Parquet")):
-        form.add_argument(
-            f"--{name}", action="store_const", const=name, dest="form", help=f"write {text}"
-        )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="write .csv, .json or .parquet; stopped, the same command goes on",
-    )
+    form = parser.add_mutually_exclusive_group().add_argument
+    form("--json", action="store_const", const="json", dest="form", help="write a JSON list")
+    form("--csv", action="store_const", const="csv", dest="form", help="write CSV")
+    form("--parquet", action="store_const", const="parquet", dest="form", help="write Parquet")
+    text = "write .csv, .json or .parquet; stopped, the same command goes on"
+    add("-o", "--output", type=Path, metavar="FILE", help=text)
     add_log(parser)
 
 
@@ -145,13 +139,8 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     add("--max-megabytes", type=float, metavar="N", help="of a picture file (default 20)")
     add("--max-megapixels", type=float, metavar="N", help="of a picture (default 50)")
     add_log(parser)
-    add(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="of a proxy before it, or of a site whose pages may ask; may be given again",
-    )
+    text = "of a proxy before it, or of a site whose pages may ask; may be given again"
+    add("--allow-host", action="append", default=[], metavar="NAME", help=text)
     add("--max-files", type=int, metavar="N", help="of a request (default 32)")
 
 
@@ -173,11 +162,8 @@ def add_drift(parser: argparse.ArgumentParser) -> None:
     """Add the options of `pawprint drift`."""
     add = parser.add_argument
     add("--since", metavar="TIME", help="a day or a moment, UTC: 2025-01-31T18:00")
-    add(
-        "--model",
-        metavar="NAME",
-        help="a network as the log names it, or its run; without it the one that answered last",
-    )
+    text = "a network as the log names it, or its run; without it the one that answered last"
+    add("--model", metavar="NAME", help=text)
     add("--fail-on-change", action="store_true", help="exit code 3 where something changed")
     add_json(parser)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from pawprint.commands.arguments import description
 from pawprint.config.compose import (
     explained,
     project_root,
@@ -59,7 +60,7 @@ def stage_parser(stage: Stage) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         f"pawprint {stage.name}",
         usage="%(prog)s [key=value ...] [option ...]",
-        description=f"{stage.help[0].upper()}{stage.help[1:]}.",
+        description=description(stage.help),
         add_help=False,
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
