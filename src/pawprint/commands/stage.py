@@ -21,7 +21,7 @@ from pawprint.config.compose import (
     register_resolvers,
     typed,
 )
-from pawprint.config.overrides import as_overrides
+from pawprint.config.overrides import as_overrides, quoted
 from pawprint.system.dvc_outputs import bring_back
 from pawprint.system.errors import UserError
 
@@ -111,19 +111,15 @@ def run_stage(stage: Stage, words: list[str]) -> int:
 
         return shell_completion(given.overrides)
     root = project_root()
-    more = [_folder(given.config_dir)] if given.config_dir else []
-    overrides = read_overrides(root, given.overrides, *more)
-    if more:
-        from hydra.core.override_parser.types import Quote, QuotedString
-
-        place = QuotedString(str(more[0]), Quote.single).with_quotes()
-        overrides.append(f"hydra.searchpath=[{place}]")
     # TensorFlow and MLflow bring a million objects that stay. To look for cycles among them again
     # and again takes a tenth of a short training, and once more at the end 2 s; Python has no
     # other way to leave them out.
     gc.set_threshold(50_000, 20, 100)
     atexit.register(gc.freeze)
     try:
+        more = [] if given.config_dir is None else [_folder(given.config_dir)]
+        overrides = read_overrides(root, given.overrides, *more)
+        overrides += [f"hydra.searchpath=[{quoted(str(folder))}]" for folder in more]
         _call_hydra(root, stage, parser, given, overrides)
     except BaseException:
         bring_back(root)

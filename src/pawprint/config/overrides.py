@@ -51,11 +51,11 @@ def as_overrides(words: Sequence[str]) -> list[str]:
             value = next(rest, "")
             if not value:
                 raise UserError(f"command line: {word} has no value; give {name}=VALUE")
-        overrides.append(f"{name}={_quoted(value) if name in PATHS and not sweeps else value}")
+        overrides.append(f"{name}={quoted(value) if name in PATHS and not sweeps else value}")
     return overrides
 
 
-def _quoted(path: str) -> str:
+def quoted(path: str) -> str:
     """A path as Hydra's grammar takes it, whatever brackets and commas are in it."""
     if re.fullmatch(r"'.*'|\".*\"|[\w./@+ -]*", path, re.ASCII) and path == path.strip():
         return path
