@@ -56,11 +56,11 @@ def test_ctrl_c_exits_with_its_code_where_it_meets_a_class_in_the_making(fresh, 
         "import signal\n"
         "from pawprint.cli import end_with\n"
         "from pawprint.commands.stage import Stage, run_stage\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background\n"
         "def make(_):\n"
         "    exec('signal.raise_signal(signal.SIGINT)\\nfor _ in range(9): pass')\n"
         "stage = Stage('train', 'a stage', 'stage:make')\n"
-        "if __name__ == '__main__':\n"
+        "if __name__ == '__main__':  # where SIGINT is ignored in the background\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    end_with(lambda: run_stage(stage, []), 'train')\n"
     )
     both = f"{fresh.root / 'src'}:{tmp_path}"
