@@ -64,8 +64,8 @@ def tool_parser(tool: Tool) -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100),
     )
-    settings = "key=value: any key of params.yaml, for this call"
-    what = f"{tool.operand}, or {settings}" if tool.operand else settings
+    what = "any key of params.yaml, for this call"
+    what = f"or key=value: {what}" if tool.operand else what
     parser.add_argument("words", nargs="*", metavar=tool.operand or "key=value", help=what)
     if tool.add_options:
         tool.add_options(parser)
