@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import io
 import os
 import signal
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +14,7 @@ from typing import Any, NoReturn
 from pawprint.commands.arguments import Tool, parse_tool, tool_parser
 from pawprint.commands.stage import Stage, load, run_stage, stage_parser
 from pawprint.commands.table import COMMANDS, NAMES, PREDICT, overview
-from pawprint.config.overrides import as_overrides
+from pawprint.config.overrides import as_overrides, suggest
 from pawprint.system.errors import UserError
 
 
@@ -90,7 +88,7 @@ def _run(words: list[str]) -> int:
 
         return shell_completion(rest)
     elif name not in COMMANDS:
-        raise UserError(_unknown(name))
+        raise UserError(f"there is no command {name!r}; {suggest(name, NAMES, 'commands')}")
     elif name == PREDICT.name and _is_of_tool(rest):
         return _run_tool(PREDICT, rest)
     elif isinstance(command := COMMANDS[name], Tool):
@@ -100,13 +98,8 @@ def _run(words: list[str]) -> int:
     return 0
 
 
-def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name, NAMES, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"the commands are {', '.join(NAMES)}"
-    return f"there is no command {name!r}; {hint}"
-
-
 def _version() -> str:
+    import tomllib
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -164,7 +163,9 @@ def check_choices(
                 raise UserError(f"{where}: {group} has no choice {choice!r}; choose one of {offer}")
 
 
-def suggest(word: str, known: Sequence[str]) -> str:
-    """The nearest of the ``known`` keys, else all of them, as half a sentence."""
+def suggest(word: str, known: Sequence[str], what: str = "keys") -> str:
+    """The nearest of what is known, else all of it, as half a sentence."""
+    import difflib
+
     close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}"
+    return f"did you mean {close[0]!r}?" if close else f"the {what} are {', '.join(known)}"
