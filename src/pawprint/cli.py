@@ -17,7 +17,6 @@ from pawprint.commands.table import COMMANDS, NAMES, PREDICT, overview
 from pawprint.config.overrides import as_overrides, suggest
 from pawprint.system.errors import UserError
 
-
 _PRINTING = {"-h", "--help", "-c", "--cfg", "-i", "--info"}
 
 

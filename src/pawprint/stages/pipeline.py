@@ -20,28 +20,23 @@ from pawprint.config.schema import CHOICES
 def pipeline(given: argparse.Namespace) -> int:
     """Run DVC; returns its exit code.
 
+    Args:
+        given: the command's arguments: settings, of which the last for one key counts.
+
     Raises:
         UserError: a setting is wrong.
     """
     root = project_root()
-    command = _command(read_overrides(root, given.settings))
+    chosen = dict(word.split("=", 1) for word in read_overrides(root, given.settings))
+    words = [f"{key}={value}" for key, value in chosen.items()]
+    config = compose(words)  # a mistake is told before DVC edits a file
+    command = ["dvc", "repro"]
+    if words:
+        command = ["dvc", "exp", "run", *dvc_settings(words, config.flat())]
     code = subprocess.run(command, cwd=root, check=False).returncode
     if code == 0:
         _link_opened_run()
     return code
-
-
-def _command(settings: list[str]) -> list[str]:
-    """DVC's words for the settings; the last of several for one key counts."""
-    chosen: dict[str, str] = {}
-    for setting in settings:
-        key, _, value = setting.partition("=")
-        chosen[key] = value
-    words = [f"{key}={value}" for key, value in chosen.items()]
-    config = compose(words)  # a mistake is told before DVC edits a file
-    if not words:
-        return ["dvc", "repro"]
-    return ["dvc", "exp", "run", *dvc_settings(words, config.flat())]
 
 
 def dvc_settings(words: list[str], parameters: Mapping[str, Any]) -> list[str]:
