@@ -100,9 +100,9 @@ def test_the_version_is_known_also_in_a_source_tree_that_was_not_installed(capsy
 
 
 def test_a_setting_is_told_by_its_look():
-    for word in ("depth=3", "+model.alpha=1", "~depth", "hydra/launcher=ray", "depht=3", "mirror="):
+    for word in ("depth=3", "+model.alpha=1", "~model=cnn", "hydra/launcher=ray", "depht=3", "mirror="):
         assert is_setting(word), word
-    for word in ("cat.jpg", "pictures/a=b.jpg/c", "-", "a b=c", "3=4.jpg", "-m", "~/cat.jpg"):
+    for word in ("cat.jpg", "~depth", "pictures/a=b.jpg/c", "-", "a b=c", "3=4.jpg", "-m", "~/cat.jpg"):
         assert not is_setting(word), word
     assert all(is_setting(f"{key}=1") for key in KEYS)
 
@@ -184,6 +184,7 @@ def test_a_wrong_setting_of_a_tool_is_the_sentence_of_a_stage(capsys, words, sen
     [
         (("champion", "now"), "'now' is not a setting; give key=value"),
         (("pipeline", "now"), "'now' is not a setting; give key=value"),
+        (("pipeline", "~depth"), "'~depth' is not a setting; give key=value"),
         (("drift", "one", "two"), "'two' is not a setting; give key=value"),
         (("drift",), "the following arguments are required: FILE"),
         (("predict", "--csv"), "the following arguments are required: PATH"),

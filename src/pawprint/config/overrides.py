@@ -19,7 +19,7 @@ RECIPE = "recipe"
 SWEEP_OPTIONS = ("-m", "--multirun")
 KEYS = tuple(f.name for f in fields(Config))
 
-_SETTING = re.compile(r"(\+{1,2}|~)?([A-Za-z_][\w.@]*|hydra/[\w./@]*)=|~[A-Za-z_][\w./@]*$")
+_SETTING = re.compile(r"(\+{1,2}|~)?([A-Za-z_][\w.@]*|hydra/[\w./@]*)=")
 
 
 def is_setting(word: str) -> bool:
