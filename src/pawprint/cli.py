@@ -78,7 +78,7 @@ def _run(words: list[str]) -> int:
         print(overview(), file=sys.stderr)
         return 2
     name, *rest = words
-    if name in ("-h", "--help", "help"):
+    if name in ("-h", "--help"):
         print(overview())
     elif name == "--version":
         print(f"pawprint {_version()}")

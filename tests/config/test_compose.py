@@ -8,7 +8,13 @@ import pytest
 import yaml
 
 import pawprint.config.compose
-from pawprint.config.compose import compose, compose_tracking, project_root, read_params
+from pawprint.config.compose import (
+    compose,
+    compose_tracking,
+    project_root,
+    read_overrides,
+    read_params,
+)
 from pawprint.config.overrides import as_overrides, check_choices, check_keys, expand_recipe
 from pawprint.config.schema import CHOICES, Config
 from pawprint.system.errors import UserError
@@ -605,6 +611,11 @@ def test_a_path_needs_no_quoting(path):
 def test_several_choices_pass_the_check_that_comes_before_a_sweep(sweep):
     check_keys([f"optimizer={sweep}"])
     check_choices(read_params(ROOT), [f"optimizer={sweep}"], [ROOT / "conf"])
+
+
+def test_paths_may_be_an_axis_of_a_sweep():
+    words = as_overrides(["-m", "images=a,b"])[1:]
+    assert read_overrides(ROOT, words) == ["images=a,b"]
 
 
 def test_an_unknown_one_of_several_choices_is_refused():

@@ -59,18 +59,18 @@ def read_params(root: Path) -> dict[str, Any]:
     return params
 
 
-def read_overrides(root: Path, words: Sequence[str], *more_folders: Path) -> list[str]:
-    """Settings of a command line as Hydra takes them, recipes put in, keys and choices checked.
+def read_overrides(root: Path, settings: Sequence[str], *more_folders: Path) -> list[str]:
+    """Settings of a command line, recipes put in, keys and choices checked.
 
     Args:
         root: the project's.
-        words: ``key=value``, or ``--key`` and ``value``.
+        settings: ``key=value``, as by ``as_overrides``.
         more_folders: where choices are beside those in `conf/`.
 
     Raises:
         UserError: an unknown key, choice or recipe.
     """
-    overrides = expand_recipe(root, as_overrides(words))
+    overrides = expand_recipe(root, settings)
     check_keys(overrides)
     check_choices(read_params(root), overrides, [root / "conf", *more_folders])
     return overrides
@@ -87,7 +87,7 @@ def compose(words: Sequence[str] = ()) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     root = project_root()
-    overrides = read_overrides(root, words)
+    overrides = read_overrides(root, as_overrides(words))
     register_resolvers(root)
     try:
         with hydra.initialize_config_dir(str(root / "conf"), version_base="1.3"):
