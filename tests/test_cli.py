@@ -140,6 +140,7 @@ def test_a_run_may_be_called_like_a_setting():
         (["--csv", "cat.jpg"], True),
         (["cat.jpg", "--model", "mine.onnx"], True),
         (["sure_precision=0.9", "cat.jpg"], True),
+        (["cat.jpg", "--model", ""], True),
         (["--json"], True),  # and is told that a PATH is missing
         ([], False),
         (["predict_images=x"], False),

@@ -47,9 +47,10 @@ def as_overrides(words: Sequence[str]) -> list[str]:
             overrides.append(word)
             continue
         if not equals:
-            value = next(rest, "")
-            if not value:
+            following = next(rest, None)
+            if following is None:
                 raise UserError(f"command line: {word} has no value; give {name}=VALUE")
+            value = following
         overrides.append(f"{name}={quoted(value) if name in PATHS and not sweeps else value}")
     return overrides
 
