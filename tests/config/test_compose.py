@@ -293,9 +293,20 @@ def test_a_value_out_of_range_is_refused_with_what_it_may_be(override, said):
 @pytest.mark.parametrize(
     "override",
     [
-        *("image_size=8", "image_size=1024", "seed=0", "seed=4294967295", "dropout=0", "depth=8"),
-        *("max_refused_fraction=0", "max_refused_fraction=1", "steps_per_epoch=1"),
-        *("width=1", "width=1024", "label_smoothing=0", "ema=0", "patience=1"),
+        "image_size=8",
+        "image_size=1024",
+        "seed=0",
+        "seed=4294967295",
+        "dropout=0",
+        "depth=8",
+        "max_refused_fraction=0",
+        "max_refused_fraction=1",
+        "steps_per_epoch=1",
+        "width=1",
+        "width=1024",
+        "label_smoothing=0",
+        "ema=0",
+        "patience=1",
     ],
 )
 def test_the_ends_of_a_range_that_belong_to_it_are_taken(override):
