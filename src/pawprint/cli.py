@@ -110,6 +110,8 @@ def _version() -> str:
 
 def _is_of_tool(words: list[str]) -> bool:
     """Whether words behind `predict` name pictures, or are what its stage does not take."""
+    if words and not words[0].startswith("-") and not PREDICT.takes_setting(words[0]):
+        return True
     stage = COMMANDS[PREDICT.name]
     assert isinstance(stage, Stage)
     given, unknown = stage_parser(stage).parse_known_intermixed_args(as_overrides(words))
