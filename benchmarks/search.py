@@ -71,8 +71,15 @@ def _search(
 ) -> list[dict[str, float]]:
     """Search until the budget of epochs is spent; returns the trials within it."""
     copy.stage(
-        *("train", "-m", "hydra/sweeper=optuna", *words, *settings, *SPACE, "sweep.fresh=true"),
-        *(f"hydra.sweeper.sampler.seed={1000 * seed}", f"hydra.sweeper.max_epochs={budget}"),
+        "train",
+        "-m",
+        "hydra/sweeper=optuna",
+        *words,
+        *settings,
+        *SPACE,
+        "sweep.fresh=true",
+        f"hydra.sweeper.sampler.seed={1000 * seed}",
+        f"hydra.sweeper.max_epochs={budget}",
         "hydra.sweeper.n_trials=1000",
     )
     with contextlib.closing(sqlite3.connect(copy.root / "mlflow.db")) as store:

@@ -115,7 +115,7 @@ def memory(copy: Copy, given: argparse.Namespace) -> None:
     resident: list[float] = []
     for _, line, process in _told_by(copy, *SMALL, "depth=2", "epochs=2", f"seed={seeds}"):
         if line.startswith("finished: "):
-            status = Path(f"/proc/{process}/status").read_text()
+            status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
             resident.append(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024)
     tables.head("after trial", "resident memory, MB", "of the first")
     for place in sorted({0, 1, 4, 9, 24, len(resident) - 1}):

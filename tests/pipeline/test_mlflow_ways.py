@@ -125,8 +125,17 @@ def test_mlflow_models_predict_takes_a_table_of_paths_and_text(finished, files, 
     cells = [str(files[0]), *map(text, files[1:])]
     pd.DataFrame({"image": cells}).to_csv(tmp_path / "pictures.csv", index=False)
     done = finished.run(
-        *("mlflow", "models", "predict", "-m", CHAMPION, "--env-manager", "local"),
-        *("-t", "csv", "-i", str(tmp_path / "pictures.csv")),
+        "mlflow",
+        "models",
+        "predict",
+        "-m",
+        CHAMPION,
+        "--env-manager",
+        "local",
+        "-t",
+        "csv",
+        "-i",
+        str(tmp_path / "pictures.csv"),
     )
     line = next(line for line in done.stdout.splitlines() if line.startswith("{"))
     same(json.loads(line)["predictions"], rows)

@@ -19,9 +19,18 @@ def _server(project, folder):
     folder.mkdir()
     process = subprocess.Popen(
         [
-            *("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
-            *("--artifacts-destination", str(folder / "artifacts")),
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--workers",
+            "1",
+            "--backend-store-uri",
+            f"sqlite:///{folder}/server.db",
+            "--artifacts-destination",
+            str(folder / "artifacts"),
         ],
         env=project.environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
         stdout=subprocess.DEVNULL,
@@ -108,7 +117,13 @@ def _version(address):
 def test_training_goes_on_without_its_server_and_says_what_was_not_recorded(project, tmp_path):
     with _server(project, tmp_path / "server") as (address, server):
         training = project.start(
-            *("python", "-m", "pawprint", "train", "epochs=8", "steps_per_epoch=40", "patience=8"),
+            "python",
+            "-m",
+            "pawprint",
+            "train",
+            "epochs=8",
+            "steps_per_epoch=40",
+            "patience=8",
             MLFLOW_TRACKING_URI=address,
         )
         said = ""
