@@ -155,7 +155,7 @@ QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # to start, of a JVM
 
 @pytest.mark.skipif(
     importlib.util.find_spec("pyspark") is None or shutil.which("java") is None,
-    reason="takes pyspark and Java",
+    reason="Spark needs pyspark and Java: make test-spark",
 )
 def test_spark_on_a_column_of_bytes(asked, folder, expected, tmp_path):
     shutil.copytree(folder, tmp_path / "pictures")
