@@ -6,7 +6,7 @@ FOLDER holds class folders, or `training_set` and `test_set` with them, which ar
 Both search the same space; each trial learns for at most five epochs, and a search ends when its
 trials have seen as many pictures as ten unpruned ones do. The test pictures are not looked at.
 
-EXPECTED on cats and dogs, 8,000 pictures, five seeds: see the README; half an hour on 2 cores.
+EXPECTED on cats and dogs, 8,000 pictures, five seeds: see docs/sweeps.md; half an hour on 2 cores.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ workers   twelve equal trials, in one process and with `hydra/launcher=joblib`, 
 killed    a grid of 3 optimizers x 3 depths, its whole process group killed with SIGKILL at three
           random moments; started again until it is done
 
-EXPECTED on 2 cores: see the README. Minutes: 1, 3, 6, 2.
+EXPECTED on 2 cores: see docs/sweeps.md. Minutes: 1, 3, 6, 2.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ def test_queued_experiments_run_at_once_into_one_store_and_are_shown(project):
     assert {r.data.params["optimizer"] for r in runs} == {"adam", "sgd"}
     assert all("test_accuracy" in r.data.metrics for r in runs)
     assert {r.info.status for r in runs} == {"FINISHED"}
-    readme = (project_root() / "README.md").read_text()
-    (dropped,) = re.findall(r"dvc exp show --only-changed --drop '(.*)'", readme)
+    chapter = (project_root() / "docs" / "sweeps.md").read_text()
+    (dropped,) = re.findall(r"dvc exp show --only-changed --drop '(.*)'", chapter)
     show = ("dvc", "exp", "show", "--csv", "--only-changed", "--drop", dropped)
     rows = list(csv.DictReader(io.StringIO(project.run(*show).stdout)))
     names = {r.data.tags["dvc_exp_name"] for r in runs}
