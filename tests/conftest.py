@@ -20,6 +20,8 @@ SLOW = ("pipeline",)
 
 def pytest_collection_modifyitems(items):
     """Mark slow tests, and let them come first, so that no worker is left alone with them."""
+    if gone := [place for place in SLOW if not (TESTS / place).exists()]:
+        raise pytest.UsageError(f"tests/conftest.py calls {gone} slow, which are not there")
     for item in items:
         place = item.path.relative_to(TESTS).as_posix()
         if place.startswith(SLOW) or "browser" in item.fixturenames:
