@@ -163,7 +163,7 @@ def ask(finished):
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=300) as response:
             return json.loads(response.read(), parse_constant=pytest.fail)["predictions"]
 
     try:
@@ -171,7 +171,7 @@ def ask(finished):
         yield post
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
+        process.wait(timeout=300)
 
 
 def test_mlflow_models_serve_answers_pictures_in_all_its_forms(ask, files, rows):

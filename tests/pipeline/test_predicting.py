@@ -79,7 +79,7 @@ def test_a_list_on_standard_input_is_answered(finished, predict):
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.stdout == predict(*map(str, files), "--csv").stdout
 
@@ -138,7 +138,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(finished, paint_folder, tmp_p
     while not (parts := list(tmp_path.glob(".table.csv.*.part"))) or not parts[0].stat().st_size:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=300)
     assert (process.returncode, said) == (130, "stopped\n")
     assert not table.exists()
     done = finished.run(*command)
@@ -254,7 +254,7 @@ def test_odd_names_are_printed_as_they_are_whatever_the_terminal(finished, odd_n
         env=finished.environment(PYTHONIOENCODING="utf-8:strict"),
         check=False,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
