@@ -16,7 +16,7 @@ def _sweeps(project):
 
 def _table(project, run, name, folder):
     path = project.client().download_artifacts(run.info.run_id, name, str(folder))
-    with Path(path).open(encoding="utf-8", newline="") as file:
+    with Path(path).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

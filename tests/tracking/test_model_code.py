@@ -39,7 +39,7 @@ def test_the_code_runs_where_neither_pawprint_nor_what_trains_is_installed(tmp_p
         [sys.executable, "-I", "-c", program, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=60,
     )
     assert done.stdout == f"{loader.partition('.')[0]}.errors\n", done.stderr
 
