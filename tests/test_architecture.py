@@ -88,7 +88,7 @@ def test_the_table_of_keys_names_those_of_params_yaml():
     assert told == keys | {"sweep.fresh", "sweep.promote"}
 
 
-@pytest.mark.parametrize("lock", ROOT.glob("*.lock"), ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("*.lock")), ids=lambda path: path.name)
 def test_a_lock_file_holds_names_and_versions_only(lock):
     pins = [line for line in lock.read_text().splitlines() if not line.startswith("#")]
     assert pins
