@@ -15,7 +15,15 @@ from PIL import Image
 
 TESTS = Path(__file__).parent
 # Folders and modules whose tests start pipelines, servers or trainings of seconds.
-SLOW = ("pipeline",)
+SLOW = (
+    "pipeline",
+    "server",
+    "stages/prepare/test_interrupted.py",
+    "training/test_loop.py",
+    "training/test_resume.py",
+    "training/test_trainer.py",
+    "training/test_two_devices.py",
+)
 
 
 def pytest_collection_modifyitems(items):
