@@ -97,7 +97,7 @@ def _print(results: dict[str, list[dict]], pictures: int) -> None:
 
 def _run(what: str, *arguments: Path) -> dict[str, float]:
     """Run one thing in a process of its own; its figures, and those of the process."""
-    with tempfile.NamedTemporaryFile("r") as told:
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as told:
         begin = time.monotonic()
         command = [sys.executable, __file__, "--one", what, told.name, *map(str, arguments)]
         child = subprocess.Popen(command)
@@ -111,14 +111,14 @@ def _run(what: str, *arguments: Path) -> dict[str, float]:
 
 def _one(what: str, told: str, *arguments: str) -> None:
     work = {"pillow": _pillow, "bilinear": _bilinear, "ours": _ours, "keras": _keras}[what]
-    Path(told).write_text(json.dumps(work(*map(Path, arguments))))
+    Path(told).write_text(json.dumps(work(*map(Path, arguments))), encoding="utf-8")
 
 
 def _bilinear(folder: Path) -> dict[str, float]:
     return _pillow(folder, Image.Resampling.BILINEAR)
 
 
-def _pillow(folder: Path, filter: Image.Resampling | None = None) -> dict[str, float]:
+def _pillow(folder: Path, resample: Image.Resampling | None = None) -> dict[str, float]:
     import numpy as np
 
     files = _files(folder)
@@ -126,7 +126,7 @@ def _pillow(folder: Path, filter: Image.Resampling | None = None) -> dict[str, f
     begin = time.monotonic()
     for place, file in enumerate(files):
         with Image.open(file) as image:
-            out[place] = image.convert("RGB").resize((SIZE, SIZE), filter)
+            out[place] = image.convert("RGB").resize((SIZE, SIZE), resample)
     return {"work": time.monotonic() - begin, "decoded": len(files)}
 
 

@@ -81,7 +81,13 @@ def _run(*command: str, cwd: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{mine['PATH']}"
     mine |= {"PATH": path, "PYTHONPATH": str(cwd / "src"), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        command, cwd=cwd, env=mine, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        check=False,
+        cwd=cwd,
+        env=mine,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}")

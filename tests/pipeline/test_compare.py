@@ -30,7 +30,7 @@ def _call(project, name):
 def answers_of(project, run, folder):
     name = "evaluate/predictions.csv"
     path = Path(project.client().download_artifacts(run.info.run_id, name, folder))
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return {row["path"]: row for row in csv.DictReader(file)}
 
 

@@ -44,7 +44,7 @@ def test_a_stopped_training_is_marked_and_exits_with_the_signals_code(project, s
         if line.startswith("epoch 2/"):
             training.send_signal(sent)
             break
-    said, _ = training.communicate(timeout=60)
+    said, _ = training.communicate(timeout=300)
     assert training.returncode == code, said
     assert "Traceback" not in said
     assert project.runs()[-1].info.status == "KILLED"
@@ -79,7 +79,7 @@ def test_a_stopped_prepare_leaves_the_earlier_output_and_goes_on_from_there(
         assert stage.poll() is None
         time.sleep(0.01)
     stage.send_signal(sent)
-    said, _ = stage.communicate(timeout=60)
+    said, _ = stage.communicate(timeout=300)
     assert stage.returncode == code, said
     assert "Traceback" not in said
     assert {path.name: path.read_bytes() for path in prepared.iterdir()} == before

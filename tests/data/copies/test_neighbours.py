@@ -100,7 +100,7 @@ def test_equal_hashes_are_linked_to_the_first_and_close_ones_through_it():
 def test_a_million_equal_hashes_take_no_time():
     start = time.perf_counter()
     found = near_pairs(np.full(1_000_000, 5, np.uint64), 10)
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < 60  # pair by pair it would be days
     np.testing.assert_array_equal(found[:, 1], np.arange(1, 1_000_000))
     assert not found[:, 0].any()
 
@@ -137,11 +137,11 @@ def test_an_interrupt_stops_the_search_at_once():
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.5)
         with pytest.raises(KeyboardInterrupt):
-            near_pairs(random_hashes(500_000), 16)
+            near_pairs(random_hashes(1_000_000), 20)  # which takes many minutes
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < 60
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def killed_at_every_step(images, base, image_size=8, every=1):
     """How many steps there are; the program checks what is left after a kill before each."""
     base.mkdir(exist_ok=True)
     command = [sys.executable, str(EVERY_STEP), str(images), str(base), str(image_size), str(every)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -94,7 +94,7 @@ def started(images, base, patience=5):
 
 
 def ended(process, code=0):
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=300)
     assert process.returncode == code, said + errors
     return said, errors
 
@@ -124,7 +124,7 @@ def is_alive(pid):
         return False
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -160,7 +160,7 @@ def test_a_run_may_be_killed_at_any_time(undisturbed, tmp_path, part, whom):
         os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     said, errors = ended(started(undisturbed.images, tmp_path))
     assert errors == ""
     assert content_of(tmp_path) == undisturbed.content
@@ -183,7 +183,7 @@ def test_what_a_killed_run_had_read_is_not_decoded_again(undisturbed, tmp_path):
     process = started(undisturbed.images, tmp_path)
     wait_until(lambda: reading_began(tmp_path))
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     said, _ = ended(started(undisturbed.images, tmp_path))
     assert decoded_in(said) < PICTURES
     assert content_of(tmp_path) == undisturbed.content
