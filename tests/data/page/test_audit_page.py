@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from pawprint.data.audit import KINDS, LEFT_OUT, Audit, FileRecord, Finding
-from pawprint.data.page.page import audit_page
+from pawprint.data.page.audit_page import audit_page
 
 WEIRD = [
     "<script>alert(1)</script>.jpg",
