@@ -82,7 +82,7 @@ def _prepared_pictures(
 ) -> Callable[[str], bytes | None] | None:
     """Make JPEGs of the first run's test pictures, where the project still has those prepared."""
     from pawprint.data.store import load_split, load_summary
-    from pawprint.suspects.page import jpeg_of
+    from pawprint.pages.thumbnail import jpeg_of
 
     try:
         digest = load_summary(prepared).splits["test"].digest

@@ -128,7 +128,7 @@ def _write_report(
     from pawprint.evaluation.figures import evaluation_figures, png_of
     from pawprint.evaluation.page.report import Origin, Plot, report_page
     from pawprint.inference.explainer import Explainer
-    from pawprint.suspects.page import jpeg_of
+    from pawprint.pages.thumbnail import jpeg_of
     from pawprint.tracking.location import is_server
     from pawprint.tracking.provenance import environment
 
