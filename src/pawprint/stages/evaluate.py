@@ -126,7 +126,7 @@ def _write_report(
     """Write the page; returns its figures by name, as they are for a light page."""
     from pawprint.evaluation.explained import overlay
     from pawprint.evaluation.figures import evaluation_figures, png_of
-    from pawprint.evaluation.page.report import Origin, Plot, report_page
+    from pawprint.evaluation.report import Origin, Plot, report_page
     from pawprint.inference.explainer import Explainer
     from pawprint.pages.thumbnail import jpeg_of
     from pawprint.tracking.location import is_server

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.evaluation.page.report import Origin, Plot, report_page, verdict
+from pawprint.evaluation.report import Origin, Plot, report_page, verdict
 from pawprint.evaluation.result import judge
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.calibration import SurePoint, scale
