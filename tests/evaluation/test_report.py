@@ -117,6 +117,14 @@ def test_the_page_needs_nothing_else_and_runs_nothing(two):
     assert not re.search(r"url\(|@import", page)
 
 
+def test_a_name_in_an_attribute_holds_no_markup(two):
+    page = drawn(two)
+    assert not re.search(r'="[^"]*(<|&lt;)', page)
+    first = two.mistakes[0]
+    label, path = two.test.class_names[first.label], two.test.paths[first.index]
+    assert re.findall(r'alt="([^"]*/[^"]*)"', page)[0] == f"{label}: {path}"
+
+
 def test_no_name_becomes_markup():
     result = judged(names=(SCRIPT, "dogs {x}"))
     page = drawn(result, name=SCRIPT, parameters={SCRIPT: SCRIPT})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pawprint.comparison.compared import MOST_RUNS, Comparison, compare_runs
+from pawprint.comparison.compare import MOST_RUNS, Comparison, compare_runs
 from pawprint.comparison.page import comparison_page
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths

@@ -165,6 +165,19 @@ def test_names_of_any_kind_are_shown_as_text_and_nothing_else(problems):
     assert not page.all("b", inside=page.sheet("unreadable"))
 
 
+def test_a_name_in_an_attribute_holds_no_markup(problems):
+    page = problems.page()
+    values = [
+        value
+        for element in page.elements
+        for name, value in element.items()
+        if name not in ("text", "inside", "tag") and value
+    ]
+    assert len(values) > 100
+    assert not [value for value in values if re.search("<wbr|&lt;", value)]
+    assert "cats: cats/same.jpg" in [image["alt"] for image in page.all("img")]
+
+
 def test_the_page_can_be_written_as_utf_8_whatever_the_names_are(pictures):
     pictures.add("cats/\udcff\ud800", "\udcfe", "unreadable")
     page = pictures.page(images="\udcff", class_names=["\udcfe"], notes=["\ud800"])
