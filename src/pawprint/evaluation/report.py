@@ -17,32 +17,6 @@ from pawprint.suspects.report import suspect_tiles
 MOST_SUSPECTS = 30
 TAKEN_AT_WORD, TOO_WIDE = 2.0, 6.0  # points that probabilities may be off by, and perhaps are
 
-# The figures of all test pictures, and what they mean.
-_NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "roc_auc": "ROC AUC",
-    "average_precision": "average precision",
-    "log_loss": "log loss",
-    "brier_score": "Brier score",
-    "expected_calibration_error": "expected calibration error",
-}
-_MEANINGS = {
-    "accuracy": "share of right answers",
-    "balanced_accuracy": "mean of the classes' shares",
-    "roc_auc": "1 is best, 0.5 is chance",
-    "average_precision": "mean over the classes",
-    "log_loss": "nats, less is better",
-    "brier_score": "squared error, less is better",
-    "expected_calibration_error": "how far probabilities are off, less is better",
-}
-_SLICE_KINDS = {
-    "class": "class",
-    "size": "longer side of the original picture",
-    "brightness": "mean brightness",
-    "folder": "folder",
-}
-
 
 @dataclass(frozen=True)
 class Origin:
@@ -120,12 +94,9 @@ def report_page(
         metrics=result.metrics,
         class_names=test.class_names,
         verdict=verdict(result),
-        figure_names=_NAMES,
-        figure_meanings=_MEANINGS,
         sure_sentence=_sure_sentence(result.sure) if result.sure else "",
         classes=classes,
         plots=plots,
-        slice_kinds=_SLICE_KINDS,
         fewest_pictures=FEWEST_PICTURES,
         pictures=len(test.labels),
         wrong=int((result.probabilities.argmax(axis=1) != test.labels).sum()),

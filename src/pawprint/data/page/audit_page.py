@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,6 @@ from pawprint.pages.render import counted, render
 
 _LEARNED = {"train": "training", "validation": "validation"}
 _MOST_ROWS = 12  # of a table of facts
-_RESIZE = {
-    "squash": "the whole picture squashed to a square",
-    "crop": "the square in the middle",
-    "pad": "the whole picture with margins",
-}
 _ORIENTATION = {
     1: "upright",
     2: "mirrored",
@@ -39,13 +34,17 @@ class Sizes:
 
     Attributes:
         pictures: how many.
-        remarks: sentences.
+        small: how many have a side shorter than what the network sees.
+        turned: how many are brought upright.
+        animated: how many have more than one frame.
         charts: of sides, aspects and bytes.
         facts: by title, each value and how many pictures have it, the most frequent first.
     """
 
     pictures: int
-    remarks: list[str]
+    small: int
+    turned: int
+    animated: int
     charts: list[charts.Chart]
     facts: dict[str, list[tuple[str, int]]]
 
@@ -96,7 +95,9 @@ def audit_page(
         class_counts=counts,
         class_total=[sum(column) for column in zip(*counts.values(), strict=True)],
         used_of_classes=_range(counts) if counts else "",
-        sizes=_sizes(usable, image_size, resize),
+        sizes=_sizes(usable, image_size),
+        image_size=image_size,
+        resize=resize,
         sheets=contact_sheets(audit, thumbnail),
         kinds_left_out=LEFT_OUT,
         most_paths=MOST_PATHS,
@@ -153,7 +154,7 @@ def _range(counts: dict[str, list[int]]) -> str:
     return f"From {used[few]:,} used pictures ({few}) to {used[many]:,} ({many}) in a class."
 
 
-def _sizes(usable: list[FileRecord], image_size: int, resize: str) -> Sizes | None:
+def _sizes(usable: list[FileRecord], image_size: int) -> Sizes | None:
     measured = [record for record in usable if record.width and record.height]
     if not measured:
         return None
@@ -170,11 +171,12 @@ def _sizes(usable: list[FileRecord], image_size: int, resize: str) -> Sizes | No
     ]
     if weights.size:
         drawn.append(charts.size_histogram("Size of file", weights, *weight))
-    small = int((np.minimum(wide, high) < image_size).sum())
     orientations = (_ORIENTATION.get(record.orientation or 1) for record in measured)
     return Sizes(
         pictures=len(measured),
-        remarks=list(_remarks(measured, small, image_size, resize)),
+        small=int((np.minimum(wide, high) < image_size).sum()),
+        turned=sum((record.orientation or 1) > 1 for record in measured),
+        animated=sum((record.frames or 1) > 1 for record in measured),
         charts=drawn,
         facts={
             "Format": _most_frequent(record.format for record in measured),
@@ -182,17 +184,6 @@ def _sizes(usable: list[FileRecord], image_size: int, resize: str) -> Sizes | No
             "Orientation (EXIF)": _most_frequent(orientations),
         },
     )
-
-
-def _remarks(measured: list[FileRecord], small: int, image_size: int, resize: str) -> Iterator[str]:
-    how = _RESIZE.get(resize, resize)
-    yield f"The network sees {image_size} × {image_size} pixels: {how}."
-    if small:
-        yield f"{counted(small, 'picture has', 'pictures have')} a side shorter than that."
-    if turned := sum((record.orientation or 1) > 1 for record in measured):
-        yield f"{counted(turned, 'picture is', 'pictures are')} brought upright."
-    if moving := sum((record.frames or 1) > 1 for record in measured):
-        yield f"{counted(moving, 'animation', 'animations')}: the first frame is used."
 
 
 def _most_frequent(values: Iterable[str | None]) -> list[tuple[str, int]]:

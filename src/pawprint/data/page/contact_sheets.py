@@ -21,62 +21,6 @@ _MOST_BYTES = 4_000_000  # of all thumbnails as text
 _MOST_LABELS = 4  # named above a group
 _OF_COPIES = ("two labels", "leak", "duplicate", "near-duplicate")  # make sense only side by side
 
-# The heading of each kind, and what it means and becomes of it in a sentence or two.
-_MEANING = {
-    "unreadable": (
-        "Unreadable",
-        "The file could not be opened, or its content is damaged. It is in no split.",
-    ),
-    "truncated": (
-        "Truncated",
-        "The file ends before its picture does, as after an interrupted copy or download. It is in "
-        "no split.",
-    ),
-    "not a picture": (
-        "Not a picture",
-        "Whatever the name says, the content is in no picture format that pawprint reads. It is in "
-        "no split.",
-    ),
-    "decompression bomb": (
-        "Too large to open",
-        "The file claims so many pixels that opening it could exhaust the memory. It is in no "
-        "split.",
-    ),
-    "two labels": (
-        "Two labels",
-        "The same picture, or a near copy, stands under more than one label, so at least one label "
-        "is wrong. None of the copies is in a split: keep the right one and delete the others.",
-    ),
-    "leak": (
-        "Leaks",
-        "The picture also stands in a folder given for testing or validation, where a network that "
-        "knows it by heart would look better than it is. Only the held-out copy stays.",
-    ),
-    "duplicate": (
-        "Duplicates",
-        "The same picture is there more than once. All copies are kept and lie in one split, so "
-        "that none is tested on what another one taught.",
-    ),
-    "near-duplicate": (
-        "Near-duplicates",
-        "Pictures that look the same though their files differ: scaled, saved again, or taken a "
-        "moment later. All are kept and lie in one split.",
-    ),
-    "blank": (
-        "Blank",
-        "The whole picture has one colour, so there is nothing to learn from. It is kept.",
-    ),
-    "tiny": (
-        "Tiny",
-        "A side is shorter than 8 pixels, so hardly anything can be seen. It is kept.",
-    ),
-    "extreme aspect": (
-        "Extreme aspect",
-        "One side is more than 8 times as long as the other, so little is left of the picture in a "
-        "square. It is kept.",
-    ),
-}
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -120,8 +64,6 @@ class Sheet:
 
     Attributes:
         kind: one of ``KINDS``.
-        heading: what a person calls it.
-        meaning: what it means and becomes of the files, in a sentence or two.
         files: how many have it.
         above: how many of them stand with a graver kind.
         groups: of copies, to look at side by side.
@@ -130,8 +72,6 @@ class Sheet:
     """
 
     kind: str
-    heading: str
-    meaning: str
     files: int
     above: int
     groups: list[Group]
@@ -205,11 +145,8 @@ class _Sheets:
             alone = [place for place in rest if self._audit.groups[place] not in self._members]
         alone = alone[:MOST_TILES]
         hidden = sorted(set(rest).difference(alone))
-        heading, meaning = _MEANING[kind]
         return Sheet(
             kind=kind,
-            heading=heading,
-            meaning=meaning,
             files=len(places),
             above=above,
             groups=groups,
