@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pawprint.evaluation.report import Origin, Plot, report_page, verdict
-from pawprint.evaluation.result import judge
+from pawprint.evaluation.result import compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.calibration import SurePoint, scale
 
@@ -41,7 +41,7 @@ def judged(names=("cats", "dogs"), count=160, boldness=1, **more):
     answers = scale(answers, 1 / boldness).astype(np.float32)
     validation, before = split(80, names, 1)
     sizes = np.arange(count) + 100
-    return judge(test, answers, validation, before, sizes=sizes, temperature=0.5, **more)
+    return compute_result(test, answers, validation, before, sizes=sizes, temperature=0.5, **more)
 
 
 def drawn(result, **more):

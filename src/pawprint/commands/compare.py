@@ -102,7 +102,7 @@ def _prepared_pictures(
 def _write(
     folder: Path, comparison: Comparison, picture: Callable[[str], bytes | None] | None
 ) -> None:
-    from pawprint.evaluation.figures import compared_curves_figure, png_of
+    from pawprint.evaluation.plots import compared_curves_figure, png_of
 
     letters, runs = comparison.letters, comparison.runs
     named = {

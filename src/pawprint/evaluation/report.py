@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pawprint.evaluation.explained import Answer
-from pawprint.evaluation.result import Result, Sure
+from pawprint.evaluation.examples import Example
+from pawprint.evaluation.result import Result, SureThreshold
 from pawprint.evaluation.slices import FEWEST_PICTURES
 from pawprint.pages.render import counted, points, render
 from pawprint.suspects.report import suspect_tiles
@@ -61,7 +61,7 @@ def report_page(
     *,
     origin: Origin,
     plots: Sequence[Plot],
-    explained: Callable[[Answer], tuple[bytes, bytes]],
+    explained: Callable[[Example], tuple[bytes, bytes]],
     jpeg: Callable[[int], bytes],
     notes: Sequence[str] = (),
 ) -> str:
@@ -137,7 +137,7 @@ def verdict(result: Result) -> str:
     )
 
 
-def _sure_sentence(sure: Sure) -> str:
+def _sure_sentence(sure: SureThreshold) -> str:
     if sure.chosen is None:
         return (
             f"No threshold makes {points(sure.wanted)} of the answers to validation pictures "
