@@ -34,8 +34,11 @@ class Pair:
 
     @property
     def verdict(self) -> str | None:
-        """As of ``verdict``; None where the two are not compared."""
-        return verdict(self.paired) if self.paired else None
+        """Better or worse beyond chance, or not told apart; None where they are not compared."""
+        if self.paired is None:
+            return None
+        told = self.paired.told(1 - CONFIDENCE)
+        return told if told == NOT_TOLD_APART else f"{told} beyond chance"
 
 
 @dataclass(frozen=True)
@@ -115,27 +118,22 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
     )
 
 
-def verdict(paired: Paired) -> str:
-    """What is told at 5 %: better or worse beyond chance, or not told apart."""
-    told = paired.told(1 - CONFIDENCE)
-    return told if told == NOT_TOLD_APART else f"{told} beyond chance"
-
-
 def p_value_text(p_value: float) -> str:
     """A p value in words: "p 0.031", "p < 0.0001"."""
     return f"p {p_value:.2g}" if p_value >= 0.0001 else "p < 0.0001"
 
 
 def _sentence(paired: Paired, second: str, first: str) -> str:
-    said = verdict(paired)
-    if said == NOT_TOLD_APART:
+    told = paired.told(1 - CONFIDENCE)
+    if told == NOT_TOLD_APART:
         opening = f"{second} and {first} are not told apart"
     else:
-        opening = f"{second} is {said.replace(' ', f' than {first} ', 1)}"
+        opening = f"{second} is {told} than {first} beyond chance"
     return (
         f"{opening}: {paired.gained:,} gained and {paired.lost:,} lost of the same "
         f"{paired.pictures:,} test pictures, accuracy {paired.difference:+.4f} "
-        f"({paired.low:+.4f} to {paired.high:+.4f}), McNemar's exact {p_value_text(paired.p_value)}."
+        f"({paired.low:+.4f} to {paired.high:+.4f}), "
+        f"McNemar's exact {p_value_text(paired.p_value)}."
     )
 
 

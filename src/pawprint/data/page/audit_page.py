@@ -64,14 +64,14 @@ def audit_page(
     It needs no other file, holds no script, and can be written as UTF-8 whatever the names are.
 
     Args:
-        audit: What was found; its lists go together.
-        images: The source, as it was given.
-        class_names: In the order to show them.
-        image_size: Side of the square pictures in pixels.
-        resize: How they become square: "squash", "crop" or "pad".
-        thumbnail: Makes a small JPEG of a path, or None where it cannot be shown. It is called
+        audit: what was found; its lists go together.
+        images: the source, as it was given.
+        class_names: in the order to show them.
+        image_size: side of the square pictures in pixels.
+        resize: how they become square: "squash", "crop" or "pad".
+        thumbnail: makes a small JPEG of a path, or None where it cannot be shown. It is called
             once for each picture on the page, some hundreds at most.
-        notes: Sentences about what a person may not expect. Defaults to none.
+        notes: sentences about what a person may not expect. Defaults to none.
 
     Returns:
         The HTML.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +74,7 @@ def size_histogram(
     summary = f"From {text(low)} to {text(high)}, median {text(median)}."
     edges = _logarithmic_edges(low, high)
     counts = np.histogram(values, edges)[0]
-    texts = [bin_text(*pair) for pair in _pairs(edges)]
+    texts = [bin_text(*pair) for pair in pairwise(edges.tolist())]
     ticks = [(_along(value, edges), text(value)) for value in _round_values(edges)]
     chart = _histogram(title, summary, counts, texts, ticks)
     if mark is None or not edges[0] < mark < edges[-1]:
@@ -99,7 +100,7 @@ def aspect_histogram(title: str, aspects: np.ndarray) -> Chart:
     edges = 2.0 ** (np.arange(-reach - 0.5, reach + 1) / 4)
     counts = np.histogram(np.clip(aspects, edges[0], edges[-1]), edges)[0]
     ratios = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8) if reach > 6 else (1 / 2, 3 / 4, 1, 4 / 3, 2)
-    texts = [f"{low:.2f} to {high:.2f}" for low, high in _pairs(edges)]
+    texts = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges.tolist())]
     ticks = [(_along(r, edges), _ratio(r)) for r in ratios if edges[0] < r < edges[-1]]
     return _histogram(title, summary, counts, texts, ticks)
 
@@ -198,7 +199,3 @@ def _ceiling(most: int) -> tuple[int, int]:
     power = 10 ** max(0, math.floor(math.log10(most)) - 1)
     step = next(s * power for s in (1, 2, 5, 10, 20, 50) if s * power * 4 >= most)
     return math.ceil(most / step) * step, step
-
-
-def _pairs(edges: np.ndarray) -> list[tuple[float, float]]:
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
