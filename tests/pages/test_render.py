@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from jinja2 import DictLoader, UndefinedError
 
@@ -78,3 +81,9 @@ def test_a_long_text_loses_its_beginning_or_its_middle():
     assert shortened("abcdef", 6) == "abcdef"
     assert shortened("abcdefg", 4) == "… defg"
     assert shortened("abcdefg", 4, middle=True) == "ab … fg"
+
+
+def test_jinja_is_loaded_with_the_first_page_only():
+    code = "import sys, pawprint.stages.prepare, pawprint.evaluation.report, pawprint.server.app; "
+    code += "assert 'pawprint.pages.render' in sys.modules; assert 'jinja2' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
