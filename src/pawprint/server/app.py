@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
+from pawprint import pages
 from pawprint.inference.prediction_log import SeenLog
-from pawprint.pages import markup
 from pawprint.server import responses as answers
 from pawprint.server.admission import Admission
 from pawprint.server.batching import Batcher
@@ -33,7 +33,7 @@ from pawprint.server.uploads import read_uploads
 from pawprint.server.url_middleware import PlainTargets
 
 _FILES = Path(__file__).parent / "page"
-_STYLE = Path(markup.__file__).with_name("page.css")
+_STYLE = Path(pages.__file__).with_name("page.css")
 _FRESH = {"cache-control": "no-cache"}
 
 _FILE = {"type": "string", "format": "binary", "description": "The content of one picture file."}

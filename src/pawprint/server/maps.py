@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pawprint.evaluation.explained import CONTRAST, STRENGTH, spread
+from pawprint.evaluation.overlay import CONTRAST, STRENGTH, spread
 
 SIDE = 96  # pixels; whoever shows it makes it as large as the picture
 

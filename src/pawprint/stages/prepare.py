@@ -20,7 +20,7 @@ from pawprint.data.copies.fingerprint import THUMB
 from pawprint.data.encoding import bytes_of_one
 from pawprint.data.image_array import complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
-from pawprint.data.page.page import audit_page
+from pawprint.data.page.audit_page import audit_page
 from pawprint.data.page.thumbnails import Thumbnails
 from pawprint.data.reading.cache import Memory, settings_key
 from pawprint.data.reading.files import Reading, file_records, read_files

@@ -1,4 +1,4 @@
-"""Pictures of a training and of a test: curves, confusion matrix, ROC."""
+"""Plots of a training and of a test: curves, confusion matrix, calibration, ROC."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def curves_figure(
 
     What is far above the rest, as a loss at the beginning can be, is cut off.
     """
-    with history.open(newline="") as file:
+    with history.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     epochs = [int(row["epoch"]) for row in rows]
     figure = _figure((4.5 * len(names), 3.6), dark)
@@ -157,7 +157,7 @@ def roc_figure(curves: Curves, *, dark: bool = False) -> Figure:
     """ROC curves by class: false and true positive rates."""
     figure, axes = _square_figure(dark, title="ROC")
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
-    areas = {name: np.trapezoid(true, false) for name, (false, true) in curves.items()}
+    areas = {name: float(np.trapezoid(true, false)) for name, (false, true) in curves.items()}
     _draw_by_class(axes, curves, {k: f"area {area:.3f}" for k, area in areas.items()}, areas, dark)
     _finish(axes, dark, xlabel="false positive rate", ylabel="true positive rate")
     return figure
@@ -167,7 +167,7 @@ def precision_recall_figure(curves: Curves, *, dark: bool = False) -> Figure:
     """Precision over recall by class, from ``precision_recall_curves``."""
     figure, axes = _square_figure(dark, title="precision and recall")
     # As scikit-learn's average precision: steps, not the area under a line.
-    areas = {name: -np.sum(np.diff(x) * y[:-1]) for name, (x, y) in curves.items()}
+    areas = {name: -float(np.sum(np.diff(x) * y[:-1])) for name, (x, y) in curves.items()}
     texts = {name: f"average {area:.3f}" for name, area in areas.items()}
     _draw_by_class(axes, curves, texts, areas, dark)
     _finish(axes, dark, xlabel="recall", ylabel="precision")
@@ -200,7 +200,9 @@ def reliability_figure(
         counts = [one.pictures for one in bins]
         filled = label != "before"
         below.bar(
-            *(edges, counts, width),
+            edges,
+            counts,
+            width,
             align="edge",
             color=colour if filled else "none",
             edgecolor=colour,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pawprint.comparison.answers import Answers, parse_answers
-from pawprint.comparison.figures import Figure, figures_of, is_of_a_class
+from pawprint.comparison.metrics import Metric, is_of_a_class, metric_rows
 from pawprint.evaluation.paired import CONFIDENCE, NOT_TOLD_APART, Paired, compare_paired
 from pawprint.tracking.recorded import RecordedRun
 
@@ -34,8 +34,11 @@ class Pair:
 
     @property
     def verdict(self) -> str | None:
-        """As of ``verdict``; None where the two are not compared."""
-        return verdict(self.paired) if self.paired else None
+        """Better or worse beyond chance, or not told apart; None where they are not compared."""
+        if self.paired is None:
+            return None
+        told = self.paired.told(1 - CONFIDENCE)
+        return told if told == NOT_TOLD_APART else f"{told} beyond chance"
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class Comparison:
         letters: A, B, … for short.
         parameters: those that differ.
         origins: data, classes and commit where they differ, shortened.
-        figures: of the test, then of validation and training; None where a run has none.
-        class_figures: the test's by class.
+        metrics: of the test, then of validation and training; None where a run has none.
+        class_metrics: the test's by class.
         pairs: every further run against the first.
         changed: pictures that changed sides among those tested on the first's, surest first.
         notes: what else to know, in sentences.
@@ -77,11 +80,16 @@ class Comparison:
     letters: str
     parameters: dict[str, list[str]]
     origins: dict[str, list[str]]
-    figures: dict[str, list[Figure | None]]
-    class_figures: dict[str, list[Figure | None]]
+    metrics: dict[str, list[Metric | None]]
+    class_metrics: dict[str, list[Metric | None]]
     pairs: list[Pair]
     changed: list[Changed]
     notes: list[str]
+
+    @property
+    def differing(self) -> dict[str, list[str]]:
+        """Parameters and origins."""
+        return {**self.parameters, **self.origins}
 
     def changed_between(self, pair: Pair) -> tuple[list[Changed], list[Changed]]:
         """The pictures that a pair's second run gained, and those it lost."""
@@ -96,41 +104,36 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
     letters = string.ascii_uppercase[: len(runs)]
     answers, notes = _answers(runs, letters)
     pairs, same = _pairs(runs, letters, answers)
-    figures = figures_of([run.metrics for run in runs])
+    metrics = metric_rows([run.metrics for run in runs])
     return Comparison(
         runs=list(runs),
         letters=letters,
         parameters=_differing([run.parameters for run in runs]),
         origins=_differing([_origin(run) for run in runs]),
-        figures={k: v for k, v in figures.items() if not is_of_a_class(k)},
-        class_figures={k: v for k, v in figures.items() if is_of_a_class(k)},
+        metrics={k: v for k, v in metrics.items() if not is_of_a_class(k)},
+        class_metrics={k: v for k, v in metrics.items() if is_of_a_class(k)},
         pairs=pairs,
         changed=_changed(same),
         notes=notes + _code_notes(runs, letters) + _chance_notes(pairs),
     )
 
 
-def verdict(paired: Paired) -> str:
-    """What is told at 5 %: better or worse beyond chance, or not told apart."""
-    told = paired.told(1 - CONFIDENCE)
-    return told if told == NOT_TOLD_APART else f"{told} beyond chance"
-
-
-def chance(p_value: float) -> str:
+def p_value_text(p_value: float) -> str:
     """A p value in words: "p 0.031", "p < 0.0001"."""
     return f"p {p_value:.2g}" if p_value >= 0.0001 else "p < 0.0001"
 
 
 def _sentence(paired: Paired, second: str, first: str) -> str:
-    said = verdict(paired)
-    if said == "not told apart":
+    told = paired.told(1 - CONFIDENCE)
+    if told == NOT_TOLD_APART:
         opening = f"{second} and {first} are not told apart"
     else:
-        opening = f"{second} is {said.replace(' ', f' than {first} ', 1)}"
+        opening = f"{second} is {told} than {first} beyond chance"
     return (
         f"{opening}: {paired.gained:,} gained and {paired.lost:,} lost of the same "
         f"{paired.pictures:,} test pictures, accuracy {paired.difference:+.4f} "
-        f"({paired.low:+.4f} to {paired.high:+.4f}), McNemar's exact {chance(paired.p_value)}."
+        f"({paired.low:+.4f} to {paired.high:+.4f}), "
+        f"McNemar's exact {p_value_text(paired.p_value)}."
     )
 
 

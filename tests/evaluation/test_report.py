@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.evaluation.page.report import Origin, Plot, report_page, verdict
-from pawprint.evaluation.result import judge
+from pawprint.evaluation.report import Origin, Plot, report_page, verdict
+from pawprint.evaluation.result import compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.calibration import SurePoint, scale
 
@@ -41,7 +41,7 @@ def judged(names=("cats", "dogs"), count=160, boldness=1, **more):
     answers = scale(answers, 1 / boldness).astype(np.float32)
     validation, before = split(80, names, 1)
     sizes = np.arange(count) + 100
-    return judge(test, answers, validation, before, sizes=sizes, temperature=0.5, **more)
+    return compute_result(test, answers, validation, before, sizes=sizes, temperature=0.5, **more)
 
 
 def drawn(result, **more):
@@ -115,6 +115,14 @@ def test_the_page_needs_nothing_else_and_runs_nothing(two):
     assert not re.search(r'(src|srcset)="(?!data:)', page)
     assert "default-src 'none'" in page
     assert not re.search(r"url\(|@import", page)
+
+
+def test_a_name_in_an_attribute_holds_no_markup(two):
+    page = drawn(two)
+    assert not re.search(r'="[^"]*(<|&lt;)', page)
+    first = two.mistakes[0]
+    label, path = two.test.class_names[first.label], two.test.paths[first.index]
+    assert re.findall(r'alt="([^"]*/[^"]*)"', page)[0] == f"{label}: {path}"
 
 
 def test_no_name_becomes_markup():

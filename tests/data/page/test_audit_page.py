@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from pawprint.data.audit import KINDS, LEFT_OUT, Audit, FileRecord, Finding
-from pawprint.data.page.page import audit_page
+from pawprint.data.page.audit_page import audit_page
 
 WEIRD = [
     "<script>alert(1)</script>.jpg",
@@ -162,6 +162,19 @@ def test_names_of_any_kind_are_shown_as_text_and_nothing_else(problems):
     assert page.one("h1")["text"] == WEIRD[0]
     assert not page.all("script")
     assert not page.all("b", inside=page.sheet("unreadable"))
+
+
+def test_a_name_in_an_attribute_holds_no_markup(problems):
+    page = problems.page()
+    values = [
+        value
+        for element in page.elements
+        for name, value in element.items()
+        if name not in ("text", "inside", "tag") and value
+    ]
+    assert len(values) > 100
+    assert not [value for value in values if re.search("<wbr|&lt;", value)]
+    assert "cats: cats/same.jpg" in [image["alt"] for image in page.all("img")]
 
 
 def test_the_page_can_be_written_as_utf_8_whatever_the_names_are(pictures):

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pawprint.pages.render import render
+from pawprint.pages.thumbnail import jpeg_of
 from pawprint.suspects.find import Suspect
-from pawprint.suspects.page import jpeg_of, suspects_page, suspects_section
+from pawprint.suspects.report import Judged, suspect_tiles, suspects_page
 
 PATHS = [f"cats/{n:03}.jpg" for n in range(200)]
 NAMES = ["cats", "dogs"]
+SPLITS = ["train"] * 150 + ["test"] * 50
 
 
 def suspects(count, label=0):
@@ -25,13 +28,21 @@ def picture(index):
     return np.full((8, 8, 3), index, np.uint8)
 
 
-def section(found, **other):
-    return suspects_section(found, PATHS, NAMES, lambda index: jpeg_of(picture(index)), **other)
+def judged(paths=PATHS, names=NAMES, splits=SPLITS):
+    n = len(splits)
+    return Judged(paths, splits, np.zeros(n, int), np.full((n, len(names)), 0.5), names)
 
 
-def page(found, paths=PATHS, names=NAMES, splits=("train",) * 150 + ("test",) * 50):
-    jpeg = lambda index: b"a jpeg"  # noqa: E731
-    return suspects_page(found, paths, splits, names, jpeg, images="pets", table="suspects.csv")
+def section(found, jpeg=lambda index: jpeg_of(picture(index)), **other):
+    tiles = suspect_tiles(judged(**other), found, jpeg)
+    return render("suspects/tiles.html", suspects=tiles)
+
+
+def page(found, **other):
+    def jpeg(index):
+        return b"a jpeg"
+
+    return suspects_page(judged(**other), found, jpeg, images="pets", table="suspects.csv")
 
 
 def test_each_tile_shows_its_picture_both_classes_and_both_probabilities():
@@ -53,14 +64,14 @@ def test_only_the_first_are_shown_and_the_rest_is_counted():
         asked.append(index)
         return b"a jpeg"
 
-    drawn = suspects_section(suspects(130), PATHS, NAMES, jpeg)
+    drawn = section(suspects(130), jpeg)
     assert asked == list(range(100))
     assert "and 30 more" in drawn
-    assert "more" not in suspects_section(suspects(100), PATHS, NAMES, jpeg)
+    assert "more" not in section(suspects(100), jpeg)
 
 
 def test_large_pictures_do_not_make_a_page_too_large_to_open():
-    drawn = suspects_section(suspects(100), PATHS, NAMES, lambda index: bytes(100_000))
+    drawn = section(suspects(100), lambda index: bytes(100_000))
     assert len(drawn) < 4_100_000
     assert 20 < drawn.count("<img") < 40
     assert f"and {100 - drawn.count('<img')} more" in drawn
@@ -76,8 +87,12 @@ def test_the_page_counts_by_split_and_names_the_confusion():
     assert "160 labels of 200 may be wrong, 9 of them probably. Most often: 160 cats that " in drawn
     figures = re.findall(r'<dt>([^<]+)</dt><dd class="figure">([\d,]+)', drawn)
     assert figures == [
-        *(("labels", "200"), ("probably wrong", "9"), ("suspect", "160")),
-        *(("in train", "150"), ("in validation", "0"), ("in test", "10")),
+        ("labels", "200"),
+        ("probably wrong", "9"),
+        ("suspect", "160"),
+        ("in train", "150"),
+        ("in validation", "0"),
+        ("in test", "10"),
     ]
 
 
@@ -89,12 +104,13 @@ def test_no_name_becomes_markup(name):
         def handle_starttag(self, tag, attributes):
             tags.append(tag)
 
-    Reader().feed(page(suspects(1), [f"{name}.jpg", *PATHS[1:]], [name, "dogs"]))
+    Reader().feed(page(suspects(1), paths=[f"{name}.jpg", *PATHS[1:]], names=[name, "dogs"]))
     assert "script" not in tags
     assert tags.count("img") == 1
 
 
-def test_a_large_picture_becomes_a_small_jpeg():
-    image = Image.open(io.BytesIO(jpeg_of(np.zeros((400, 300, 3), np.uint8))))
-    assert image.size == (120, 160)
-    assert image.format == "JPEG"
+def test_a_name_in_an_attribute_holds_no_markup():
+    drawn = page(suspects(3), paths=[f"train/{path}" for path in PATHS])
+    assert not re.search(r'="[^"]*(<|&lt;)', drawn)
+    alts = re.findall(r'alt="([^"]*)"', drawn)
+    assert alts == [f"cats, or dogs: train/cats/{n:03}.jpg" for n in range(3)]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.evaluation.figures import (
+from pawprint.evaluation.plots import (
     compared_curves_figure,
     confusion_figure,
     curves_figure,

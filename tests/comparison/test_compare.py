@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from pawprint.comparison.compared import compare_runs
-from pawprint.comparison.figures import Figure
+from pawprint.comparison.compare import compare_runs
+from pawprint.comparison.metrics import Metric
 
 
 def test_only_differing_parameters_are_shown_and_one_that_a_run_lacks_is_one(a_run):
@@ -36,12 +36,12 @@ def test_figures_stand_beside_their_intervals_and_ends_are_no_figures(a_run):
     )
     second = a_run(metrics={"test_accuracy": 0.5, "test_log_loss": 1.5})
     compared = compare_runs([first, second])
-    assert compared.figures == {
-        "test_accuracy": [Figure(0.75, 0.7, 0.8), Figure(0.5)],
-        "test_log_loss": [None, Figure(1.5)],
-        "best_val_accuracy": [Figure(0.6), None],
+    assert compared.metrics == {
+        "test_accuracy": [Metric(0.75, 0.7, 0.8), Metric(0.5)],
+        "test_log_loss": [None, Metric(1.5)],
+        "best_val_accuracy": [Metric(0.6), None],
     }
-    assert compared.class_figures == {"test_recall_cats": [Figure(0.5), None]}
+    assert compared.class_metrics == {"test_recall_cats": [Metric(0.5), None]}
 
 
 def test_pictures_that_changed_sides_are_exactly_those_the_surest_first(a_run, cat):
@@ -108,7 +108,7 @@ def test_other_test_pictures_are_not_paired(a_run, cat):
         assert pair.verdict is None
         assert reason in pair.sentence
         assert compared.changed == []
-        assert "test_accuracy" in compared.figures
+        assert "test_accuracy" in compared.metrics
 
 
 def test_a_run_beside_others_with_other_pictures_does_not_hinder_their_pair(a_run, cat):
