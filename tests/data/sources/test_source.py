@@ -15,9 +15,8 @@ import pytest
 
 from pawprint.config.paths import Paths
 from pawprint.data.layout import find_pictures
-from pawprint.data.sources.archive import unpack
-from pawprint.data.sources.open_source import name_of, opened
-from pawprint.data.sources.unpacking import Archive, Bounds
+from pawprint.data.sources.archive import Archive, Bounds, unpack
+from pawprint.data.sources.source import name_of, open_images
 from pawprint.system.errors import UserError
 
 COMPRESSIONS = {".tar": "", ".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2", ".tar.xz": "xz"}
@@ -42,14 +41,14 @@ def pictures(tmp_path, paint_folder):
 
 
 def test_a_folder_is_yielded_as_it_is(pictures):
-    with opened(pictures) as folder:
+    with open_images(pictures) as folder:
         assert folder == pictures
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_an_archive_is_unpacked_and_cleared_away(tmp_path, pictures, ending):
     archive = pack(pictures, tmp_path / f"pictures{ending}")
-    with opened(archive) as folder:
+    with open_images(archive) as folder:
         content = (folder / "cats" / "001.png").read_bytes()
     assert content == (pictures / "cats" / "001.png").read_bytes()
     assert not folder.exists()
@@ -57,35 +56,35 @@ def test_an_archive_is_unpacked_and_cleared_away(tmp_path, pictures, ending):
 
 def test_an_archive_is_known_by_its_content_whatever_its_name(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip").rename(tmp_path / "download")
-    with opened(archive) as folder:
+    with open_images(archive) as folder:
         assert (folder / "dogs" / "002.png").is_file()
 
 
 def test_it_is_cleared_away_after_an_error_too(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip")
-    with pytest.raises(RuntimeError), opened(archive) as folder:
+    with pytest.raises(RuntimeError), open_images(archive) as folder:
         raise RuntimeError
     assert not folder.exists()
 
 
 def test_it_is_unpacked_beside_the_output_where_one_is_named(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.tar")
-    with opened(archive, beside=tmp_path / "data" / "prepared") as folder:
+    with open_images(archive, output=tmp_path / "data" / "prepared") as folder:
         assert folder.parent == tmp_path / "data"
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def refusal(images, beside=None, downloads=None):
-    with pytest.raises(UserError) as caught, opened(images, beside, downloads):
+def refusal(images, output=None, downloads=None):
+    with pytest.raises(UserError) as caught, open_images(images, output, downloads):
         pass
     message = str(caught.value)
     assert message.isprintable()
-    assert message.endswith(".")
+    assert not message.endswith(".")
     return message
 
 
 def test_missing_pictures_are_named(tmp_path):
-    assert refusal(tmp_path / "none").startswith(f'The pictures "{tmp_path / "none"}" were not')
+    assert refusal(tmp_path / "none").startswith(f'the pictures "{tmp_path / "none"}" were not')
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\1" * 2000])
@@ -137,10 +136,10 @@ def test_an_archive_that_leads_outside_is_refused(tmp_path, name, ending):
             member.size = 4
             file.addfile(member, io.BytesIO(b"evil"))
     if ending == ".tar.gz" and name.startswith("/"):  # tar's own rule: the slash is dropped
-        with opened(archive, beside=archive) as folder:
+        with open_images(archive, output=archive) as folder:
             assert (folder / "outside.png").is_file()
     else:
-        assert "may not be unpacked safely" in refusal(archive, beside=archive)
+        assert "may not be unpacked safely" in refusal(archive, output=archive)
     assert [path.name for path in tmp_path.rglob("outside.png")] == []
 
 
@@ -204,7 +203,7 @@ def content_of(folder):
 
 
 def unpacked(archive):
-    with opened(archive) as folder:
+    with open_images(archive) as folder:
         return content_of(folder)
 
 
@@ -233,7 +232,7 @@ def bounded(archive, tmp_path, **bounds):
 )
 def test_no_link_of_a_tar_leads_outside(tmp_path, members):
     archive = tar_of(tmp_path / "a.tar", *members)
-    message = refusal(archive, beside=tmp_path / "here" / "out")
+    message = refusal(archive, output=tmp_path / "here" / "out")
     assert "may not be unpacked safely" in message
     assert not (tmp_path / "outside").exists()
 
@@ -243,7 +242,7 @@ def test_a_way_up_through_another_link_stays_inside(tmp_path):
     archive = tar_of(
         tmp_path / "a.tar", ("x/y/1.png", b"1"), link("x/y/up", "../.."), link("c", "x/y/up/../1")
     )
-    with opened(archive, beside=tmp_path / "here" / "out") as folder:
+    with open_images(archive, output=tmp_path / "here" / "out") as folder:
         for path in folder.rglob("*"):
             assert path.resolve().is_relative_to(folder.resolve())
 
@@ -262,7 +261,7 @@ def test_links_inside_an_archive_lead_where_they_did(tmp_path, pack):
         ("cats/1.png", b"one"),
         link("all", "./cats/.") if pack is tar_of else zip_link("all", "./cats/."),
     ]
-    with opened(pack(tmp_path / "a", *members)) as folder:
+    with open_images(pack(tmp_path / "a", *members)) as folder:
         assert (folder / "cats/2.png").read_bytes() == b"one"
         assert (folder / "cats/2.png").is_symlink()
         assert (folder / "all" / "1.png").read_bytes() == b"one"
@@ -319,7 +318,7 @@ def test_a_name_that_is_no_utf_8_is_kept(tmp_path):
     name = os.fsdecode(b"cats/\xff\xfe.png")
     for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         archive = tar_of(tmp_path / "a.tar", (name, b"1"), format=kind, errors="surrogateescape")
-        with opened(archive) as folder:
+        with open_images(archive) as folder:
             assert os.listdir(os.fsencode(folder / "cats")) == [b"\xff\xfe.png"]  # noqa: PTH208
 
 
@@ -368,7 +367,7 @@ def test_folders_upon_folders_are_refused(tmp_path):
 def test_what_a_tar_says_of_modes_keeps_no_picture_from_being_read(tmp_path):
     folder, file = tarfile.TarInfo("cats"), tarfile.TarInfo("cats/1.png")
     folder.type, folder.mode, file.mode = tarfile.DIRTYPE, 0, 0o4000
-    with opened(tar_of(tmp_path / "a.tar", (folder, b""), (file, b"1"))) as inside:
+    with open_images(tar_of(tmp_path / "a.tar", (folder, b""), (file, b"1"))) as inside:
         assert (inside / "cats/1.png").stat().st_mode & 0o7444 == 0o444
         assert (inside / "cats").stat().st_mode & 0o500 == 0o500
 
@@ -495,18 +494,18 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not
     archive = pack(pictures, tmp_path / "pictures.zip")
     out = tmp_path / "data" / "prepared"
     code = (
-        "import pathlib, sys, time; from pawprint.data.sources.open_source import opened\n"
-        "with opened(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])) as folder:\n"
+        "import pathlib, sys, time; from pawprint.data.sources.source import open_images\n"
+        "with open_images(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])) as folder:\n"
         "    print(folder, flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(archive), str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         left = other.stdout.readline().strip()
-        with opened(archive, out) as mine:
+        with open_images(archive, out) as mine:
             assert {str(path) for path in (tmp_path / "data").iterdir()} == {left, str(mine)}
         other.send_signal(signal.SIGKILL)
     assert [str(path) for path in (tmp_path / "data").iterdir()] == [left]
-    with opened(archive, out) as mine:
+    with open_images(archive, out) as mine:
         assert list((tmp_path / "data").iterdir()) == [mine]
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -514,7 +513,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not
 def test_a_link_that_looks_like_something_left_is_not_followed(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip")
     (tmp_path / ".pictures.evil").symlink_to(pictures)
-    with opened(archive, tmp_path / "prepared"):
+    with open_images(archive, tmp_path / "prepared"):
         pass
     assert len(list(pictures.rglob("*.png"))) == 6
 
@@ -526,7 +525,7 @@ def test_a_disk_without_locks_works_and_removes_nothing(tmp_path, pictures, monk
     monkeypatch.setattr("fcntl.flock", unsupported)
     archive = pack(pictures, tmp_path / "pictures.zip")
     (tmp_path / "data" / ".pictures.left").mkdir(parents=True)
-    with opened(archive, tmp_path / "data" / "prepared") as folder:
+    with open_images(archive, tmp_path / "data" / "prepared") as folder:
         assert len(content_of(folder)) == 6
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".pictures.left"]
 
@@ -534,7 +533,7 @@ def test_a_disk_without_locks_works_and_removes_nothing(tmp_path, pictures, monk
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip")
     (tmp_path / "data").write_bytes(b"")
-    assert "cannot be unpacked in" in refusal(archive, beside=tmp_path / "data" / "prepared")
+    assert "cannot be unpacked in" in refusal(archive, output=tmp_path / "data" / "prepared")
 
 
 # the shapes that pictures come in
@@ -567,7 +566,7 @@ def test_cats_and_dogs_are_found_and_nothing_beside_them(tmp_path, pets, ending)
             # At the end of a plain tar, the document is what a search for a zip would find.
             for name in ("PetImages", "readme[1].txt", "MSR-LA - 3467.docx"):
                 file.add(pets / name, name)
-    with opened(images) as folder:
+    with open_images(images) as folder:
         layout = find_pictures(folder, images)
     cats = [f"PetImages/Cat/{name}.jpg" for name in ("000", "001", "002", "003", "666")]
     dogs = [f"PetImages/Dog/{name}.jpg" for name in ("000", "001", "002", "003", "11702")]
@@ -578,7 +577,7 @@ def test_cats_and_dogs_are_found_and_nothing_beside_them(tmp_path, pets, ending)
 def test_a_folder_with_links_to_itself_and_its_parent_ends(pictures):
     (pictures / "cats" / "self").symlink_to(pictures / "cats")
     (pictures / "cats" / "up").symlink_to(pictures)
-    with opened(pictures) as folder:
+    with open_images(pictures) as folder:
         files = [file.path for file in find_pictures(folder, pictures).files]
     assert {f"{name}/00{i}.png" for name in ("cats", "dogs") for i in range(3)} <= set(files)
     assert len(files) <= 9
@@ -590,7 +589,7 @@ def test_a_folder_with_links_to_itself_and_its_parent_ends(pictures):
 def test_an_archive_from_the_web_is_downloaded_kept_and_unpacked(tmp_path, pictures, web):
     web.content = pack(pictures, tmp_path / "pictures.tar.gz").read_bytes()
     for _ in range(2):
-        with opened(web.url(), tmp_path / "data" / "out", tmp_path / "kept") as folder:
+        with open_images(web.url(), tmp_path / "data" / "out", tmp_path / "kept") as folder:
             assert len(content_of(folder)) == 6
             assert folder.parent == tmp_path / "data"
     assert len(list((tmp_path / "kept").glob("*-pets.zip"))) == 1
@@ -600,7 +599,7 @@ def test_an_archive_from_the_web_is_downloaded_kept_and_unpacked(tmp_path, pictu
 def test_a_download_is_kept_beside_the_output_unless_said_otherwise(tmp_path, pictures, web):
     web.content = pack(pictures, tmp_path / "pictures.zip").read_bytes()
     url = web.url(sha256=hashlib.sha256(web.content).hexdigest())
-    with opened(url, tmp_path / "data" / "out"):
+    with open_images(url, tmp_path / "data" / "out"):
         assert len(list((tmp_path / "data" / "downloads").glob("*-pets.zip"))) == 1
 
 
@@ -609,13 +608,13 @@ def test_a_page_instead_of_an_archive_is_named_by_its_url(tmp_path, web, content
     web.content = content
     url = f"http://me:secret@{web.address}/pets.zip?token=secret"
     message = refusal(url, downloads=tmp_path)
-    assert message.startswith(f'What "{web.url()}" sends is no archive')
+    assert message.startswith(f'what "{web.url()}" sends is no archive')
 
 
 def test_a_damaged_archive_from_the_web_is_named_by_its_url(tmp_path, pictures, web):
     web.content = pack(pictures, tmp_path / "pictures.zip").read_bytes()[:-30]
     message = refusal(web.url(), downloads=tmp_path / "kept")
-    assert message.startswith(f'The archive "{web.url()}" is damaged')
+    assert message.startswith(f'the archive "{web.url()}" is damaged')
     assert str(next((tmp_path / "kept").glob("*-pets.zip"))) in message
 
 
