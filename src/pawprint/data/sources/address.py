@@ -47,8 +47,8 @@ class Address:
     def file_name(self) -> str:
         """A safe name, another for every address; password and checksum play no part in it."""
         url = without_credentials(self.url)
-        path = unquote(urlsplit(url).path) if self.is_http else url
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", PurePosixPath(path).name)[-_MAX_NAME_LENGTH:]
+        name = PurePosixPath(unquote(shown(url))).name
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[-_MAX_NAME_LENGTH:]
         return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{safe or 'archive'}"
 
     def trusts(self, url: str) -> bool:

@@ -83,7 +83,7 @@ class Remote:
                 f'"{address}" takes the package {package}: install it with `pip install {package}`,'
                 " or bring the pictures here with `dvc import-url`"
             ) from error
-        except Exception as error:  # noqa: BLE001 - whatever a store's own package raises
+        except Exception as error:  # whatever a store's own package raises
             raise UserError(
                 f'the pictures "{address}" are neither here nor where they can be read from '
                 f"({type(error).__name__}): bring them here with `dvc import-url`, and set "
@@ -172,7 +172,7 @@ class Remote:
                 return call()
             except UserError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever a store's own package raises
+            except Exception as error:  # whatever a store's own package raises
                 reason = _reason(error, self.address, self._policy)
                 if attempt == attempts:
                     times = f" {attempts} times in a row" if attempts > 1 else ""
