@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from pawprint.data.encoding import decode, is_raw
-from pawprint.data.reading.cache import HEADER
 from pawprint.system.machine import usable_cores
 
+HEADER = 128  # bytes before the pixels, room for what np.load wants to read there
 _RAW, _JPEGS, _OFFSETS = "pictures.npy", "pictures.jpegs", "offsets.npy"
 _MOST_READ = 16  # pictures, before what was mapped for them is given back: up to 2 MB each
 _FEW = 8  # pictures that are decoded sooner than threads are started
