@@ -64,11 +64,11 @@ class Picture:
     """A decoded picture and what its file says about itself.
 
     Attributes:
-        image: As a person sees it: RGB, upright, over white; perhaps smaller than in the file.
+        image: as a person sees it: RGB, upright, over white; perhaps smaller than in the file.
         format: Pillow's name of the file format, as "JPEG".
         mode: Pillow's name of the pixel format in the file, as "RGB" or "CMYK".
-        width: Pixels in the file, before any turning.
-        height: Pixels in the file, before any turning.
+        width: pixels in the file, before any turning.
+        height: pixels in the file, before any turning.
         orientation: EXIF orientation, 1 (upright) to 8.
         frames: 1, or more for an animation; the first is the one decoded.
     """
@@ -89,15 +89,15 @@ def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUA
     animation's first frame.
 
     Args:
-        source: A file, or its content.
-        image_size: Side of the square in pixels, 1 or more.
+        source: a file, or its content.
+        image_size: side of the square in pixels, 1 or more.
         resize: "squash", "crop" or "pad"; see ``to_square``. Defaults to "squash".
 
     Returns:
         uint8 (image_size, image_size, 3), RGB from 0 to 255.
 
     Raises:
-        PictureError: With a short cause, to stand after the file's name.
+        PictureError: with a short cause, to stand after the file's name.
     """
     return look_at(source, image_size, resize)[0]
 
@@ -126,8 +126,8 @@ def open_file(path: Path | str) -> BinaryIO:
     """Open a file to read pictures from it.
 
     Raises:
-        OSError: It cannot be opened.
-        PictureError: It is a folder, or a pipe, a device or the like, which might never end.
+        OSError: it cannot be opened.
+        PictureError: it is a folder, or a pipe, a device or the like, which might never end.
     """
     mode = os.stat(path).st_mode  # noqa: PTH116 - a Path for each of very many takes longer
     if stat.S_ISDIR(mode) and os.access(path, os.R_OK):
@@ -144,11 +144,11 @@ def decode_content(content: bytes, image_size: int) -> Picture:
     reduced inverse cosine transform of libjpeg.
 
     Args:
-        content: The whole file.
-        image_size: Side in pixels of the square that is to be made of it.
+        content: the whole file.
+        image_size: side in pixels of the square that is to be made of it.
 
     Raises:
-        PictureError: With a short cause, to stand after the file's name.
+        PictureError: with a short cause, to stand after the file's name.
     """
     return _plain_jpeg(content, image_size) or decode_file(io.BytesIO(content), image_size)
 

@@ -27,8 +27,8 @@ def complete(prepared: Path, image_size: int, starts: np.ndarray) -> None:
     """Make the pixels, written one after the other behind ``HEADER`` bytes, readable.
 
     Args:
-        prepared: The folder with the pixels in ``pictures_file``.
-        image_size: Side in pixels.
+        prepared: the folder with the pixels in ``pictures_file``.
+        image_size: side in pixels.
         starts: int64 (n,): where each picture starts.
     """
     path = pictures_file(prepared, image_size)
@@ -60,8 +60,8 @@ class Pictures:
         """Open the pictures ``rows`` (n,) of a prepared folder.
 
         Raises:
-            OSError: A file is missing.
-            ValueError: A file is damaged, or holds fewer pictures.
+            OSError: a file is missing.
+            ValueError: a file is damaged, or holds fewer pictures.
         """
         self._rows = np.asarray(rows, dtype=np.int64)
         self.shape = (len(self._rows), image_size, image_size, 3)

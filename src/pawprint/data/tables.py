@@ -45,16 +45,20 @@ def _validity(values: Sequence[object]) -> Any:
     return pa.py_buffer(np.packbits(bits, bitorder="little"))
 
 
-def write_columns(path: Path, columns: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+def write_columns(
+    path: Path, records: np.ndarray, columns: dict[str, np.ndarray], facts: dict[str, Any]
+) -> None:
     """Write an Arrow stream, and after it its sha256.
 
     Args:
         path: the file.
-        columns: (n,) each, of numbers, of bool or of bytes.
+        records: (n,), of fields that are numbers, bool or bytes; each becomes a column.
+        columns: more of them, (n,) each.
         facts: what JSON holds, about all of them.
     """
     import pyarrow as pa
 
+    columns = {name: records[name] for name in records.dtype.names or ()} | columns
     arrays = []
     for values in columns.values():
         values = np.ascontiguousarray(values)
@@ -72,7 +76,7 @@ def write_columns(path: Path, columns: dict[str, np.ndarray], facts: dict[str, A
 
 
 def read_columns(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Columns and facts as ``write_columns`` wrote them, bool as uint8, mapped from the disk.
+    """Columns and facts as ``write_columns`` wrote them, bool as uint8, memory-mapped.
 
     Raises:
         OSError: there is no such file.

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -25,7 +26,6 @@ from pawprint.data.reading.chunk import RECORD
 from pawprint.data.tables import read_columns, write_columns
 from pawprint.system.code import code_digest
 from pawprint.system.files import mend_file
-
 
 
 class PictureCache:
@@ -50,22 +50,20 @@ class PictureCache:
                 has ended well.
             pictures: the pixels of the last run.
         """
-        self.folder, self._pictures = folder / key, pictures
+        self.folder = folder / key
         self._last, self._journal = self.folder / "last.arrow", self.folder / "journal"
         self._journal.mkdir(parents=True, exist_ok=True)
         mend_file(self._last)
         self._records = [np.empty(0, RECORD)]
         self._tables: list[tuple[int, Path, Path]] = []  # first place, facts, pixels
         self._count = 0
-        columns, facts = self._load(self._last, pictures) or ({}, {})
+        facts = self._load(self._last, pictures) or {}
         self.last = self._count
         self.pairs, self.compared = np.empty((0, 2), np.int64), np.zeros(self.last, bool)
         if facts.get("search") == code_digest(SEARCH_CODE):  # another code may find other pairs
             self.pairs = np.array(facts["pairs"], np.int64).reshape(-1, 2)
-            self.compared = columns["compared"].astype(bool)
-        tables = sorted(self._journal.glob("[0-9]*.arrow"))
-        self._number = int(tables[-1].stem) + 1 if tables else 0  # of the next batch
-        for table in tables:
+            self.compared[facts["compared"]] = True
+        for table in self._journal.glob("[!.]*.arrow"):
             self._load(table, table.with_suffix(".pixels"))
         known = self.records(np.arange(self._count))
         self._order = {name: known[name].argsort(kind="stable") for name in ("status", "sha256")}
@@ -76,14 +74,9 @@ class PictureCache:
         return self._count
 
     def find(self, field: str, values: np.ndarray) -> np.ndarray:
-        """The places of the records that were known at first and have these values.
+        """The last places of values (n,) of "status" or "sha256", or -1; int64 (n,).
 
-        Args:
-            field: "status" or "sha256".
-            values: (n,); an empty one is of no record.
-
-        Returns:
-            int64 (n,), the last place of each, or -1.
+        Among what was known at first; an empty value is of no file.
         """
         places, known = np.full(len(values), -1, np.int64), self._sorted[field]
         at = np.searchsorted(known, values, side="right") - 1
@@ -106,11 +99,10 @@ class PictureCache:
         records = records.copy()
         ends = np.cumsum(records["length"])
         records["start"] = np.where(records["length"] > 0, ends - records["length"], -1)
-        table = self._journal / f"{self._number:09}.arrow"
+        table = self._journal / f"{uuid4().hex}.arrow"
         table.with_suffix(".pixels").write_bytes(pixels)  # first, so that no table is without
         thumb = np.frombuffer(thumbs, f"S{THUMB_BYTES}")
-        write_columns(table, {**_columns(records), "thumb": thumb}, {})
-        self._number += 1
+        write_columns(table, records, {"thumb": thumb}, {})
         self._append(records, table, table.with_suffix(".pixels"))
         return np.arange(self._count - len(records), self._count)
 
@@ -174,30 +166,32 @@ class PictureCache:
             compared: bool (n,), which were compared with the others, and not only equal to one.
         """
         records = self.records(places)
-        could_be_read = records["sha256"] != b""  # the others are tried again next time
-        records["status"], records["start"] = np.where(could_be_read, statuses, b""), starts
+        records["start"] = starts
+        records["status"] = np.where(records["sha256"] != b"", statuses, b"")  # else: try again
         thumb = self.thumbs(places).reshape(-1, THUMB_BYTES).view(f"S{THUMB_BYTES}")[:, 0]
-        facts = {"search": code_digest(SEARCH_CODE), "pairs": pairs.tolist()}
-        columns = {**_columns(records), "thumb": thumb, "compared": compared}
-        write_columns(self._last, columns, facts)
+        found = {"pairs": pairs.tolist(), "compared": np.flatnonzero(compared).tolist()}
+        facts = {"search": code_digest(SEARCH_CODE), **found}
+        write_columns(self._last, records, {"thumb": thumb}, facts)
         shutil.rmtree(self._journal)
-        for other in self.folder.parent.iterdir():
-            if other != self.folder:
-                shutil.rmtree(other, ignore_errors=True)
+        for other in set(self.folder.parent.iterdir()) - {self.folder}:
+            shutil.rmtree(other, ignore_errors=True)
 
-    def _load(self, table: Path, pixels: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """Take in a table whose pixels are as they were; its columns and facts."""
+    def _load(self, table: Path, pixels: Path) -> dict[str, Any] | None:
+        """Take in a table and tell its facts, if it and its pixels are as they were written."""
         try:
             columns, facts = read_columns(table)
             records = np.empty(len(columns["status"]), RECORD)
             for name in RECORD.names:
                 records[name] = columns[name]
-            if not _intact(records, pixels):
-                return None
+            where = records[["start", "length", "check"]][records["length"] > 0].tolist()
+            with pixels.open("rb") as file:
+                for start, length, check in where:
+                    if zlib.crc32(os.pread(file.fileno(), length, start)) != check:
+                        return None
         except (OSError, ValueError):
             return None
         self._append(records, table, pixels)
-        return columns, facts
+        return facts
 
     def _append(self, records: np.ndarray, table: Path, pixels: Path) -> None:
         self._records.append(records)
@@ -211,17 +205,3 @@ class PictureCache:
         for table, rows in zip(self._tables, np.split(order, cuts), strict=False):
             if len(rows):
                 yield *table, rows
-
-
-def _columns(records: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: records[name] for name in RECORD.names}
-
-
-def _intact(records: np.ndarray, pixels: Path) -> bool:
-    """Whether the pixels of all records are as they were."""
-    facts = records[["start", "length", "check"]][records["length"] > 0].tolist()
-    with pixels.open("rb") as file:
-        return all(
-            zlib.crc32(os.pread(file.fileno(), length, start)) == check
-            for start, length, check in facts
-        )

@@ -74,9 +74,9 @@ class Chunk:
 
     Attributes:
         records: ``RECORD`` (n,), but for status and start.
-        thumbs: Thumbnails of those that were not known, one after the other.
-        pixels: What is stored of those that can be used, one after the other.
-        known: For each whether its content was known, so that it was not decoded.
+        thumbs: thumbnails of those that were not known, one after the other.
+        pixels: what is stored of those that can be used, one after the other.
+        known: for each whether its content was known, so that it was not decoded.
     """
 
     records: np.ndarray
@@ -89,8 +89,8 @@ def read_chunk(locations: list[str], image_size: int, resize: str, known: np.nda
     """Read some files.
 
     Args:
-        locations: Where to open them.
-        image_size: Side of the square pictures in pixels.
+        locations: where to open them.
+        image_size: side of the square pictures in pixels.
         resize: "squash", "crop" or "pad".
         known: S32 (m,), sorted: contents that need no decoding.
     """

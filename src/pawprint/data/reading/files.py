@@ -39,7 +39,7 @@ class Reading:
     Attributes:
         places: int64 (n,): the place of each file's record in the memory.
         statuses: S40 (n,): who each file is, empty where that says nothing for sure.
-        decoded: How many files had to be decoded; the others were known.
+        decoded: how many files had to be decoded; the others were known.
     """
 
     places: np.ndarray
@@ -53,9 +53,9 @@ def read_files(
     """Read what is not known yet, on all cores, with a progress bar where a person watches.
 
     Args:
-        files: The files, in the order that their pixels are to have.
-        memory: What is known; the rest is added to it.
-        image_size: Side of the square pictures in pixels.
+        files: the files, in the order that their pixels are to have.
+        memory: what is known; the rest is added to it.
+        image_size: side of the square pictures in pixels.
         resize: "squash", "crop" or "pad".
     """
     statuses = np.array([status_of(file.location) for file in files], dtype="S40")
