@@ -22,7 +22,8 @@ from pawprint.data.image_array import complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
 from pawprint.data.page.page import audit_page
 from pawprint.data.page.thumbnails import Thumbnails
-from pawprint.data.reading.cache import Memory, settings_key
+from pawprint.data.reading.cache import PictureCache
+from pawprint.data.reading.chunk import settings_key
 from pawprint.data.reading.files import Reading, file_records, read_files
 from pawprint.data.resize import SQUASH
 from pawprint.data.sources.address import without_credentials
@@ -103,47 +104,44 @@ def prepare(
         )
         pictures = pictures_file(out, image_size)
         pixels = settings_key(image_size, resize)
-        memory = Memory(_memory(out), pixels, pictures)
-        try:
-            _check_disk(out, memory, len(layout.files), image_size)
-            reading = read_files(layout.files, memory, image_size=image_size, resize=resize)
-            found = memory.records(reading.places)
-            records = file_records(layout.files, found)
-            refuse_unusable(records, name, max_refused_fraction=max_refused_fraction)
-            copies, compared = _copies(memory, reading, found, near_duplicates)
-            audit = audit_files(records, copies.groups, copies.exact)
-            audit.splits = assign_splits(
-                audit,
-                name,
-                seed=seed,
-                validation_fraction=validation_fraction,
-                test_fraction=test_fraction,
-            )
-            summary = summarize(
-                audit,
-                layout,
-                images=source or str(images),
-                image_size=image_size,
-                resize=resize,
-                pixels=pixels,
-                seed=seed,
-            )
-            with replacing_folder(out) as folder:
-                starts = memory.write_pictures(reading.places, pictures_file(folder, image_size))
-                has = starts >= 0
-                complete(folder, image_size, starts[has])
-                write_tables(folder, audit, np.where(has, np.cumsum(has) - 1, -1), summary)
-            memory.keep(reading.places, reading.statuses, starts, copies.pairs, compared)
-            if report:
-                _write_report(report, audit, layout, summary)
-        finally:
-            memory.close()
+        memory = PictureCache(_memory(out), pixels, pictures)
+        _check_disk(out, memory, len(layout.files), image_size)
+        reading = read_files(layout.files, memory, image_size=image_size, resize=resize)
+        found = memory.records(reading.places)
+        records = file_records(layout.files, found)
+        refuse_unusable(records, name, max_refused_fraction=max_refused_fraction)
+        copies, compared = _copies(memory, reading, found, near_duplicates)
+        audit = audit_files(records, copies.groups, copies.exact)
+        audit.splits = assign_splits(
+            audit,
+            name,
+            seed=seed,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
+        )
+        summary = summarize(
+            audit,
+            layout,
+            images=source or str(images),
+            image_size=image_size,
+            resize=resize,
+            pixels=pixels,
+            seed=seed,
+        )
+        with replacing_folder(out) as folder:
+            starts = memory.write_pictures(reading.places, pictures_file(folder, image_size))
+            has = starts >= 0
+            complete(folder, image_size, starts[has])
+            write_tables(folder, audit, np.where(has, np.cumsum(has) - 1, -1), summary)
+        memory.keep(reading.places, reading.statuses, starts, copies.pairs, compared)
+        if report:
+            _write_report(report, audit, layout, summary)
     _tell(summary, reading, out)
     return summary
 
 
 def _copies(
-    memory: Memory, reading: Reading, found: np.ndarray, near_duplicates: bool
+    memory: PictureCache, reading: Reading, found: np.ndarray, near_duplicates: bool
 ) -> tuple[Copies, np.ndarray]:
     """Which files are copies, by their records; and which were compared with all others."""
     # A picture that the last run had not is compared with all; the others were compared then.
@@ -231,10 +229,9 @@ def _check_out(out: Path, images: Path | str) -> None:
         )
 
 
-def _check_disk(out: Path, memory: Memory, pictures: int, image_size: int) -> None:
-    """What is new needs room, and where there was an earlier run a copy of all."""
-    copied = pictures if memory.last else 0
-    needed = (max(0, pictures - len(memory)) + copied) * bytes_of_one(image_size)
+def _check_disk(out: Path, memory: PictureCache, pictures: int, image_size: int) -> None:
+    """What is new needs room, and then a copy of all."""
+    needed = (max(0, pictures - len(memory)) + pictures) * bytes_of_one(image_size)
     free = shutil.disk_usage(out.parent).free
     if needed > free:
         raise UserError(

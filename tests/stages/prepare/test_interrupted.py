@@ -176,7 +176,7 @@ def names_in(folder):
 
 def reading_began(base):
     """Whether some pictures were read and remembered."""
-    return any(path.stat().st_size for path in base.glob(".prepared.memory/*/journal"))
+    return any(base.glob(".prepared.memory/*/journal/[!.]*.arrow"))
 
 
 def test_what_a_killed_run_had_read_is_not_decoded_again(undisturbed, tmp_path):
