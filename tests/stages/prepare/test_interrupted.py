@@ -218,8 +218,8 @@ def test_of_two_at_once_one_says_so_and_the_other_is_not_disturbed(undisturbed, 
     finally:
         first.send_signal(signal.SIGCONT)
     assert errors.strip() == (
-        f'Another process is preparing pictures in "{tmp_path / "prepared"}": '
-        "wait until it has ended."
+        f'another process is preparing pictures in "{tmp_path / "prepared"}": '
+        "wait until it has ended"
     )
     ended(first)
     assert content_of(tmp_path) == undisturbed.content
