@@ -1,7 +1,9 @@
 """Folders and archives of stores that fsspec reads, and what of an address is told."""
 
 import base64
+import contextlib
 import datetime
+import gc
 import hashlib
 import ipaddress
 import logging
@@ -232,6 +234,18 @@ def test_a_download_tells_no_secret_either(web, get, caplog, tmp_path):
 
 
 # the web
+
+
+@pytest.mark.parametrize("url", ["http://{}/pets.zip", "http://{}/none.zip", "memory://pets"])
+def test_no_thread_and_no_connection_stays(pets, web, get, url, recwarn):
+    web.redirects = {"/none.zip": "ftp://nowhere"}
+    web.content = b"content"
+    before = threading.active_count()
+    with contextlib.suppress(UserError):
+        get(url.format(web.address))
+    gc.collect()
+    assert threading.active_count() <= before
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_user_and_password_may_be_in_netrc(web, get, monkeypatch, tmp_path):

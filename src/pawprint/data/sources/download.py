@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pawprint.data.sources.address import Address, parse
-from pawprint.data.sources.remote import Remote, RetryPolicy
+from pawprint.data.sources.remote import Remote, RetryPolicy, open_remote
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
 
@@ -50,9 +50,9 @@ def download(url: str, folder: Path, *, policy: RetryPolicy | None = None) -> Pa
             log.info("Another process downloads %s; waiting for it.", address)
             lock.acquire()
         try:
-            remote = Remote(address, policy or RetryPolicy())
-            if not _is_current(remote, kept):
-                _fetch(remote, kept)
+            with open_remote(address, policy or RetryPolicy()) as remote:
+                if not _is_current(remote, kept):
+                    _fetch(remote, kept)
         finally:
             lock.release()
     return kept
@@ -122,7 +122,7 @@ def _digest(path: Path) -> str:
 def _remove(*paths: Path) -> None:
     for path in paths:
         if path.is_dir():
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import json
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -55,8 +58,9 @@ class RetryPolicy:
     read: float = 30.0
 
 
-class Remote:
-    """What an address leads to.
+@contextmanager
+def open_remote(address: Address, policy: RetryPolicy) -> Iterator[Remote]:
+    """Yield what an address leads to.
 
     Args:
         address: where it is.
@@ -65,18 +69,20 @@ class Remote:
     Raises:
         UserError: no installed package reads such an address.
     """
-
-    def __init__(self, address: Address, policy: RetryPolicy) -> None:
-        self.address, self._policy = address, policy
-        # Debug messages of fsspec hold whole URLs, with what may be secret in them.
-        logging.getLogger("fsspec").setLevel(logging.INFO)
+    # Debug messages of fsspec hold whole URLs, with what may be secret in them.
+    logging.getLogger("fsspec").setLevel(logging.INFO)
+    with _event_loop() as loop:
+        options: dict[str, Any] = {"skip_instance_cache": True}
         try:
+            if fsspec.get_filesystem_class(address.scheme).async_impl:
+                options["loop"] = loop
             if address.is_http:
-                self._path, self._fs = address.url, _web(address, policy)
-            else:
-                self._fs, self._path = fsspec.url_to_fs(
-                    address.url, skip_instance_cache=True, use_listings_cache=False
+                fs, path = (
+                    fsspec.filesystem("https", **_web(address, policy), **options),
+                    address.url,
                 )
+            else:
+                fs, path = fsspec.url_to_fs(address.url, **options)
         except ImportError as error:
             package = getattr(error.__cause__, "name", None) or address.scheme
             raise UserError(
@@ -89,6 +95,48 @@ class Remote:
                 f"({type(error).__name__}): bring them here with `dvc import-url`, and set "
                 "`images` to the folder or archive"
             ) from error
+        yield Remote(address, policy, fs, path)
+
+
+@contextmanager
+def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop with a thread of its own, which is gone afterwards: no process forks next to one."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def end() -> None:
+        """Also on Ctrl-C, when a download is still running."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await loop.shutdown_default_executor()
+
+    try:
+        yield loop
+    finally:
+        with suppress(TimeoutError):  # a host's name that is still looked up
+            asyncio.run_coroutine_threadsafe(end(), loop).result(timeout=5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+class Remote:
+    """A file or folder elsewhere.
+
+    Args:
+        address: where it is.
+        policy: how long to try.
+        fs: the file system that it is in.
+        path: where it is in there.
+    """
+
+    def __init__(
+        self, address: Address, policy: RetryPolicy, fs: fsspec.AbstractFileSystem, path: str
+    ) -> None:
+        self.address, self._policy, self._fs, self._path = address, policy, fs, path
 
     def version(self) -> str | None:
         """What changes when the content does, or None where the server does not tell.
@@ -97,7 +145,7 @@ class Remote:
             UserError: it does not answer.
         """
         info = self._attempt(lambda: self._fs.info(self._path), attempts=1)
-        if info["type"] == "directory":
+        if info.get("type") == "directory":
             return self._attempt(self._survey, attempts=1)[0]
         return _version(info)
 
@@ -112,7 +160,7 @@ class Remote:
             info = {"type": "file"}  # nobody will compare it
         else:
             info = self._attempt(lambda: self._fs.info(self._path))
-        if info["type"] != "directory":
+        if info.get("type") != "directory":
             self._attempt(lambda: self._fetch_file(target))
             return _version(info)
         if self.address.sha256:
@@ -161,6 +209,7 @@ class Remote:
                         "here: rename it"
                     )
                 yield path, inside, info
+            self._fs.invalidate_cache()  # else millions of files fill the memory
 
     def _attempt(self, call: Callable[[], T], attempts: int | None = None) -> T:
         """Call, again and again where that may help."""
@@ -205,7 +254,9 @@ class _Progress(TqdmCallback):
         super().call(*args, **kwargs)
 
 
-def _web(address: Address, policy: RetryPolicy) -> fsspec.AbstractFileSystem:
+def _web(address: Address, policy: RetryPolicy) -> dict[str, Any]:
+    """Options of fsspec's file system for the web."""
+
     async def check(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
@@ -223,9 +274,7 @@ def _web(address: Address, policy: RetryPolicy) -> fsspec.AbstractFileSystem:
         "timeout": aiohttp.ClientTimeout(connect=policy.connect, sock_read=policy.read),
         "middlewares": (check,),
     }
-    return fsspec.filesystem(
-        "https", client_kwargs=client, encoded=address.url.isascii(), skip_instance_cache=True
-    )
+    return {"client_kwargs": client, "encoded": address.url.isascii()}
 
 
 def _version(info: dict[str, Any]) -> str | None:
