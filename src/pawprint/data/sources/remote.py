@@ -23,6 +23,7 @@ import aiohttp
 import fsspec
 from fsspec.callbacks import TqdmCallback
 from fsspec.exceptions import FSTimeoutError
+from tqdm import tqdm
 
 from pawprint.data.sources.address import Address, escaped, is_loopback, shown
 from pawprint.system.errors import UserError
@@ -234,6 +235,10 @@ class Remote:
                 time.sleep(pause)
 
 
+class _Bar(tqdm):
+    monitor_interval = 0  # no thread next to which no process would be forked
+
+
 class _Progress(TqdmCallback):
     """A bar where somebody watches; stops before the disk is full."""
 
@@ -241,7 +246,7 @@ class _Progress(TqdmCallback):
         self._address, self._folder = address, folder
         # disable=None: quiet unless stderr is a terminal
         bar = {"unit": "B", "unit_scale": True, "disable": None, "dynamic_ncols": True}
-        super().__init__(tqdm_kwargs=bar)
+        super().__init__(tqdm_kwargs=bar, tqdm_cls=_Bar)
 
     def call(self, *args: Any, **kwargs: Any) -> None:
         needed = _RESERVE if self.size is None else self.size - self.value
