@@ -57,9 +57,9 @@ PROGRAM = """
 import logging, sys
 from pathlib import Path
 from pawprint.system.errors import UserError
-from pawprint import prepare as stage
+from pawprint.stages import prepare as stage
 
-stage._PATIENCE = float(sys.argv[3])
+stage._LOCK_TIMEOUT = float(sys.argv[3])
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 images, base = map(Path, sys.argv[1:3])
 settings = {"seed": 0, "validation_fraction": 0.2, "test_fraction": 0.2}
