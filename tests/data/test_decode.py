@@ -241,7 +241,7 @@ def test_a_picture_converted_in_strips_is_the_same(mode, format, monkeypatch):
         image = Image.fromarray(random.integers(0, 256, (41, 30, 4), np.uint8)).convert(mode)
     content = saved(image, format)
     whole = np.asarray(decode_file(io.BytesIO(content), 41).image)
-    monkeypatch.setattr("pawprint.data.decode._STRIP", 100)
+    monkeypatch.setattr("pawprint.data.rgb._STRIP", 100)
     assert np.array_equal(np.asarray(decode_file(io.BytesIO(content), 41).image), whole)
 
 
@@ -259,7 +259,7 @@ def test_a_picture_too_large_for_the_memory_is_one_sentence(monkeypatch):
     def refuse(*_):
         raise MemoryError("Unable to allocate 381 MiB for an array")
 
-    monkeypatch.setattr("pawprint.data.decode._as_rgb", refuse)
+    monkeypatch.setattr("pawprint.data.decode.as_rgb", refuse)
     with pytest.raises(PictureError, match=r"^is too large for the memory of this machine$"):
         read_picture(saved(four_corners()), 8)
 

@@ -8,8 +8,7 @@ from PIL import Image
 
 from pawprint.data import image_array as module
 from pawprint.data.encoding import encode
-from pawprint.data.image_array import Pictures, complete, pictures_file
-from pawprint.data.reading.cache import HEADER
+from pawprint.data.image_array import HEADER, Pictures, complete, pictures_file
 
 COUNT = 20
 ROWS = np.array([3, 4, 5, 6, 11, 12, 19, 0, 7, 7, 1, 18])  # 12, in no order, one twice

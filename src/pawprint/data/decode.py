@@ -9,31 +9,20 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pawprint.data.resize import SQUASH, to_square
+from pawprint.data.rgb import as_rgb
 from pawprint.system.errors import UserError
 
 # Only formats that Pillow decodes by itself: EPS, for one, would start another program.
-_FORMATS = (
-    "JPEG",
-    "PNG",
-    "GIF",
-    "BMP",
-    "PPM",
-    "TIFF",
-    "WEBP",
-    "JPEG2000",
-    "ICO",
-    "AVIF",
-)
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000", "ICO", "AVIF")
 _ICON, _LARGEST_ICON = b"\0\0\1\0", 2**16
 _HEIC_STARTS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypheim", b"ftypheis")
 
@@ -47,10 +36,8 @@ _TURN_OF_ORIENTATION = {
     8: Image.Transpose.ROTATE_90,
 }
 
-
 _SPARE = 1.55  # a reduced JPEG is this much larger than the square, or more; 1.5 blurs: in step
 WHOLE = 64 * 2**20  # bytes: a larger file is not read into memory at once
-_STRIP = 2**22  # pixels of a large picture that are converted at a time
 _LEAST = 64  # smaller squares reduce no further, so that perceptual hashes do not depend on them
 _MODES = {"YCbCr": "RGB", "Gray": "L"}  # of a JPEG, by its colours
 TOO_LARGE = "is too large for the memory of this machine"
@@ -77,11 +64,11 @@ class Picture:
     """A decoded picture and what its file says about itself.
 
     Attributes:
-        image: As a person sees it: RGB, upright, over white; perhaps smaller than in the file.
+        image: as a person sees it: RGB, upright, over white; perhaps smaller than in the file.
         format: Pillow's name of the file format, as "JPEG".
         mode: Pillow's name of the pixel format in the file, as "RGB" or "CMYK".
-        width: Pixels in the file, before any turning.
-        height: Pixels in the file, before any turning.
+        width: pixels in the file, before any turning.
+        height: pixels in the file, before any turning.
         orientation: EXIF orientation, 1 (upright) to 8.
         frames: 1, or more for an animation; the first is the one decoded.
     """
@@ -102,15 +89,15 @@ def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUA
     animation's first frame.
 
     Args:
-        source: A file, or its content.
-        image_size: Side of the square in pixels, 1 or more.
+        source: a file, or its content.
+        image_size: side of the square in pixels, 1 or more.
         resize: "squash", "crop" or "pad"; see ``to_square``. Defaults to "squash".
 
     Returns:
         uint8 (image_size, image_size, 3), RGB from 0 to 255.
 
     Raises:
-        PictureError: With a short cause, to stand after the file's name.
+        PictureError: with a short cause, to stand after the file's name.
     """
     return look_at(source, image_size, resize)[0]
 
@@ -139,8 +126,8 @@ def open_file(path: Path | str) -> BinaryIO:
     """Open a file to read pictures from it.
 
     Raises:
-        OSError: It cannot be opened.
-        PictureError: It is a folder, or a pipe, a device or the like, which might never end.
+        OSError: it cannot be opened.
+        PictureError: it is a folder, or a pipe, a device or the like, which might never end.
     """
     mode = os.stat(path).st_mode  # noqa: PTH116 - a Path for each of very many takes longer
     if stat.S_ISDIR(mode) and os.access(path, os.R_OK):
@@ -157,11 +144,11 @@ def decode_content(content: bytes, image_size: int) -> Picture:
     reduced inverse cosine transform of libjpeg.
 
     Args:
-        content: The whole file.
-        image_size: Side in pixels of the square that is to be made of it.
+        content: the whole file.
+        image_size: side in pixels of the square that is to be made of it.
 
     Raises:
-        PictureError: With a short cause, to stand after the file's name.
+        PictureError: with a short cause, to stand after the file's name.
     """
     return _plain_jpeg(content, image_size) or decode_file(io.BytesIO(content), image_size)
 
@@ -242,7 +229,7 @@ def _decode(file: BinaryIO, image_size: int) -> Picture:
         by = _reduced(width, height, image_size)
         image.draft(None, (width // by, height // by))  # of a JPEG
         image.load()
-        seen, orientation = _trimmed(_as_rgb(image), width, height, by), _orientation(image)
+        seen, orientation = _trimmed(as_rgb(image), width, height, by), _orientation(image)
     turn = _TURN_OF_ORIENTATION.get(orientation)
     if turn is not None:
         seen = seen.transpose(turn)
@@ -269,83 +256,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # the picture can still be seen where its EXIF block is broken
         return 1
     return orientation if orientation in _TURN_OF_ORIENTATION else 1
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """RGB over white; of a large picture a strip at a time, as what lies between takes memory."""
-    width, height = image.size
-    grey = _grey_range(image) if image.mode == "F" or image.mode.startswith("I") else None
-    if width * height <= _STRIP:
-        return _strip_as_rgb(image, grey)
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return image
-    seen = Image.new("RGB", image.size)
-    for box in _strips(image):
-        seen.paste(_strip_as_rgb(image.crop(box), grey), box)
-    return seen
-
-
-def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes, from the top to the bottom."""
-    width, height = image.size
-    rows = max(1, _STRIP // width)
-    for top in range(0, height, rows):
-        yield 0, top, width, min(height, top + rows)
-
-
-def _strip_as_rgb(image: Image.Image, grey: tuple[float, float] | None) -> Image.Image:
-    if grey is not None:
-        image = Image.fromarray(_grey_to_8_bits(np.asarray(image), *grey))
-    if image.mode == "CMYK":
-        image = _cmyk_to_rgb(image)
-    if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), seen)
-    return image.convert("RGB")
-
-
-def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            target = ImageCms.createProfile("sRGB")
-            return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):  # a broken profile, or one of another colour space
-            pass
-    return image.convert("RGB")
-
-
-def _grey_range(image: Image.Image) -> tuple[float, float]:
-    """The least and the largest finite value; zeros where there is none."""
-    ends = []
-    for box in _strips(image):
-        values = np.asarray(image.crop(box))
-        finite = values[np.isfinite(values)]
-        if finite.size:
-            ends += [float(finite.min()), float(finite.max())]
-    return (min(ends), max(ends)) if ends else (0.0, 0.0)
-
-
-def _grey_to_8_bits(values: np.ndarray, least: float, largest: float) -> np.ndarray:
-    """Scale deep grey to uint8: white is 65535, or 1 or 255 too for floats.
-
-    Values beyond, or below zero, have no agreed white: their own range is stretched.
-
-    Args:
-        values: of the picture, or of a part of it.
-        least: finite value of the whole picture.
-        largest: the same.
-    """
-    whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (65535.0,)
-    black, white = least, largest
-    if black >= 0 and white <= whites[-1]:
-        black, white = 0.0, next(agreed for agreed in whites if white <= agreed)
-    values = values.astype(np.float64)
-    np.nan_to_num(values, copy=False, nan=least, posinf=largest, neginf=least)
-    values -= black
-    values *= 255 / ((white - black) or 1)
-    return np.rint(values, out=values).astype(np.uint8)
 
 
 def _problem(error: Exception) -> PictureError:

@@ -32,6 +32,6 @@ def decode(content: bytes | memoryview, out: np.ndarray) -> None:
     """Write a picture that ``encode`` made a JPEG of into uint8 (size, size, 3).
 
     Raises:
-        ValueError: The bytes are damaged.
+        ValueError: the bytes are damaged.
     """
     simplejpeg.decode_jpeg(content, "RGB", buffer=out)

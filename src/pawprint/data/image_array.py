@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from pawprint.data.encoding import decode, is_raw
-from pawprint.data.reading.cache import HEADER
 from pawprint.system.machine import usable_cores
 
+HEADER = 128  # bytes before the pixels, room for what np.load wants to read there
 _RAW, _JPEGS, _OFFSETS = "pictures.npy", "pictures.jpegs", "offsets.npy"
 _MOST_READ = 16  # pictures, before what was mapped for them is given back: up to 2 MB each
 _FEW = 8  # pictures that are decoded sooner than threads are started
@@ -27,8 +27,8 @@ def complete(prepared: Path, image_size: int, starts: np.ndarray) -> None:
     """Make the pixels, written one after the other behind ``HEADER`` bytes, readable.
 
     Args:
-        prepared: The folder with the pixels in ``pictures_file``.
-        image_size: Side in pixels.
+        prepared: the folder with the pixels in ``pictures_file``.
+        image_size: side in pixels.
         starts: int64 (n,): where each picture starts.
     """
     path = pictures_file(prepared, image_size)
@@ -60,8 +60,8 @@ class Pictures:
         """Open the pictures ``rows`` (n,) of a prepared folder.
 
         Raises:
-            OSError: A file is missing.
-            ValueError: A file is damaged, or holds fewer pictures.
+            OSError: a file is missing.
+            ValueError: a file is damaged, or holds fewer pictures.
         """
         self._rows = np.asarray(rows, dtype=np.int64)
         self.shape = (len(self._rows), image_size, image_size, 3)

@@ -13,7 +13,7 @@ def to_square(image: Image.Image, size: int, resize: str = SQUASH) -> Image.Imag
 
     Args:
         image: RGB, of any size.
-        size: Side of the square in pixels, 1 or more.
+        size: side of the square in pixels, 1 or more.
         resize: "squash" gives up the aspect (as the article does), "crop" the longer side's
             ends, "pad" nothing: it fills up with black. Defaults to "squash".
 
@@ -35,5 +35,5 @@ def to_square(image: Image.Image, size: int, resize: str = SQUASH) -> Image.Imag
         square.paste(image.resize(inside, bilinear), margins)
         return square
     if resize != SQUASH:
-        raise ValueError(f'resize is one of {", ".join(RESIZES)}, but was "{resize}".')
+        raise ValueError(f'resize is one of {", ".join(RESIZES)}, but was "{resize}"')
     return image.resize((size, size), bilinear)

@@ -34,8 +34,8 @@ class SplitSummary:
     """One split in figures.
 
     Attributes:
-        pictures: How many.
-        per_class: How many of each class, in the order of the class names.
+        pictures: how many.
+        per_class: how many of each class, in the order of the class names.
         digest: sha256 in hex over the content and class of every picture, whatever their names
             and order and the image_size.
     """
@@ -58,18 +58,18 @@ class Summary:
     """What a prepared folder holds.
 
     Attributes:
-        images: The source, as it was given.
-        image_size: Side of the square pictures in pixels.
-        resize: How they were made square: "squash", "crop" or "pad".
-        pixels: Names all that pixels depend on beside the files: settings, code, libraries.
-        seed: That drew the splits.
-        class_names: Sorted; a label is an index into it.
-        splits: By "train", "validation" and "test".
-        digest: As of a split, over the pictures of all of them.
-        found: How many files have each kind of problem.
-        refused: Files that are in no split, by path.
-        ignored: Folders beside given splits that were not read.
-        notes: What a person may not expect, in sentences.
+        images: the source, as it was given.
+        image_size: side of the square pictures in pixels.
+        resize: how they were made square: "squash", "crop" or "pad".
+        pixels: names all that pixels depend on beside the files: settings, code, libraries.
+        seed: that drew the splits.
+        class_names: sorted; a label is an index into it.
+        splits: by "train", "validation" and "test".
+        digest: as of a split, over the pictures of all of them.
+        found: how many files have each kind of problem.
+        refused: files that are in no split, by path.
+        ignored: folders beside given splits that were not read.
+        notes: what a person may not expect, in sentences.
     """
 
     images: str
@@ -94,10 +94,10 @@ class Split:
         pictures: uint8 (n, image_size, image_size, 3), RGB, read from disk as they are indexed.
         labels: int64 (n,), indices into class_names.
         paths: n paths, relative to the images.
-        class_names: Sorted.
+        class_names: sorted.
         digest: sha256 in hex over the content and class of every picture, in this order, and over
             what their pixels depend on beside it.
-        part_of: A larger split whose features serve this one too, or None.
+        part_of: a larger split whose features serve this one too, or None.
     """
 
     pictures: Pictures
@@ -121,8 +121,8 @@ class Pool:
     """The pictures of several splits together, by path; none of them is open yet.
 
     Attributes:
-        prepared: The folder that holds them.
-        summary: Its summary.
+        prepared: the folder that holds them.
+        summary: its summary.
         rows: int64 (n,), where each stands among the stored pictures.
         labels: int64 (n,), indices into the class names.
         paths: n paths, relative to the images.
@@ -144,7 +144,7 @@ class Pool:
         """Open all pictures as one split.
 
         Raises:
-            UserError: The folder is broken.
+            UserError: the folder is broken.
         """
         return self.chosen(np.arange(len(self.labels)))
 
@@ -152,12 +152,12 @@ class Pool:
         """Open the pictures at ``places`` (m,) of the pool, in this order, as a split.
 
         Args:
-            places: Places in the pool.
-            whole: All of the pool, where the split is to tell that it is a part of it. Defaults
+            places: places in the pool.
+            whole: all of the pool, where the split is to tell that it is a part of it. Defaults
                 to None.
 
         Raises:
-            UserError: The folder is broken.
+            UserError: the folder is broken.
         """
         summary, names = self.summary, self.summary.class_names
         try:
@@ -219,10 +219,10 @@ def write_tables(folder: Path, audit: Audit, rows: np.ndarray, summary: Summary)
     """Write the manifest and the summary beside the pictures.
 
     Args:
-        folder: An existing folder.
-        audit: The files, sorted by path, with their splits.
+        folder: an existing folder.
+        audit: the files, sorted by path, with their splits.
         rows: int64 (n,): the row of each file among the pictures, or -1.
-        summary: As ``summarize`` made it.
+        summary: as ``summarize`` made it.
     """
     _write_manifest(folder / MANIFEST, audit, rows)
     write_json(folder / SUMMARY, asdict(summary))
@@ -232,7 +232,7 @@ def load_summary(prepared: Path) -> Summary:
     """Read the summary of a prepared folder.
 
     Raises:
-        UserError: The folder is missing or broken.
+        UserError: the folder is missing or broken.
     """
     try:
         content = json.loads((prepared / SUMMARY).read_text(encoding="utf-8"))
@@ -247,11 +247,11 @@ def load_split(prepared: Path, split: str) -> Split:
     """Open one split of a prepared folder; pictures are read from disk as they are used.
 
     Args:
-        prepared: What ``prepare`` wrote.
+        prepared: what ``prepare`` wrote.
         split: "train", "validation" or "test".
 
     Raises:
-        UserError: The folder is missing or broken.
+        UserError: the folder is missing or broken.
     """
     return load_pool(prepared, (split,)).whole()
 
@@ -260,11 +260,11 @@ def load_sides(prepared: Path, split: str) -> np.ndarray:
     """The longer side in pixels, int64 (n,), of each original picture of a split, by path.
 
     Args:
-        prepared: What ``prepare`` wrote.
+        prepared: what ``prepare`` wrote.
         split: "train", "validation" or "test".
 
     Raises:
-        UserError: The folder is missing or broken.
+        UserError: the folder is missing or broken.
     """
     return np.maximum(*load_sizes(prepared, split))
 
@@ -288,15 +288,15 @@ def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
     """List the pictures of several splits together, to open any of them as one split.
 
     Args:
-        prepared: What ``prepare`` wrote.
-        splits: Some of "train", "validation" and "test".
+        prepared: what ``prepare`` wrote.
+        splits: some of "train", "validation" and "test".
 
     Raises:
-        UserError: The folder is missing or broken.
+        UserError: the folder is missing or broken.
     """
     for split in splits:
         if split not in SPLITS:
-            raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was asked for.')
+            raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was given')
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow.parquet import ParquetFile
@@ -416,7 +416,7 @@ def _validity(values: Sequence[object]) -> Any:
 def _broken(prepared: Path, error: Exception) -> UserError:
     what = "was not found" if not prepared.is_dir() else f"is not complete ({_brief(error)})"
     return UserError(
-        f'The prepared folder "{prepared}" {what}: run `dvc repro prepare` or `pawprint prepare`.'
+        f'the prepared folder "{prepared}" {what}: run `dvc repro prepare` or `pawprint prepare`'
     )
 
 

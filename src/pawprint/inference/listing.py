@@ -62,7 +62,7 @@ def find_files(
 def _inside(folder: str, recursive: bool) -> tuple[list[str], Iterable[str]]:
     """The folders that are not entered, and the files."""
     if recursive:
-        return [], files_below(folder, told=True)
+        return [], files_below(folder, keep_unreadable=True)
     try:
         return visible(folder)
     except UserError:

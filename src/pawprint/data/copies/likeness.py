@@ -39,7 +39,7 @@ class _Likeness:
     """Compares thumbnails; holds the fixed windows, through which cells are seen.
 
     Attributes:
-        scales: One array a size of window, (places * coarse, 32): along a side, the pixels that
+        scales: one array a size of window, (places * coarse, 32): along a side, the pixels that
             each cell sees.
         boxes: float64 (windows, 4), top, height, left and width of each in pixels.
     """
@@ -145,7 +145,7 @@ def _explained(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Args:
         a: float32 (n, cells, cells).
-        b: The same.
+        b: the same.
 
     Returns:
         float64 (n,), multiple correlation from 0 to 1; 0 where they hardly vary together.

@@ -7,6 +7,7 @@ import itertools
 import os
 import zlib
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,50 @@ from pawprint.data.decode import (
     open_file,
 )
 from pawprint.data.encoding import encode
-from pawprint.data.reading.cache import RECORD
 from pawprint.data.resize import to_square
+from pawprint.system.code import code_digest
 
-_TOLD = [name for name in RECORD.names if name not in ("status", "start", "hash", "inner", "seal")]
+READING_CODE = (
+    "data/copies/fingerprint.py",
+    "data/decode.py",
+    "data/encoding.py",
+    "data/reading/cache.py",
+    "data/reading/chunk.py",
+    "data/resize.py",
+    "data/rgb.py",
+    "data/tables.py",
+)
+_LIBRARIES = ("numpy", "pillow", "simplejpeg")
+RECORD = np.dtype(
+    [
+        ("status", "S40"),  # see ``status_of``
+        ("sha256", "S32"),
+        ("bytes", "<i8"),
+        ("start", "<i8"),  # of the pixels in their file; -1 where there are none
+        ("length", "<i8"),
+        ("check", "<u4"),  # crc32 of the pixels
+        ("format", "S10"),
+        ("mode", "S10"),
+        ("width", "<u4"),
+        ("height", "<u4"),
+        ("orientation", "<u4"),
+        ("frames", "<u4"),
+        ("hash", "<u8"),
+        ("inner", "<u8"),
+        ("blank", "?"),
+        ("kind", "S24"),  # of the problem that makes the file unusable
+        ("problem", "S160"),
+    ]
+)
+_TOLD = [name for name in RECORD.names if name not in ("status", "start", "hash", "inner")]
 _EMPTY = {name: b"" if RECORD[name].kind == "S" else 0 for name in _TOLD}
+
+
+def settings_key(image_size: int, resize: str) -> str:
+    """Name what pixels depend on beside the file: the settings, this code, the libraries."""
+    libraries = [version(library) for library in _LIBRARIES]
+    words = [str(image_size), resize, *libraries, code_digest(READING_CODE)]
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +73,10 @@ class Chunk:
     """Some files, read.
 
     Attributes:
-        records: ``RECORD`` (n,), but for status, start and seal.
-        thumbs: Thumbnails of those that were not known, one after the other.
-        pixels: What is stored of those that can be used, one after the other.
-        known: For each whether its content was known, so that it was not decoded.
+        records: ``RECORD`` (n,), but for status and start.
+        thumbs: thumbnails of those that were not known, one after the other.
+        pixels: what is stored of those that can be used, one after the other.
+        known: for each whether its content was known, so that it was not decoded.
     """
 
     records: np.ndarray
@@ -49,8 +89,8 @@ def read_chunk(locations: list[str], image_size: int, resize: str, known: np.nda
     """Read some files.
 
     Args:
-        locations: Where to open them.
-        image_size: Side of the square pictures in pixels.
+        locations: where to open them.
+        image_size: side of the square pictures in pixels.
         resize: "squash", "crop" or "pad".
         known: S32 (m,), sorted: contents that need no decoding.
     """
@@ -67,11 +107,10 @@ def read_chunk(locations: list[str], image_size: int, resize: str, known: np.nda
                 thumb, middle = whole.tobytes(), inner.tobytes()
                 pixels.append(encode(to_square(picture.image, image_size, resize)))
                 blank = is_blank(picture.image, whole)
-                facts |= _facts(picture, blank, thumb, pixels[-1])
+                facts |= _facts(picture, blank, pixels[-1])
         except PictureError as error:
             is_known.append(False)
             facts |= {"kind": error.kind.encode(), "problem": str(error).encode()}
-            facts["check"] = zlib.crc32(thumb)
         all_facts.append(facts)
         thumbs.append(thumb)
         middles.append(middle)
@@ -107,10 +146,10 @@ def _open(
         raise PictureError(f"cannot be read: {error.strerror}") from error
 
 
-def _facts(picture: Picture, blank: bool, thumb: bytes, pixels: bytes) -> dict[str, Any]:
+def _facts(picture: Picture, blank: bool, pixels: bytes) -> dict[str, Any]:
     return {
         "length": len(pixels),
-        "check": zlib.crc32(pixels, zlib.crc32(thumb)),
+        "check": zlib.crc32(pixels),
         "format": picture.format.encode(),
         "mode": picture.mode.encode(),
         "width": picture.width,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
+import struct
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +15,7 @@ import numpy as np
 
 from pawprint.data.audit import FileRecord, Finding
 from pawprint.data.layout import PictureFile
-from pawprint.data.reading.cache import Memory, status_of
+from pawprint.data.reading.cache import PictureCache
 from pawprint.data.reading.chunk import read_chunk
 from pawprint.data.reading.workers import on_all_cores
 from pawprint.system.terminal import pictures_bar
@@ -22,6 +25,8 @@ _COLUMNS = (
     *("width", "height", "orientation", "frames", "blank"),
 )
 _BLOCK = 1024  # files
+_STATUS = struct.Struct("<5Q")
+_SETTLED = 100_000_000  # nanoseconds
 _AT_A_TIME = 64  # files for a process; so few are read sooner than processes are started
 _TINY = 8  # pixels: a shorter side below this shows nothing
 _EXTREME = 8  # a longer side of more than so many shorter ones is no picture of a thing
@@ -34,7 +39,7 @@ class Reading:
     Attributes:
         places: int64 (n,): the place of each file's record in the memory.
         statuses: S40 (n,): who each file is, empty where that says nothing for sure.
-        decoded: How many files had to be decoded; the others were known.
+        decoded: how many files had to be decoded; the others were known.
     """
 
     places: np.ndarray
@@ -43,23 +48,23 @@ class Reading:
 
 
 def read_files(
-    files: list[PictureFile], memory: Memory, *, image_size: int, resize: str
+    files: list[PictureFile], cache: PictureCache, *, image_size: int, resize: str
 ) -> Reading:
     """Read what is not known yet, on all cores, with a progress bar where a person watches.
 
     Args:
-        files: The files, in the order that their pixels are to have.
-        memory: What is known; the rest is added to it.
-        image_size: Side of the square pictures in pixels.
+        files: the files, in the order that their pixels are to have.
+        memory: what is known; the rest is added to it.
+        image_size: side of the square pictures in pixels.
         resize: "squash", "crop" or "pad".
     """
-    statuses = np.array([_status(file) for file in files], dtype="S40")
-    places = memory.of_files(statuses)
+    statuses = np.array([status_of(file.location) for file in files], dtype="S40")
+    places = cache.find("status", statuses)
     new = np.nonzero(places < 0)[0]
     decoded = 0
     locations = [files[row].location for row in new]
     parts = (locations[at : at + _AT_A_TIME] for at in range(0, len(locations), _AT_A_TIME))
-    settings = {"image_size": image_size, "resize": resize, "known": memory.contents}
+    settings = {"image_size": image_size, "resize": resize, "known": cache.contents}
     with pictures_bar(len(new)) as tell:
         for chunk in on_all_cores(functools.partial(read_chunk, **settings), parts):
             rows, new = new[: len(chunk.known)], new[len(chunk.known) :]
@@ -67,9 +72,10 @@ def read_files(
             records = chunk.records[is_new]
             opened = records["sha256"] != b""  # else: try again next time
             records["status"] = np.where(opened, statuses[rows[is_new]], b"")
-            places[rows[is_new]] = memory.add(records, chunk.thumbs, chunk.pixels)
+            if len(records):
+                places[rows[is_new]] = cache.add(records, chunk.thumbs, chunk.pixels)
             contents = chunk.records["sha256"][~is_new]
-            places[rows[~is_new]] = memory.of_contents(contents)
+            places[rows[~is_new]] = cache.find("sha256", contents)
             decoded += int(opened.sum())
             tell(len(rows))
     return Reading(places, statuses, decoded)
@@ -126,8 +132,17 @@ def _own_findings(width: int, height: int, blank: bool) -> Iterator[Finding]:
         yield Finding("extreme aspect", f"has an extreme aspect ({width}×{height} pixels)")
 
 
-def _status(file: PictureFile) -> bytes:
+def status_of(path: str) -> bytes:
+    """Device, inode, size and times of a file in 40 bytes: the same status is the same content.
+
+    It is empty where the file is not there, or was changed a moment ago: it may change again under
+    the same time.
+    """
     try:
-        return status_of(file.location)
+        status = os.stat(path)  # noqa: PTH116 - a Path for each of very many takes longer
     except OSError:
         return b""
+    changed = status.st_ctime_ns
+    if time.time_ns() - changed < _SETTLED:
+        return b""
+    return _STATUS.pack(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, changed)

@@ -34,11 +34,11 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
     Linux. One part alone is done in this process.
 
     Args:
-        work: What is to be done, with a name by which another process finds it.
-        parts: What to call it with, such as some files; taken as they are needed.
+        work: what is to be done, with a name by which another process finds it.
+        parts: what to call it with, such as some files; taken as they are needed.
 
     Raises:
-        UserError: A process was killed, for lack of memory perhaps.
+        UserError: a process was killed, for lack of memory perhaps.
     """
     parts = iter(parts)
     first = list(itertools.islice(parts, 2))
@@ -63,8 +63,8 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
             yield _result(waiting.popleft(), pool, others)
     except BrokenProcessPool as error:
         raise UserError(
-            "A process that decodes pictures was killed, perhaps because memory ran out: "
-            "close other programs and run it again; what was read is kept."
+            "a process that decodes pictures was killed, perhaps because memory ran out: "
+            "close other programs and run it again; what was read is kept"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -74,7 +74,7 @@ def _result(part: Any, pool: Executor, others: set[Any]) -> Any:
     """What a process has read; ``others`` are processes that are not the pool's.
 
     Raises:
-        BrokenProcessPool: One was killed.
+        BrokenProcessPool: one was killed.
     """
     while True:
         done, _ = wait([part], timeout=_LOOK)
