@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from pawprint.server.admission import Admission
-from pawprint.server.limits import Limits, RefusedError
+from pawprint.server.limits import Admission, Limits, RefusedError
 
 
 def test_who_finds_no_place_waits_in_turn_and_is_then_sent_away_for_a_moment():
@@ -13,7 +12,7 @@ def test_who_finds_no_place_waits_in_turn_and_is_then_sent_away_for_a_moment():
         admission = Admission(Limits(waiting_requests=2, waiting_seconds=patience))
 
         async def one():
-            with admission.enter() as admitted:
+            with admission.admit() as admitted:
                 await admitted.place()
                 await asyncio.sleep(work)
 
@@ -32,7 +31,7 @@ def test_large_requests_that_do_not_fit_in_together_come_to_their_end_one_by_one
 
     async def send(admission, size):
         nonlocal most
-        with admission.enter() as admitted:
+        with admission.admit() as admitted:
             while admitted.bytes < size:
                 if admitted.fits(2**16):
                     admitted.take(2**16)
@@ -54,7 +53,7 @@ def test_small_requests_do_not_wait_for_large_ones_and_who_waited_in_vain_is_sen
     async def ask():
         limits = Limits(waiting_seconds=0.1)
         admission = Admission(limits)
-        with admission.enter() as first, admission.enter() as large, admission.enter() as small:
+        with admission.admit() as first, admission.admit() as large, admission.admit() as small:
             first.take(limits.waiting_bytes - limits.request_bytes)
             await first.wait(2**16)
             assert first.first

@@ -64,15 +64,18 @@ def litert(config: Config) -> dict[str, Measured]:
         The figures of the ONNX network and of both files, by "onnx", "float16" and "int8".
 
     Raises:
-        UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
+        UserError: LiteRT is not installed, nothing is prepared or trained, they do not fit, or the
+            store does not answer.
         RuntimeError: in float16 a probability of a validation picture differs by more than 1e-2
             from the ONNX network's; nothing is written.
     """
+    from pawprint.export.litert_predictor import check_litert
     from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
     from pawprint.training.recording import files_explained
     from pawprint.training.start import start_tensorflow
 
+    check_litert()
     paths = Paths(project_root())
     files = paths.training
     summary = load_summary(paths.prepared)
@@ -84,7 +87,7 @@ def litert(config: Config) -> dict[str, Measured]:
     check_fit(test, onnx, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
     start_tensorflow()
-    from pawprint.export.litert_convert import export_litert, load_model
+    from pawprint.export.litert import export_litert, load_model
 
     with files_explained(), store.explained():
         run = run_of(store, files)

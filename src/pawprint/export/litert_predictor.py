@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +14,21 @@ from pawprint.inference.predictor import PROBABILITIES, in_batches, pictures_at_
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.machine import usable_cores
 
+if TYPE_CHECKING:
+    from pawprint.data.image_array import Pictures
+
 ABOUT = "network.json"  # inside the file, which is a ZIP archive too, as LiteRT's metadata are
 LABELS = "labels.txt"
+
+
+def check_litert() -> None:
+    """See that LiteRT is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if find_spec("ai_edge_litert") is None:
+        raise UserError("LiteRT is not installed; add it with `pip install 'pawprint[litert]'`")
 
 
 class LiteRTPredictor:
@@ -32,10 +47,11 @@ class LiteRTPredictor:
         path: a .tflite file as `pawprint litert` writes it.
 
     Raises:
-        UserError: the file is missing or not such a network.
+        UserError: the file is missing or not such a network, or LiteRT is not installed.
     """
 
     def __init__(self, path: Path) -> None:
+        check_litert()
         from ai_edge_litert.interpreter import Interpreter
 
         self.path = path
@@ -58,11 +74,10 @@ class LiteRTPredictor:
             ) from None
         self.batch_size = pictures_at_a_time(self.image_size)
 
-    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+    def probabilities(self, pictures: np.ndarray | Pictures) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
         none = np.zeros((0, len(self.class_names)), np.float32)
         parts = in_batches(
-            lambda batch: self._answer(pictures=batch)[PROBABILITIES],
-            *(pictures, self.batch_size),
+            lambda batch: self._answer(pictures=batch)[PROBABILITIES], pictures, self.batch_size
         )
         return np.concatenate([none, *parts])

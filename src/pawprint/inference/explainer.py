@@ -48,6 +48,7 @@ class Explainer:
         """
         parts = in_batches(
             lambda batch: self._session.run([MAPS], {self._input: batch})[0],
-            *(pictures, self._batch_size),
+            pictures,
+            self._batch_size,
         )
         return np.concatenate(list(parts))

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from pawprint.data.decode import PictureError, look_at
 from pawprint.data.resize import SQUASH
 from pawprint.inference.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.system.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    from pawprint.data.image_array import Pictures
 
 PROBABILITIES = "probabilities"
 NOT_SURE = "not sure"
@@ -46,9 +49,8 @@ class Prediction:
         """The most probable class or "not sure"; None where the picture could not be read."""
         if not self.probabilities:
             return None
-        if self.probability < self.threshold:
-            return NOT_SURE
-        return max(self.probabilities, key=self.probabilities.get)
+        name = max(self.probabilities, key=self.probabilities.__getitem__)
+        return NOT_SURE if self.probabilities[name] < self.threshold else name
 
     @property
     def probability(self) -> float | None:
@@ -91,11 +93,11 @@ def load_runtime() -> Any:
 
 
 def in_batches(
-    ask: Callable[[np.ndarray], np.ndarray], pictures: np.ndarray, size: int
+    answer: Callable[[np.ndarray], np.ndarray], pictures: np.ndarray | Pictures, size: int
 ) -> Iterator[np.ndarray]:
-    """Yield what ``ask`` answers to the pictures (n, …), so many at a time."""
+    """Yield what ``answer`` gives for the pictures (n, …), so many at a time."""
     for start in range(0, len(pictures), size):
-        yield ask(np.ascontiguousarray(pictures[start : start + size]))
+        yield answer(np.ascontiguousarray(pictures[start : start + size]))
 
 
 def pictures_at_a_time(image_size: int) -> int:
@@ -155,7 +157,7 @@ class Predictor:
             self.sure_points = [SurePoint(*point) for point in points]
             self._calibrated = "temperature" in properties
             self.batch_size = pictures_at_a_time(self.image_size)
-        except Exception as error:  # ONNX Runtime's own exceptions have no common base
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's own have no common base
             reason = first_line(error)
             raise UserError(
                 f"{path} is not a network that pawprint exported ({reason}); train again with "
@@ -190,12 +192,13 @@ class Predictor:
             "validation pictures; lower sure_precision or set it to null"
         )
 
-    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+    def probabilities(self, pictures: np.ndarray | Pictures) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
         none = np.zeros((0, len(self.class_names)), np.float32)
         parts = in_batches(
             lambda batch: self._session.run([PROBABILITIES], {self._input: batch})[0],
-            *(pictures, self.batch_size),
+            pictures,
+            self.batch_size,
         )
         return np.concatenate([none, *parts])
 
@@ -249,6 +252,6 @@ class Predictor:
             if (problem := answers.problems.get(place)) is not None:
                 yield Prediction(Path(path), {}, problem)
                 continue
-            row, *facts = next(rows)
+            row, size, light = next(rows)
             answer = dict(zip(self.class_names, row, strict=True))
-            yield Prediction(Path(path), answer, None, self.threshold, *facts)
+            yield Prediction(Path(path), answer, None, self.threshold, size, light)

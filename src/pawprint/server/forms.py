@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 import urllib.parse
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 FIELDS = ("files", "file")
 LONGEST_NAME = 255  # characters of a file's name that are told back
@@ -56,7 +60,7 @@ class FormFiles:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
             raise FormError("its Content-Type has no boundary")
-        callbacks = {
+        callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin,
             "on_header_field": self._on_field,
             "on_header_value": self._on_value,

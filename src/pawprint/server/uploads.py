@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pawprint.server.admission import Admitted
 from pawprint.server.forms import OTHER_PARTS, FormError, FormFiles
 from pawprint.server.limits import (
+    Admitted,
     Limits,
     Problem,
     RefusedError,

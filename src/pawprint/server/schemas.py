@@ -1,8 +1,45 @@
-"""The form of the answers, as the API's description has it."""
+"""The forms of requests and answers, as the API's description has them."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
+
+_FILE = {"type": "string", "format": "binary", "description": "The content of one picture file."}
+UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Picture files; the field may also be called file.",
+                        }
+                    },
+                    "required": ["files"],
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "pictures": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "byte"},
+                            "description": "Picture files in base64, or data: URLs of them.",
+                        }
+                    },
+                    "required": ["pictures"],
+                }
+            },
+            "image/*": {"schema": _FILE},
+            "application/octet-stream": {"schema": _FILE},
+        },
+    }
+}
 
 
 class _Form(BaseModel):
