@@ -60,6 +60,16 @@ def address(process):
     return found[1]
 
 
+def wait_until_refused(where):
+    """Wait until nobody listens there any more."""
+    while True:
+        try:
+            socket.create_connection(where, timeout=20).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_in_work_is_answered_before_the_server_ends(start, network, number):
     server = start("--port", "0", "--model", str(network))
@@ -72,12 +82,13 @@ def test_a_request_in_work_is_answered_before_the_server_ends(start, network, nu
     )
     head = "POST /predict HTTP/1.1\r\nHost: localhost\r\n"
     head += "Content-Type: multipart/form-data; boundary=x\r\n"
-    head += f"Content-Length: {len(body)}\r\n\r\n"
+    head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=20) as client:
-        client.sendall(head.encode() + body[:100])
-        time.sleep(0.3)
+        client.sendall(head.encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
+        client.sendall(body[:100])
         server.send_signal(number)
-        time.sleep(0.5)
+        wait_until_refused((host, int(port)))
         client.sendall(body[100:])
         answer = client.recv(65536)
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -94,16 +105,6 @@ def begin_to_send(client):
     client.sendall(head.encode())
     assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
     client.sendall(b" " * 200_000)
-
-
-def wait_until_refused(where):
-    """Wait until nobody listens there any more."""
-    while True:
-        try:
-            socket.create_connection(where, timeout=20).close()
-        except ConnectionRefusedError:
-            return
-        time.sleep(0.02)
 
 
 def test_a_second_ctrl_c_ends_the_server_at_once_and_without_a_word(start, network):
