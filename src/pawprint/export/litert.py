@@ -7,19 +7,22 @@ import logging
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pawprint.export.litert_predictor import ABOUT, LABELS, LiteRTPredictor
+from pawprint.export.litert_predictor import LABELS, METADATA, LiteRTPredictor
 from pawprint.inference.calibration import LEAST
 from pawprint.inference.predictor import PROBABILITIES, Predictor
 from pawprint.models.attention_maps import with_maps
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.signals import undisturbed
 from pawprint.training.start import held_back_stderr
+
+if TYPE_CHECKING:
+    from pawprint.data.image_array import Pictures
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ def export_litert(
     folder: Path,
     onnx: Predictor,
     shown: np.ndarray,
-    pictures: Any,
+    pictures: np.ndarray | Pictures,
     *,
     mirror: bool = False,
     run_id: str = "",
@@ -79,8 +82,11 @@ def export_litert(
     Raises:
         RuntimeError: in float16 a probability differs by more than 1e-2.
     """
-    network = _phone_network(model, onnx.temperature, mirror=mirror)
-    about = {
+    whole = with_maps(model, mirror=mirror)  # the maps, which nobody asks for here, stay behind
+    logits = keras.ops.log(keras.ops.maximum(whole.outputs[0], LEAST))
+    probabilities = keras.ops.softmax(logits / onnx.temperature)
+    network = keras.Model(whole.inputs, {PROBABILITIES: probabilities})
+    metadata = {
         "class_names": onnx.class_names,
         "resize": onnx.resize,
         "temperature": onnx.temperature,
@@ -91,25 +97,17 @@ def export_litert(
         log.info("converting to %s", kind)
         path = folder / f"model_{kind}.tflite"
         _convert(network, path, kind, shown)
-        _tell_about(path, about)
+        _add_metadata(path, metadata)
         with held_back_stderr():  # it tells by what it computes
             written[kind] = LiteRTPredictor(path)
         if kind == FLOAT16:
-            _check_parity(written[kind], onnx, pictures)
+            expected = onnx.probabilities(pictures)
+            difference = np.abs(written[kind].probabilities(pictures) - expected).max()
+            if not difference <= LARGEST_DIFFERENCE:
+                raise RuntimeError(
+                    f"the network in float16 differs from the ONNX one by {difference:.1e}"
+                )
     return written
-
-
-def _check_parity(network: LiteRTPredictor, onnx: Predictor, pictures: Any) -> None:
-    difference = np.abs(network.probabilities(pictures) - onnx.probabilities(pictures)).max()
-    if not difference <= LARGEST_DIFFERENCE:
-        raise RuntimeError(f"the network in float16 differs from the ONNX one by {difference:.1e}")
-
-
-def _phone_network(model: keras.Model, temperature: float, *, mirror: bool) -> keras.Model:
-    """The network with mirroring and calibration, from `pictures` to `probabilities`."""
-    whole = with_maps(model, mirror=mirror)  # the maps, which nobody asks for here, stay behind
-    logits = keras.ops.log(keras.ops.maximum(whole.outputs[0], LEAST))
-    return keras.Model(whole.inputs, {PROBABILITIES: keras.ops.softmax(logits / temperature)})
 
 
 def _convert(network: keras.Model, path: Path, kind: str, shown: np.ndarray) -> None:
@@ -126,11 +124,11 @@ def _convert(network: keras.Model, path: Path, kind: str, shown: np.ndarray) -> 
         path.write_bytes(halved(path.read_bytes()))
 
 
-def _tell_about(path: Path, about: dict[str, Any]) -> None:
-    lines = (" ".join(name.splitlines()) + "\n" for name in about["class_names"])
+def _add_metadata(path: Path, metadata: dict[str, Any]) -> None:
+    lines = (" ".join(name.splitlines()) + "\n" for name in metadata["class_names"])
     with zipfile.ZipFile(path, "a") as parts:
         # Without the time of day: the same network gives the same file.
-        parts.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about))
+        parts.writestr(zipfile.ZipInfo(METADATA), json.dumps(metadata))
         parts.writestr(zipfile.ZipInfo(LABELS), "".join(lines).encode(errors="backslashreplace"))
 
 

@@ -17,7 +17,7 @@ from pawprint.system.machine import usable_cores
 if TYPE_CHECKING:
     from pawprint.data.image_array import Pictures
 
-ABOUT = "network.json"  # inside the file, which is a ZIP archive too, as LiteRT's metadata are
+METADATA = "network.json"  # inside the file, which is a ZIP archive too, as LiteRT's metadata are
 LABELS = "labels.txt"
 
 
@@ -57,11 +57,11 @@ class LiteRTPredictor:
         self.path = path
         try:
             with zipfile.ZipFile(path) as parts:
-                about = json.loads(parts.read(ABOUT))
-            self.class_names: list[str] = about["class_names"]
-            self.resize: str = about["resize"]
-            self.temperature: float = about["temperature"]
-            self.run_id: str = about["run_id"]
+                metadata = json.loads(parts.read(METADATA))
+            self.class_names: list[str] = metadata["class_names"]
+            self.resize: str = metadata["resize"]
+            self.temperature: float = metadata["temperature"]
+            self.run_id: str = metadata["run_id"]
             cores = len(usable_cores())
             self._interpreter = Interpreter(model_path=str(path), num_threads=cores)
             self._interpreter.allocate_tensors()
@@ -76,8 +76,8 @@ class LiteRTPredictor:
 
     def probabilities(self, pictures: np.ndarray | Pictures) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
-        none = np.zeros((0, len(self.class_names)), np.float32)
-        parts = in_batches(
+        if not len(pictures):
+            return np.zeros((0, len(self.class_names)), np.float32)
+        return in_batches(
             lambda batch: self._answer(pictures=batch)[PROBABILITIES], pictures, self.batch_size
         )
-        return np.concatenate([none, *parts])

@@ -64,7 +64,10 @@ def export_onnx(
     with _whole_float32():
         expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False)[0])
     with replacing_file(path) as temporary:
-        _quietly_export(wrapped, temporary)
+        with undisturbed(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name
+            logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+            wrapped.export(temporary, format="onnx", verbose=False)
         network = onnx.load(temporary)
         for output, name in zip(list(network.graph.output), (PROBABILITIES, MAPS), strict=True):
             _name_output(network, output, name)
@@ -177,13 +180,6 @@ def _whole_float32() -> Iterator[None]:
         yield
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(before)
-
-
-def _quietly_export(model: keras.Model, path: Path) -> None:
-    with undisturbed(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name
-        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-        model.export(path, format="onnx", verbose=False)
 
 
 def _name_output(network: Any, output: Any, name: str) -> None:

@@ -94,10 +94,12 @@ def load_runtime() -> Any:
 
 def in_batches(
     answer: Callable[[np.ndarray], np.ndarray], pictures: np.ndarray | Pictures, size: int
-) -> Iterator[np.ndarray]:
-    """Yield what ``answer`` gives for the pictures (n, …), so many at a time."""
-    for start in range(0, len(pictures), size):
-        yield answer(np.ascontiguousarray(pictures[start : start + size]))
+) -> np.ndarray:
+    """What ``answer`` gives for the pictures (n, …), n at least 1, so many at a time."""
+    starts = range(0, len(pictures), size)
+    return np.concatenate(
+        [answer(np.ascontiguousarray(pictures[start : start + size])) for start in starts]
+    )
 
 
 def pictures_at_a_time(image_size: int) -> int:
@@ -194,13 +196,13 @@ class Predictor:
 
     def probabilities(self, pictures: np.ndarray | Pictures) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
-        none = np.zeros((0, len(self.class_names)), np.float32)
-        parts = in_batches(
+        if not len(pictures):
+            return np.zeros((0, len(self.class_names)), np.float32)
+        return in_batches(
             lambda batch: self._session.run([PROBABILITIES], {self._input: batch})[0],
             pictures,
             self.batch_size,
         )
-        return np.concatenate([none, *parts])
 
     def read(self, source: Path | str | bytes) -> np.ndarray:
         """A picture uint8 (image_size, image_size, 3) as the network learned to see it.
@@ -208,9 +210,9 @@ class Predictor:
         Raises:
             PictureError: it is no picture.
         """
-        return self.look(source)[0]
+        return self.read_with_size(source)[0]
 
-    def look(self, source: Path | str | bytes) -> tuple[np.ndarray, tuple[int, int]]:
+    def read_with_size(self, source: Path | str | bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """The same, with width and height in the file, in pixels.
 
         Raises:
@@ -232,17 +234,17 @@ class Predictor:
             paths: the files.
             measure: whether to tell their brightness too. Defaults to False.
         """
-        pixels, sizes, light, problems = [], [], [], {}
+        pictures, sizes, light, problems = [], [], [], {}
         for place, path in enumerate(paths):
             try:
-                square, size = self.look(path)
+                pixels, size = self.read_with_size(path)
             except PictureError as error:
                 problems[place] = str(error)
             else:
-                pixels.append(square)
+                pictures.append(pixels)
                 sizes.append(size)
-                light.append(brightness(square) if measure else None)
-        stack = np.stack(pixels) if pixels else np.zeros((0, 0, 0, 3), np.uint8)
+                light.append(brightness(pixels) if measure else None)
+        stack = np.stack(pictures) if pictures else np.zeros((0, 0, 0, 3), np.uint8)
         return Answers(self.probabilities(stack), sizes, light, problems)
 
     def predictions(self, paths: Sequence[Path | str], answers: Answers) -> Iterator[Prediction]:

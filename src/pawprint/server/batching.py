@@ -121,7 +121,7 @@ class Batcher:
             if not large and decode_cost(job.content) > LARGE:
                 self._large.put(job)
                 return
-            job.pixels, job.size = job.predictor.look(job.content)
+            job.pixels, job.size = job.predictor.read_with_size(job.content)
         except PictureError as error:  # a new one: it would keep what was read alive
             _deliver([job], PictureError(str(error), error.kind))
         except Exception as error:  # noqa: BLE001 - whatever a file does, the next is decoded

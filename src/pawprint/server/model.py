@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pawprint.evaluation.explained import CONTRAST, STRENGTH, spread
+from pawprint.inference.explainer import Explainer
 from pawprint.inference.predictor import Predictor
 from pawprint.registry.sidecar import record_beside, with_facts
 from pawprint.registry.source import Source, find_network, has_alias, is_file, version_now
@@ -37,7 +39,13 @@ class Model:
 
     def __init__(self, source: Source, sure_precision: float | None = None) -> None:
         # Answers and maps come from the same bytes, whatever the file holds meanwhile.
-        self._content = _read(source.network)
+        try:
+            self._content = source.network.read_bytes()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UserError(
+                f"{source.network} cannot be read ({reason}); mend that, or name another"
+            ) from None
         self.source = with_facts(source, self._content)
         self.predictor = Predictor(
             source.network, sure_precision, alone=False, content=self._content
@@ -45,7 +53,7 @@ class Model:
         side = self.predictor.image_size
         self.predictor.probabilities(np.zeros((1, side, side, 3), np.uint8))  # the first is slow
         self._explainer_lock = threading.Lock()
-        self._explainer: Any = None
+        self._explainer: Explainer | None = None
         self._sure_precision = sure_precision
 
     def facts(self) -> dict[str, Any]:
@@ -76,31 +84,15 @@ class Model:
             pixels: uint8 (n, image_size, image_size, 3), n at least 1.
         """
         with self._explainer_lock:
-            if self._explainer is None:
-                self._explainer = self._load_explainer() or False
+            if self._content:  # nobody asked yet
+                try:
+                    self._explainer = Explainer(self.source.network, self._content)
+                except UserError as error:
+                    log.warning("no maps: %s", error)
                 self._content = b""
-            if not self._explainer:
+            if self._explainer is None:
                 return None
             return [map_as_png(place_map) for place_map in self._explainer.maps(pixels)]
-
-    def _load_explainer(self) -> Any:
-        from pawprint.inference.explainer import Explainer
-
-        try:
-            return Explainer(self.source.network, self._content)
-        except UserError as error:
-            log.warning("no maps: %s", error)
-            return None
-
-
-def _read(network: Path) -> bytes:
-    try:
-        return network.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(
-            f"{network} cannot be read ({reason}); mend that, or name another"
-        ) from None
 
 
 def _number(text: str | None) -> float | None:
@@ -151,7 +143,7 @@ class WatchedModel:
         self._name, self._uri, self._sure_precision = name, uri, sure_precision
         self._seconds = seconds
         self._of_file = is_file(name)
-        self._known: object = _state(name) if self._of_file else None  # before it is read
+        self._known: object = _file_state(name) if self._of_file else None  # before it is read
         self.model = self._load()  # replaced as a whole: who took the old one ends with it
         if not self._of_file:
             self._known = (self.model.source.version, self.model.source.run_id)
@@ -199,7 +191,7 @@ class WatchedModel:
 
     def _reload_if_changed(self) -> bool:
         """Whether another network is meant now and is loaded."""
-        now = _state(self._name) if self._of_file else version_now(self._name, self._uri)
+        now = _file_state(self._name) if self._of_file else version_now(self._name, self._uri)
         if now is None:
             raise UserError(f"{self._name} is nobody any more")
         last, self._last = self._last, now
@@ -216,15 +208,11 @@ class WatchedModel:
         self._problem = problem
 
 
-def _state(network: str) -> object:
+def _file_state(network: str) -> list[tuple[int, int, int, int]]:
     """What changes when a network's file, or what is known of it, is written anew or replaced."""
-    path = Path(network)
-    return _stamp(path), _stamp(record_beside(path))
-
-
-def _stamp(file: Path) -> tuple[int, ...]:
-    try:
-        facts = file.stat()
-    except OSError:
-        return ()
-    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+    found = []
+    for file in (Path(network), record_beside(Path(network))):
+        with contextlib.suppress(OSError):
+            facts = file.stat()
+            found.append((facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))
+    return found
