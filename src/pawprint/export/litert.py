@@ -7,7 +7,7 @@ import logging
 import warnings
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,14 +15,11 @@ import tensorflow as tf
 
 from pawprint.export.litert_predictor import LABELS, METADATA, LiteRTPredictor
 from pawprint.inference.calibration import LEAST
-from pawprint.inference.predictor import PROBABILITIES, Predictor
+from pawprint.inference.predictor import PROBABILITIES, Pictures, Predictor
 from pawprint.models.attention_maps import with_maps
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.signals import undisturbed
 from pawprint.training.start import held_back_stderr
-
-if TYPE_CHECKING:
-    from pawprint.data.image_array import Pictures
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +50,7 @@ def export_litert(
     folder: Path,
     onnx: Predictor,
     shown: np.ndarray,
-    pictures: np.ndarray | Pictures,
+    pictures: Pictures,
     *,
     mirror: bool = False,
     run_id: str = "",

@@ -6,16 +6,12 @@ import json
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pawprint.inference.predictor import PROBABILITIES, in_batches, pictures_at_a_time
+from pawprint.inference.predictor import PROBABILITIES, Pictures, in_batches, pictures_at_a_time
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.machine import usable_cores
-
-if TYPE_CHECKING:
-    from pawprint.data.image_array import Pictures
 
 METADATA = "network.json"  # inside the file, which is a ZIP archive too, as LiteRT's metadata are
 LABELS = "labels.txt"
@@ -74,7 +70,7 @@ class LiteRTPredictor:
             ) from None
         self.batch_size = pictures_at_a_time(self.image_size)
 
-    def probabilities(self, pictures: np.ndarray | Pictures) -> np.ndarray:
+    def probabilities(self, pictures: Pictures) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
         if not len(pictures):
             return np.zeros((0, len(self.class_names)), np.float32)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,13 +20,18 @@ from pawprint.data.resize import SQUASH
 from pawprint.inference.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.system.errors import UserError, first_line
 
-if TYPE_CHECKING:
-    from pawprint.data.image_array import Pictures
-
 PROBABILITIES = "probabilities"
 NOT_SURE = "not sure"
 MOST_PICTURES = 256  # at a time, but fewer of large ones:
 MOST_PIXELS = 32 * 224**2  # what is in work then stays near the processor
+
+
+class Pictures(Protocol):
+    """Pictures uint8 (n, size, size, 3): an array, or those of a prepared split."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def load_runtime() -> Any:
 
 
 def in_batches(
-    answer: Callable[[np.ndarray], np.ndarray], pictures: np.ndarray | Pictures, size: int
+    answer: Callable[[np.ndarray], np.ndarray], pictures: Pictures, size: int
 ) -> np.ndarray:
     """What ``answer`` gives for the pictures (n, …), n at least 1, so many at a time."""
     starts = range(0, len(pictures), size)
@@ -194,7 +199,7 @@ class Predictor:
             "validation pictures; lower sure_precision or set it to null"
         )
 
-    def probabilities(self, pictures: np.ndarray | Pictures) -> np.ndarray:
+    def probabilities(self, pictures: Pictures) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
         if not len(pictures):
             return np.zeros((0, len(self.class_names)), np.float32)
