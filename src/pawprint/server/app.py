@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -175,10 +174,10 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        words = functools.partial("{} {} {}; see /docs".format)
+        path = request.url.path
         sentence = {
-            404: words("there is no", request.url.path, "here"),
-            405: words(request.url.path, "does not take", request.method),
+            404: f"there is no {path} here; see /docs",
+            405: f"{path} does not take {request.method}; see /docs",
         }.get(error.status_code, HTTPStatus(error.status_code).phrase)
         return failed(error.status_code, sentence, error.headers)
 

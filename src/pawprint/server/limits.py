@@ -112,52 +112,46 @@ class Admission:
 
     Who finds no room waits in turn. Room for one whole request is kept for the first in turn: so
     there is always one that comes to its end, however many are in the midst of theirs.
+
+    Attributes:
+        shared: bytes for all but the first in turn.
+        queue: requests that wait, how many bytes each is to take in, and what tells it so.
+        places: of requests in work.
+        first: who has the room that is kept.
+        bytes: of all requests in memory.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._shared = limits.waiting_bytes - limits.request_bytes
-        self._queue: deque[tuple[Admitted, int, asyncio.Future[None]]] = deque()
+        self._seconds = limits.waiting_seconds
+        self.shared = limits.waiting_bytes - limits.request_bytes
+        self.queue: deque[tuple[Admitted, int, asyncio.Future[None]]] = deque()
         self.places = asyncio.Semaphore(limits.waiting_requests)
-        self.first: Admitted | None = None  # who has the room that is kept
+        self.first: Admitted | None = None
         self.bytes = 0
 
     def admit(self) -> Admitted:
         """Let one more request in."""
-        return Admitted(self, self._limits.waiting_seconds)
-
-    def fits(self, one: Admitted, size: int) -> bool:
-        """Whether ``size`` more bytes of a request need not wait."""
-        if one is self.first or one.bytes + size <= _SMALL:
-            return True
-        return not self._queue and self.bytes + size <= self._shared
-
-    def wait(self, one: Admitted, size: int) -> asyncio.Future[None]:
-        """Done as soon as ``size`` more bytes of a request are taken in."""
-        future = asyncio.get_running_loop().create_future()
-        self._queue.append((one, size, future))
-        self.admit_waiting()
-        return future
+        return Admitted(self, self._seconds)
 
     def admit_waiting(self) -> None:
         """Take in what waits and finds room now."""
-        while self._queue:
-            one, size, future = self._queue[0]
+        while self.queue:
+            request, size, future = self.queue[0]
             if not future.done():  # else it waited too long
-                if self.bytes + size > self._shared and one is not self.first:
+                if self.bytes + size > self.shared and request is not self.first:
                     if self.first is not None:
                         return
-                    self.first = one
-                one.take(size)
+                    self.first = request
+                request.take(size)
                 future.set_result(None)
-            self._queue.popleft()
+            self.queue.popleft()
 
 
 class Admitted:
     """One request in memory; a context, at whose end its bytes and its place are given back."""
 
-    def __init__(self, admission: Admission, patience: float) -> None:
-        self._admission, self._patience = admission, patience
+    def __init__(self, admission: Admission, seconds: float) -> None:
+        self._admission, self._seconds = admission, seconds
         self._placed = False
         self.bytes = 0
 
@@ -168,7 +162,10 @@ class Admitted:
 
     def fits(self, size: int) -> bool:
         """Whether there is room for ``size`` more bytes at once; else ``wait``."""
-        return self._admission.fits(self, size)
+        if self.first or self.bytes + size <= _SMALL:
+            return True
+        admission = self._admission
+        return not admission.queue and admission.bytes + size <= admission.shared
 
     def take(self, size: int) -> None:
         """Count ``size`` more bytes."""
@@ -181,7 +178,10 @@ class Admitted:
         Raises:
             RefusedError: 503, it took too long.
         """
-        await self._in_time(self._admission.wait(self, size))
+        turn = asyncio.get_running_loop().create_future()
+        self._admission.queue.append((self, size, turn))
+        self._admission.admit_waiting()
+        await self._in_time(turn)
 
     async def place(self) -> None:
         """Go in work, whole as it is; the same."""
@@ -194,7 +194,7 @@ class Admitted:
 
     async def _in_time(self, turn: Awaitable[object]) -> None:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._seconds):
                 await turn
         except TimeoutError:
             self._admission.admit_waiting()
