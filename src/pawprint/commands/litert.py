@@ -54,7 +54,7 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
     from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
     from pawprint.training.recording import files_explained
-    from pawprint.training.start import start_tensorflow
+    from pawprint.training.tensorflow_runtime import start_tensorflow
 
     check_litert()
     paths = Paths(project_root())
