@@ -1,4 +1,4 @@
-"""Files that would keep a decoder busy for minutes are known before they are decoded."""
+"""Who comes waits in turn, and files that would keep a decoder busy are known before they do."""
 
 import asyncio
 import io
@@ -14,7 +14,14 @@ from web_server import picture, serving
 from pawprint.data.decode import PictureError, read_picture
 from pawprint.inference.predictor import Predictor
 from pawprint.server.batching import LARGE, Batcher
-from pawprint.server.limits import MOST_PAGES, MOST_SCANS, Limits, decode_cost
+from pawprint.server.limits import (
+    MOST_PAGES,
+    MOST_SCANS,
+    Admission,
+    Limits,
+    RefusedError,
+    decode_cost,
+)
 from pawprint.server.metrics import Metrics
 from pawprint.server.model import Model, WatchedModel
 from pawprint.server.predict_endpoint import predict_uploads
@@ -177,3 +184,66 @@ def test_memory_is_given_back_after_large_pictures(network):
         while megabytes() - before > 50 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert megabytes() - before < 50
+
+
+# Admission
+
+
+def test_who_finds_no_place_waits_in_turn_and_is_then_sent_away_for_a_moment():
+    async def ask(work, patience):
+        admission = Admission(Limits(waiting_requests=2, waiting_seconds=patience))
+
+        async def one():
+            with admission.admit() as admitted:
+                await admitted.place()
+                await asyncio.sleep(work)
+
+        return await asyncio.gather(*(one() for _ in range(6)), return_exceptions=True)
+
+    assert asyncio.run(ask(0.01, 10)) == [None] * 6
+    outcomes = asyncio.run(ask(0.5, 0.1))
+    assert outcomes[:2] == [None] * 2
+    assert [error.status for error in outcomes[2:]] == [503] * 4
+    assert outcomes[2].headers == {"retry-after": "1"}
+
+
+def test_large_requests_that_do_not_fit_in_together_come_to_their_end_one_by_one():
+    limits = Limits(waiting_seconds=5)
+    most = 0
+
+    async def send(admission, size):
+        nonlocal most
+        with admission.admit() as admitted:
+            while admitted.bytes < size:
+                if admitted.fits(2**16):
+                    admitted.take(2**16)
+                else:
+                    await admitted.wait(2**16)
+                most = max(most, admission.bytes)
+                await asyncio.sleep(0)
+
+    async def ask():
+        admission = Admission(limits)
+        await asyncio.gather(*(send(admission, 4 * limits.file_bytes) for _ in range(20)))
+        return admission.bytes, admission.first
+
+    assert asyncio.run(ask()) == (0, None)
+    assert limits.request_bytes * 3 < most <= limits.waiting_bytes
+
+
+def test_small_requests_do_not_wait_for_large_ones_and_who_waited_in_vain_is_sent_away():
+    async def ask():
+        limits = Limits(waiting_seconds=0.1)
+        admission = Admission(limits)
+        with admission.admit() as first, admission.admit() as large, admission.admit() as small:
+            first.take(limits.waiting_bytes - limits.request_bytes)
+            await first.wait(2**16)
+            assert first.first
+            large.take(2**17)
+            assert not large.fits(1)
+            with pytest.raises(RefusedError, match="too many requests wait"):
+                await large.wait(1)
+            assert small.fits(2**17)
+        return admission.bytes
+
+    assert asyncio.run(ask()) == 0
