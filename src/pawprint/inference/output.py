@@ -143,37 +143,28 @@ class _RowCounts:
 
 def _cut_torn_row(part: Path, columns: Columns) -> list[np.uint64]:
     """Cut off a row that was not written to its end; digests of the paths of the others."""
+    size, whole = 0, True  # bytes of the lines read so far, and whether the last one has its end
+
+    def counted(lines: Iterable[str]) -> Iterator[str]:
+        nonlocal size, whole
+        for line in lines:
+            size += len(line.encode("utf-8", "surrogateescape"))
+            whole = line.endswith("\n")
+            yield line
+
     end, digests = 0, []
     with _open_text(part) as file:
-        lines = _CountedLines(file)
-        rows = csv.reader(lines, strict=True)
+        rows = csv.reader(counted(file), strict=True)
         with contextlib.suppress(csv.Error):  # the end of a file within quotes
-            if next(rows, None) == columns.names and lines.whole:
-                end = lines.bytes
+            if next(rows, None) == columns.names and whole:
+                end = size
                 for row in rows:
-                    if not lines.whole or len(row) != len(columns.names):
+                    if not whole or len(row) != len(columns.names):
                         break
                     digests.append(_digest(row[0]))
-                    end = lines.bytes
+                    end = size
     os.truncate(part, end)
     return digests
-
-
-class _CountedLines:
-    """Lines of a file, and how many bytes they had."""
-
-    def __init__(self, file: Iterable[str]) -> None:
-        self._lines = iter(file)
-        self.bytes, self.whole = 0, True
-
-    def __iter__(self) -> _CountedLines:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.bytes += len(line.encode("utf-8", "surrogateescape"))
-        self.whole = line.endswith("\n")
-        return line
 
 
 def _digest(path: str) -> np.uint64:
