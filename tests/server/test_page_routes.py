@@ -2,7 +2,7 @@
 
 from web_server import picture
 
-from pawprint.server.examples import find_examples
+from pawprint.server.page_routes import find_examples
 
 
 def test_eight_pictures_are_spread_over_the_folder(tmp_path):

@@ -14,7 +14,7 @@ from web_server import NAMES, Registry, picture, serving, write_network
 
 from pawprint.data.decode import read_picture
 from pawprint.inference.predictor import Predictor
-from pawprint.server.reload import Watched
+from pawprint.server.model import WatchedModel
 from pawprint.system.errors import UserError
 
 CHAMPION = "models:/colours@champion"
@@ -41,7 +41,7 @@ def answered(server, seed=1):
 
 def test_the_champion_answers_and_its_facts_are_told(registry):
     version, _ = registry.add()
-    with serving(Watched(CHAMPION, registry.uri)) as server:
+    with serving(WatchedModel(CHAMPION, registry.uri)) as server:
         assert answered(server)[0] == version
         facts = server.get("model").json()
         assert facts["name"] == "colours version 1"
@@ -53,7 +53,7 @@ def test_a_new_champion_answers_soon_and_no_request_fails_meanwhile(registry):
     _, first = registry.add(strength=1)
     networks = {1: first}
     results, wrong, stop = [], [], threading.Event()
-    with serving(Watched(CHAMPION, registry.uri)) as server:  # with the usual pauses
+    with serving(WatchedModel(CHAMPION, registry.uri)) as server:  # with the usual pauses
 
         def ask():
             with requests.Session() as session:
@@ -88,7 +88,7 @@ def test_a_new_champion_answers_soon_and_no_request_fails_meanwhile(registry):
 
 def test_a_champion_of_other_classes_and_size_of_batches_takes_over(registry):
     registry.add()
-    with serving(Watched(CHAMPION, registry.uri, seconds=0.05)) as server:
+    with serving(WatchedModel(CHAMPION, registry.uri, seconds=0.05)) as server:
         registry.add(names=["red", "green", "blue"], resize="crop")
         eventually(lambda: server.get("model").json()["class_names"][0] == "red")
         row = server.send(picture(1)).json()["predictions"][0]
@@ -99,7 +99,7 @@ def test_a_champion_of_other_classes_and_size_of_batches_takes_over(registry):
 def test_a_champion_that_cannot_answer_leaves_the_old_one_and_is_told_once(registry, caplog, harm):
     registry.add()
     caplog.set_level(logging.WARNING, "pawprint")
-    with serving(Watched(CHAMPION, registry.uri, seconds=0.05)) as server:
+    with serving(WatchedModel(CHAMPION, registry.uri, seconds=0.05)) as server:
         version, path = registry.add(crown=False)
         if harm == "gone":
             path.unlink()
@@ -120,7 +120,7 @@ def test_a_champion_that_cannot_answer_leaves_the_old_one_and_is_told_once(regis
 def test_a_store_that_goes_away_leaves_the_champion(registry, caplog):
     registry.add()
     database = registry.folder / "mlflow.db"
-    with serving(Watched(CHAMPION, registry.uri, seconds=0.05)) as server:
+    with serving(WatchedModel(CHAMPION, registry.uri, seconds=0.05)) as server:
         database.rename(registry.folder / "away.db")
         eventually(lambda: "goes on answering" in caplog.text, seconds=10)
         assert not database.exists()
@@ -134,7 +134,7 @@ def test_a_store_that_goes_away_leaves_the_champion(registry, caplog):
 
 def test_the_same_version_of_another_run_takes_over(registry, tmp_path):
     registry.add()
-    with serving(Watched(CHAMPION, registry.uri, seconds=0.05)) as server:
+    with serving(WatchedModel(CHAMPION, registry.uri, seconds=0.05)) as server:
         (tmp_path / "again").mkdir()
         again = Registry(tmp_path / "again")
         assert again.add(run_id="s" * 32)[0] == 1
@@ -145,12 +145,12 @@ def test_the_same_version_of_another_run_takes_over(registry, tmp_path):
 def test_without_a_champion_there_is_a_sentence(registry):
     registry.add(crown=False)
     with pytest.raises(UserError, match="no champion of colours is registered"):
-        Watched(CHAMPION, registry.uri)
+        WatchedModel(CHAMPION, registry.uri)
 
 
 def test_a_version_by_its_number_stays(registry):
     registry.add()
-    with serving(Watched("models:/colours/1", registry.uri, seconds=0.05)) as server:
+    with serving(WatchedModel("models:/colours/1", registry.uri, seconds=0.05)) as server:
         registry.add()
         time.sleep(0.3)
         assert answered(server)[0] == 1
@@ -158,7 +158,7 @@ def test_a_version_by_its_number_stays(registry):
 
 def test_maps_and_answers_come_from_the_bytes_that_were_read_first(tmp_path):
     network = write_network(tmp_path / "model.onnx")
-    with serving(Watched(str(network))) as server:
+    with serving(WatchedModel(str(network))) as server:
         network.write_bytes(b"no network")
         (row,) = server.send(picture(1), query="?maps=true").json()["predictions"]
         assert row["map"].startswith("data:image/png")
@@ -167,7 +167,7 @@ def test_maps_and_answers_come_from_the_bytes_that_were_read_first(tmp_path):
 @pytest.mark.parametrize("how", ["overwritten", "replaced"])
 def test_a_file_that_is_another_network_now_is_seen(tmp_path, caplog, how):
     network = write_network(tmp_path / "model.onnx")
-    with serving(Watched(str(network), seconds=0.05)) as server:
+    with serving(WatchedModel(str(network), seconds=0.05)) as server:
         first = answered(server)[1]
         if how == "overwritten":
             write_network(network, strength=3)
@@ -184,7 +184,7 @@ def test_a_file_that_is_another_network_now_is_seen(tmp_path, caplog, how):
 def test_a_file_that_cannot_answer_any_more_leaves_the_old_network(tmp_path, caplog, harm):
     caplog.set_level(logging.WARNING, "pawprint")
     network = write_network(tmp_path / "model.onnx")
-    with serving(Watched(str(network), seconds=0.05)) as server:
+    with serving(WatchedModel(str(network), seconds=0.05)) as server:
         first = answered(server)
         if harm == "gone":
             network.unlink()
@@ -200,7 +200,7 @@ def test_a_file_that_cannot_answer_any_more_leaves_the_old_network(tmp_path, cap
 
 def test_a_file_is_known_as_soon_as_it_is_registered_beside_it(tmp_path):
     network = write_network(tmp_path / "model.onnx")
-    with serving(Watched(str(network), seconds=0.05)) as server:
+    with serving(WatchedModel(str(network), seconds=0.05)) as server:
         assert server.get("model").json()["version"] is None
         digest = hashlib.sha256(network.read_bytes()).hexdigest()
         facts = {"model": "colours", "version": 7, "run_id": "r", "network": digest}

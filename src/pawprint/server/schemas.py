@@ -1,8 +1,35 @@
-"""The form of the answers, as the API's description has it."""
+"""The forms of requests and answers, as the API's description has them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
+
+_FILE = {"type": "string", "format": "binary", "description": "The content of one picture file."}
+
+
+def _list_of_files(field: str, form: str, description: str) -> dict[str, Any]:
+    items = {"type": "array", "items": {"type": "string", "format": form}}
+    properties = {field: {**items, "description": description}}
+    return {"schema": {"type": "object", "properties": properties, "required": [field]}}
+
+
+UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": _list_of_files(
+                "files", "binary", "Picture files; the field may also be called file."
+            ),
+            "application/json": _list_of_files(
+                "pictures", "byte", "Picture files in base64, or data: URLs of them."
+            ),
+            "image/*": {"schema": _FILE},
+            "application/octet-stream": {"schema": _FILE},
+        },
+    }
+}
 
 
 class _Form(BaseModel):

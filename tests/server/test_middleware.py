@@ -4,8 +4,8 @@ import pytest
 import requests
 from web_server import picture, serving
 
-from pawprint.inference.prediction_log import SeenLog
-from pawprint.server.reload import Watched
+from pawprint.inference.prediction_log import PredictionLog
+from pawprint.server.model import WatchedModel
 
 NAME = "pets.example"
 
@@ -13,8 +13,10 @@ NAME = "pets.example"
 @pytest.fixture(scope="module", params=[True, False], ids=["local", "for all"])
 def server(request, network, tmp_path_factory):
     """One for this machine alone, then one for others too; behind a proxy with a name."""
-    seen = SeenLog(tmp_path_factory.mktemp("seen") / "seen.jsonl")
-    with serving(Watched(str(network)), seen=seen, hosts=[NAME], local=request.param) as served:
+    seen = PredictionLog(tmp_path_factory.mktemp("seen") / "seen.jsonl")
+    with serving(
+        WatchedModel(str(network)), seen=seen, hosts=[NAME], local=request.param
+    ) as served:
         served.local, served.seen = request.param, seen.path
         yield served
 
