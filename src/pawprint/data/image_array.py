@@ -95,7 +95,7 @@ class Pictures:
     def _pictures(self, rows: np.ndarray) -> np.ndarray:
         out = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
         if self._offsets is not None:
-            self._decode(rows, out)
+            self._decode(rows, self._offsets, out)
             return out
         for start in range(0, len(rows), _MOST_READ):
             part = rows[start : start + _MOST_READ]
@@ -120,9 +120,9 @@ class Pictures:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
 
-    def _decode(self, rows: np.ndarray, out: np.ndarray) -> None:
+    def _decode(self, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> None:
         def fill(place: int) -> None:
-            start, end = self._offsets[rows[place] : rows[place] + 2]
+            start, end = offsets[rows[place] : rows[place] + 2]
             content = self._data[start:end].tobytes()
             self._give_back(1)
             decode(content, out[place])

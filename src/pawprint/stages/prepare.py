@@ -20,6 +20,7 @@ from pawprint.data.copies.fingerprint import THUMB
 from pawprint.data.encoding import bytes_of_one
 from pawprint.data.image_array import complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
+from pawprint.data.manifest import MANIFEST
 from pawprint.data.page.page import audit_page
 from pawprint.data.page.thumbnails import Thumbnails
 from pawprint.data.reading.cache import PictureCache
@@ -29,7 +30,7 @@ from pawprint.data.resize import SQUASH
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.sources.open_source import name_of, opened
 from pawprint.data.split import assign_splits
-from pawprint.data.store import MANIFEST, SUMMARY, Summary, summarize, write_tables
+from pawprint.data.store import SUMMARY, Summary, summarize, write_tables
 from pawprint.system.errors import UserError
 from pawprint.system.files import (
     mend_file,

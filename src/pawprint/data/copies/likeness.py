@@ -116,8 +116,8 @@ def _moved(boxes: np.ndarray, seen: np.ndarray, target: np.ndarray) -> np.ndarra
     count, cells = len(boxes), seen.shape[1]
     along = (np.arange(cells, dtype=np.float32) + 0.5) / cells
     fall, slope = np.gradient(seen, axis=(1, 2))
-    columns = [fall, fall * along[:, None], slope, slope * along, seen, np.ones_like(seen)]
-    columns = np.stack(columns, axis=1).reshape(count, 6, cells**2)
+    by_unknown = [fall, fall * along[:, None], slope, slope * along, seen, np.ones_like(seen)]
+    columns = np.stack(by_unknown, axis=1).reshape(count, 6, cells**2)
     normal = (columns @ columns.swapaxes(1, 2)).astype(np.float64)
     damping = 1e-4 * np.trace(normal, axis1=1, axis2=2)[:, None, None] + 1e-6
     wanted = columns @ target.reshape(count, cells**2, 1)
