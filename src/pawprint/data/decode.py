@@ -99,10 +99,10 @@ def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUA
     Raises:
         PictureError: with a short cause, to stand after the file's name.
     """
-    return look_at(source, image_size, resize)[0]
+    return read_picture_with_facts(source, image_size, resize)[0]
 
 
-def look_at(
+def read_picture_with_facts(
     source: Path | str | bytes, image_size: int, resize: str = SQUASH
 ) -> tuple[np.ndarray, Picture]:
     """As ``read_picture``, with what the file says about itself."""

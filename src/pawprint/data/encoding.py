@@ -20,11 +20,11 @@ def bytes_of_one(image_size: int) -> int:
     return 3 * image_size**2 if is_raw(image_size) else image_size**2 // 2
 
 
-def encode(square: Image.Image) -> bytes:
+def encode(image: Image.Image) -> bytes:
     """Bytes of an RGB picture."""
-    if is_raw(square.width):
-        return square.tobytes()
-    pixels = np.ascontiguousarray(square)
+    if is_raw(image.width):
+        return image.tobytes()
+    pixels = np.ascontiguousarray(image)
     return simplejpeg.encode_jpeg(pixels, quality=_QUALITY, colorsubsampling="444")
 
 

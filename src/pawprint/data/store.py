@@ -21,13 +21,8 @@ from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
 
 SUMMARY = "summary.json"
-_BROKEN = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-)  # what reading a broken folder raises
+# What reading a broken folder raises.
+_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 
 
 @dataclass(frozen=True)

@@ -61,19 +61,19 @@ def read_files(
     locations = [files[row].location for row in new]
     parts = (locations[at : at + _AT_A_TIME] for at in range(0, len(locations), _AT_A_TIME))
     read = functools.partial(read_chunk, image_size=image_size, resize=resize, known=cache.contents)
-    with pictures_bar(len(new)) as tell:
+    with pictures_bar(len(new)) as advance:
         for chunk in on_all_cores(read, parts):
             rows, new = new[: len(chunk.known)], new[len(chunk.known) :]
             is_new = ~np.array(chunk.known)
             records = chunk.records[is_new]
-            opened = records["sha256"] != b""  # else: try again next time
-            records["status"] = np.where(opened, statuses[rows[is_new]], b"")
+            could_be_read = records["sha256"] != b""  # else: try again next time
+            records["status"] = np.where(could_be_read, statuses[rows[is_new]], b"")
             if len(records):
                 places[rows[is_new]] = cache.add(records, chunk.thumbs, chunk.pixels)
             contents = chunk.records["sha256"][~is_new]
             places[rows[~is_new]] = cache.find("sha256", contents)
-            decoded += int(opened.sum())
-            tell(len(rows))
+            decoded += int(could_be_read.sum())
+            advance(len(rows))
     return Reading(places, statuses, decoded)
 
 
