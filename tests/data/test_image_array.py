@@ -162,7 +162,7 @@ def test_what_was_read_does_not_stay_in_this_processs_memory(tmp_path, monkeypat
 
 def mapped(path):
     """Bytes of a file that are in this process's memory, by its maps."""
-    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    lines = iter(Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines())
     for line in lines:
         if line.endswith(str(path)):
             return next(int(x.split()[1]) * 1024 for x in lines if x.startswith("Rss:"))

@@ -168,7 +168,7 @@ def decode_file(file: BinaryIO, image_size: int) -> Picture:
         raise
     except UnidentifiedImageError as error:
         raise _unidentified(file) from error
-    except Exception as error:  # noqa: BLE001 - decoders meet damage with errors of any type
+    except Exception as error:  # decoders meet damage with errors of any type
         raise _problem(error) from error
 
 
