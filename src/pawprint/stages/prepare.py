@@ -17,8 +17,7 @@ from pawprint.config.schema import Config
 from pawprint.data.audit import Audit, audit_files, refuse_unusable
 from pawprint.data.copies.find import Copies, find_copies
 from pawprint.data.copies.fingerprint import THUMB
-from pawprint.data.encoding import bytes_of_one
-from pawprint.data.image_array import complete, pictures_file
+from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
 from pawprint.data.manifest import MANIFEST
 from pawprint.data.page.page import audit_page

@@ -20,14 +20,14 @@ from pawprint.data.decode import (
     decode_file,
     open_file,
 )
-from pawprint.data.encoding import encode
+from pawprint.data.image_array import encode
 from pawprint.data.resize import resize_image
 from pawprint.system.code import code_digest
 
 READING_CODE = (
     "data/copies/fingerprint.py",
     "data/decode.py",
-    "data/encoding.py",
+    "data/image_array.py",
     "data/reading/cache.py",
     "data/reading/chunk.py",
     "data/resize.py",
