@@ -69,7 +69,7 @@ class FileRecord:
 
     @property
     def usable(self) -> bool:
-        """Whether it can be seen as a picture."""
+        """Whether it can be decoded as a picture."""
         return not any(finding.kind in UNUSABLE for finding in self.findings)
 
 

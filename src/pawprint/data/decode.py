@@ -17,7 +17,7 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from pawprint.data.resize import SQUASH, to_square
+from pawprint.data.resize import SQUASH, resize_image
 from pawprint.data.rgb import as_rgb
 from pawprint.system.errors import UserError
 
@@ -91,7 +91,7 @@ def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUA
     Args:
         source: a file, or its content.
         image_size: side of the square in pixels, 1 or more.
-        resize: "squash", "crop" or "pad"; see ``to_square``. Defaults to "squash".
+        resize: "squash", "crop" or "pad"; see ``resize_image``. Defaults to "squash".
 
     Returns:
         uint8 (image_size, image_size, 3), RGB from 0 to 255.
@@ -99,16 +99,18 @@ def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUA
     Raises:
         PictureError: with a short cause, to stand after the file's name.
     """
-    return look_at(source, image_size, resize)[0]
+    return read_picture_with_facts(source, image_size, resize)[0]
 
 
-def look_at(
+def read_picture_with_facts(
     source: Path | str | bytes, image_size: int, resize: str = SQUASH
 ) -> tuple[np.ndarray, Picture]:
     """As ``read_picture``, with what the file says about itself."""
-    opened = decode_content if isinstance(source, bytes) else open_picture
-    picture = opened(source, image_size)
-    return np.array(to_square(picture.image, image_size, resize)), picture
+    if isinstance(source, bytes):
+        picture = decode_content(source, image_size)
+    else:
+        picture = open_picture(source, image_size)
+    return np.array(resize_image(picture.image, image_size, resize)), picture
 
 
 def open_picture(path: Path | str, image_size: int) -> Picture:
@@ -122,7 +124,7 @@ def open_picture(path: Path | str, image_size: int) -> Picture:
         raise _problem(error) from error
 
 
-def open_file(path: Path | str) -> BinaryIO:
+def open_file(path: Path | str) -> io.FileIO:
     """Open a file to read pictures from it.
 
     Raises:
@@ -184,7 +186,7 @@ def pixels_told(content: bytes) -> int:
             with _PILLOW_QUIET, Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 width, height = image.size
         return width * height
-    except Exception:  # to decode it says what is wrong
+    except Exception:  # noqa: BLE001 - to decode it says what is wrong
         return 0
 
 
@@ -211,13 +213,15 @@ def _plain_jpeg(content: bytes, image_size: int) -> Picture | None:
         if colours not in _MODES or width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
             return None
         by = _reduced(width, height, image_size)
-        least = {"min_height": -(-height // by), "min_width": -(-width // by)}
-        pixels = simplejpeg.decode_jpeg(content, "RGB", **least)
+        least_height, least_width = -(-height // by), -(-width // by)
+        pixels = simplejpeg.decode_jpeg(
+            content, "RGB", min_height=least_height, min_width=least_width
+        )
     except (ValueError, MemoryError):  # damage, or what libjpeg warns of and Pillow lets pass
         return None
     image = Image.frombuffer("RGB", pixels.shape[1::-1], pixels, "raw", "RGB", 0, 1)
-    seen = _trimmed(image, width, height, by)
-    return Picture(seen, "JPEG", _MODES[colours], width, height, orientation=1, frames=1)
+    rgb = _trimmed(image, width, height, by)
+    return Picture(rgb, "JPEG", _MODES[colours], width, height, orientation=1, frames=1)
 
 
 def _decode(file: BinaryIO, image_size: int) -> Picture:
@@ -225,15 +229,15 @@ def _decode(file: BinaryIO, image_size: int) -> Picture:
         width, height = image.size
         if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
             raise _too_large(width * height)
-        mode, format, frames = image.mode, image.format, getattr(image, "n_frames", 1)
+        mode, file_format, frames = image.mode, image.format or "", getattr(image, "n_frames", 1)
         by = _reduced(width, height, image_size)
         image.draft(None, (width // by, height // by))  # of a JPEG
         image.load()
-        seen, orientation = _trimmed(as_rgb(image), width, height, by), _orientation(image)
+        rgb, orientation = _trimmed(as_rgb(image), width, height, by), _orientation(image)
     turn = _TURN_OF_ORIENTATION.get(orientation)
     if turn is not None:
-        seen = seen.transpose(turn)
-    return Picture(seen, format, mode, width, height, orientation, frames)
+        rgb = rgb.transpose(turn)
+    return Picture(rgb, file_format, mode, width, height, orientation, frames)
 
 
 def _reduced(width: int, height: int, image_size: int) -> int:
@@ -253,7 +257,7 @@ def _trimmed(image: Image.Image, width: int, height: int, by: int) -> Image.Imag
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # the picture can still be seen where its EXIF block is broken
+    except Exception:  # noqa: BLE001 - its EXIF block is broken, and the picture still there
         return 1
     return orientation if orientation in _TURN_OF_ORIENTATION else 1
 

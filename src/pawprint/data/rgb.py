@@ -50,7 +50,8 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             target = ImageCms.createProfile("sRGB")
-            return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+            return converted or image.convert("RGB")  # never None: it does not work in place
         except (ImageCms.PyCMSError, OSError):  # a broken profile, or one of another colour space
             pass
     return image.convert("RGB")

@@ -41,7 +41,7 @@ def number_column(values: Sequence[int | None]) -> Any:
 def _validity(values: Sequence[object]) -> Any:
     import pyarrow as pa
 
-    bits = [value is not None for value in values]
+    bits = np.array([value is not None for value in values], dtype=bool)
     return pa.py_buffer(np.packbits(bits, bitorder="little"))
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pawprint.data.brightness import brightness
-from pawprint.data.decode import PictureError, look_at
+from pawprint.data.decode import PictureError, read_picture_with_facts
 from pawprint.data.resize import SQUASH
 from pawprint.inference.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.system.errors import UserError, first_line
@@ -223,7 +223,7 @@ class Predictor:
         Raises:
             PictureError: it is no picture.
         """
-        pixels, picture = look_at(source, self.image_size, self.resize)
+        pixels, picture = read_picture_with_facts(source, self.image_size, self.resize)
         return pixels, (picture.width, picture.height)
 
     def classify(self, paths: Iterable[Path]) -> Iterator[Prediction]:

@@ -17,9 +17,9 @@ from pawprint.config.schema import Config
 from pawprint.data.audit import Audit, audit_files, refuse_unusable
 from pawprint.data.copies.find import Copies, find_copies
 from pawprint.data.copies.fingerprint import THUMB
-from pawprint.data.encoding import bytes_of_one
-from pawprint.data.image_array import complete, pictures_file
+from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
+from pawprint.data.manifest import MANIFEST
 from pawprint.data.page.audit_page import audit_page
 from pawprint.data.page.thumbnails import Thumbnails
 from pawprint.data.reading.cache import PictureCache
@@ -29,7 +29,7 @@ from pawprint.data.resize import SQUASH
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.split import assign_splits
-from pawprint.data.store import MANIFEST, SUMMARY, Summary, summarize, write_tables
+from pawprint.data.store import SUMMARY, Summary, summarize, write_tables
 from pawprint.system.errors import UserError
 from pawprint.system.files import (
     mend_file,

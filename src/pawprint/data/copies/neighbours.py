@@ -109,7 +109,7 @@ def _cost(band: _Band, hashes: int) -> float:
 def _close_pairs(hashes: np.ndarray, radius: int, places: np.ndarray) -> list[np.ndarray]:
     """All close pairs of hashes that all differ, as arrays (2, m) of ``places``, lower first."""
     bands = _plan(hashes, radius)
-    found = []
+    found: list[np.ndarray] = []
     stop = threading.Event()
     pool = ThreadPoolExecutor(len(usable_cores()))
     try:

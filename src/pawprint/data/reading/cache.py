@@ -181,7 +181,7 @@ class PictureCache:
         try:
             columns, facts = read_columns(table)
             records = np.empty(len(columns["status"]), RECORD)
-            for name in RECORD.names:
+            for name in RECORD.names or ():
                 records[name] = columns[name]
             where = records[["start", "length", "check"]][records["length"] > 0].tolist()
             with pixels.open("rb") as file:

@@ -8,7 +8,6 @@ import os
 import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
@@ -21,14 +20,14 @@ from pawprint.data.decode import (
     decode_file,
     open_file,
 )
-from pawprint.data.encoding import encode
-from pawprint.data.resize import to_square
+from pawprint.data.image_array import encode
+from pawprint.data.resize import resize_image
 from pawprint.system.code import code_digest
 
 READING_CODE = (
     "data/copies/fingerprint.py",
     "data/decode.py",
-    "data/encoding.py",
+    "data/image_array.py",
     "data/reading/cache.py",
     "data/reading/chunk.py",
     "data/resize.py",
@@ -57,8 +56,6 @@ RECORD = np.dtype(
         ("problem", "S160"),
     ]
 )
-_TOLD = [name for name in RECORD.names if name not in ("status", "start", "hash", "inner")]
-_EMPTY = {name: b"" if RECORD[name].kind == "S" else 0 for name in _TOLD}
 
 
 def settings_key(image_size: int, resize: str) -> str:
@@ -94,37 +91,34 @@ def read_chunk(locations: list[str], image_size: int, resize: str, known: np.nda
         resize: "squash", "crop" or "pad".
         known: S32 (m,), sorted: contents that need no decoding.
     """
+    records = np.zeros(len(locations), RECORD)
     thumbs, middles, pixels, is_known = [], [], [], []
-    all_facts: list[dict[str, Any]] = []
-    for location in locations:
-        facts: dict[str, Any] = {}
+    for record, location in zip(records, locations, strict=True):
         thumb = middle = bytes(THUMB_BYTES)
+        picture = None
         try:
-            picture = _open(location, image_size, known, facts)
+            picture = _open(location, image_size, known, record)
             is_known.append(picture is None)
-            if picture is not None:
-                whole, inner = thumbs_of(picture.image)
-                thumb, middle = whole.tobytes(), inner.tobytes()
-                pixels.append(encode(to_square(picture.image, image_size, resize)))
-                blank = is_blank(picture.image, whole)
-                facts |= _facts(picture, blank, pixels[-1])
         except PictureError as error:
             is_known.append(False)
-            facts |= {"kind": error.kind.encode(), "problem": str(error).encode()}
-        all_facts.append(facts)
+            record["kind"], record["problem"] = error.kind.encode(), str(error).encode()
+        if picture is not None:
+            whole, inner = thumbs_of(picture.image)
+            thumb, middle = whole.tobytes(), inner.tobytes()
+            pixels.append(encode(resize_image(picture.image, image_size, resize)))
+            record["length"], record["check"] = len(pixels[-1]), zlib.crc32(pixels[-1])
+            record["blank"] = is_blank(picture.image, whole)
+            record["format"], record["mode"] = picture.format.encode(), picture.mode.encode()
+            for name in ("width", "height", "orientation", "frames"):
+                record[name] = getattr(picture, name)
         thumbs.append(thumb)
         middles.append(middle)
-    records = np.zeros(len(locations), dtype=RECORD)
-    for name in _TOLD:
-        records[name] = [facts.get(name, _EMPTY[name]) for facts in all_facts]
     records["hash"], records["inner"] = perceptual_hashes(thumbs), perceptual_hashes(middles)
     new_thumbs = itertools.compress(thumbs, np.logical_not(is_known))
     return Chunk(records, b"".join(new_thumbs), b"".join(pixels), is_known)
 
 
-def _open(
-    location: str, image_size: int, known: np.ndarray, facts: dict[str, Any]
-) -> Picture | None:
+def _open(location: str, image_size: int, known: np.ndarray, record: np.void) -> Picture | None:
     """The picture in a file, or None where its content is known; notes content and size."""
     try:
         with open_file(location) as file:
@@ -136,25 +130,11 @@ def _open(
                 file.seek(0)
                 digest, size = hashlib.file_digest(file, "sha256").digest(), file.tell()
                 content = b""
-            facts |= {"sha256": digest, "bytes": size}
+            record["sha256"], record["bytes"] = digest, size
             at = np.searchsorted(known, digest) if len(known) else 0
             if at < len(known) and known[at] == digest.rstrip(b"\0"):
                 return None
             return decode_content(content, image_size) if content else decode_file(file, image_size)
     except OSError as error:
-        facts.clear()
+        record["sha256"], record["bytes"] = b"", 0
         raise PictureError(f"cannot be read: {error.strerror}") from error
-
-
-def _facts(picture: Picture, blank: bool, pixels: bytes) -> dict[str, Any]:
-    return {
-        "length": len(pixels),
-        "check": zlib.crc32(pixels),
-        "format": picture.format.encode(),
-        "mode": picture.mode.encode(),
-        "width": picture.width,
-        "height": picture.height,
-        "orientation": picture.orientation,
-        "frames": picture.frames,
-        "blank": blank,
-    }
