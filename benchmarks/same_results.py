@@ -25,7 +25,7 @@ from project import HERE
 EXPERIMENTS = {
     "cnn": ["model=cnn", "depth=3", "epochs=3"],
     "default": ["epochs=3", "seed=1"],
-    "transfer": ["recipe=transfer", "epochs=3"],
+    "transfer": ["recipe=transfer", "epochs=3", "model.backbone=MobileNet", "model.alpha=0.25"],
 }
 TIMED = ("second", "wait_share", "peak", "per_second")  # parts of names of what a clock measured
 

@@ -75,7 +75,7 @@ def test_a_stopped_prepare_leaves_the_earlier_output_and_goes_on_from_there(
     before = {path.name: path.read_bytes() for path in prepared.iterdir()}
     paint_textures(project.root / "pictures", {"cats/more": 400}, size=(200, 150))
     stage = project.start("python", "-m", "pawprint", "prepare")
-    while not any(p.stat().st_size for p in prepared.parent.glob(".prepared.memory/*/journal")):
+    while not any(prepared.parent.glob(".prepared.memory/*/journal/[!.]*.arrow")):
         assert stage.poll() is None
         time.sleep(0.01)
     stage.send_signal(sent)

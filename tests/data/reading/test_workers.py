@@ -45,7 +45,9 @@ def arguments(program, files):
 
 
 def run(program, files):
-    done = subprocess.run(arguments(program, files), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        arguments(program, files), capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout.split()
@@ -97,8 +99,8 @@ except UserError as error:
     print(str(error).replace(" ", "_"), len(children()))
 """
     sentence, left = run(program, files)
-    assert sentence.startswith("A_process_that_decodes_pictures_was_killed")
-    assert sentence.endswith("what_was_read_is_kept.")
+    assert sentence.startswith("a_process_that_decodes_pictures_was_killed")
+    assert sentence.endswith("what_was_read_is_kept")
     assert left == "0"
 
 
@@ -154,7 +156,10 @@ def assert_soon_gone(workers):
 
 def is_alive(pid):
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            not in "ZX"
+        )
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -57,9 +57,9 @@ PROGRAM = """
 import logging, sys
 from pathlib import Path
 from pawprint.system.errors import UserError
-from pawprint import prepare as stage
+from pawprint.stages import prepare as stage
 
-stage._PATIENCE = float(sys.argv[3])
+stage._LOCK_TIMEOUT = float(sys.argv[3])
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 images, base = map(Path, sys.argv[1:3])
 settings = {"seed": 0, "validation_fraction": 0.2, "test_fraction": 0.2}
@@ -176,7 +176,7 @@ def names_in(folder):
 
 def reading_began(base):
     """Whether some pictures were read and remembered."""
-    return any(path.stat().st_size for path in base.glob(".prepared.memory/*/journal"))
+    return any(base.glob(".prepared.memory/*/journal/[!.]*.arrow"))
 
 
 def test_what_a_killed_run_had_read_is_not_decoded_again(undisturbed, tmp_path):
@@ -218,8 +218,8 @@ def test_of_two_at_once_one_says_so_and_the_other_is_not_disturbed(undisturbed, 
     finally:
         first.send_signal(signal.SIGCONT)
     assert errors.strip() == (
-        f'Another process is preparing pictures in "{tmp_path / "prepared"}": '
-        "wait until it has ended."
+        f'another process is preparing pictures in "{tmp_path / "prepared"}": '
+        "wait until it has ended"
     )
     ended(first)
     assert content_of(tmp_path) == undisturbed.content
