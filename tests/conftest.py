@@ -18,6 +18,9 @@ TESTS = Path(__file__).parent
 SLOW = (
     "pipeline",
     "server",
+    "evaluation/test_intervals.py",
+    "evaluation/test_overlay.py",
+    "export",
     "stages/prepare/test_interrupted.py",
     "training/test_loop.py",
     "training/test_resume.py",
