@@ -57,7 +57,7 @@ PROGRAM = """
 import logging, sys
 from pathlib import Path
 from pawprint.system.errors import UserError
-from pawprint import prepare as stage
+from pawprint.stages import prepare as stage
 
 stage._PATIENCE = float(sys.argv[3])
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)

@@ -335,7 +335,7 @@ def test_bad_pictures_are_one_sentence_and_the_earlier_output_survives(
     message = str(caught.value)
     assert str(pictures) in message
     assert "\n" not in message
-    assert message.endswith(".")
+    assert not message.endswith(".")
     assert content_of(out) == earlier
     assert names_in(out.parent) == BESIDE
 
