@@ -81,7 +81,7 @@ class PictureCache:
         return places
 
     def add(self, records: np.ndarray, thumbs: bytes, pixels: bytes) -> np.ndarray:
-        """Keep a batch of files; their places, int64 (n,). A kill loses the call that it interrupts.
+        """Keep a batch of files; their places, int64 (n,). A kill loses this call only.
 
         Args:
             records: ``RECORD`` (n,), but for start.
