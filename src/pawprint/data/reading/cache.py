@@ -1,10 +1,10 @@
 """What earlier runs have read, so that each picture is decoded once.
 
-Beside the prepared folder lies a hidden one. ``last.arrow`` has a row for every file of the last
-run: its status, facts and thumbnail, and where its pixels are in the prepared folder. ``journal``
-has the same of the files that a run has read which has not ended, a table and a file of pixels for
-each batch: after a kill the next run goes on from there. What is damaged or half-written is read
-again. All of it can be made again: to remove it costs nothing but time.
+A hidden folder lies beside the prepared one. Its ``last.arrow`` has a row for every file of the
+last run: status, facts, thumbnail, and where its pixels are in the prepared folder. ``journal`` has
+the same of what a run that has not ended has read, a table and a file of pixels for each batch:
+after a kill the next run goes on from there. What is damaged or half-written is read again, and to
+remove all of it costs nothing but time.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from pawprint.system.files import mend_file
 class PictureCache:
     """The records of earlier runs, and those that this run adds.
 
-    A record's place counts through the last run's records, then those of a killed run and those
-    that this run adds.
+    A record's place counts through those of the last run, of a killed run and of this run.
 
     Attributes:
         last: how many records are of the last run that ended well.
@@ -46,8 +45,7 @@ class PictureCache:
 
         Args:
             folder: where; made if it is not there.
-            key: of what pixels depend on; what is kept under another one is removed when this run
-                has ended well.
+            key: of what pixels depend on; others are removed when this run has ended well.
             pictures: the pixels of the last run.
         """
         self.folder = folder / key
@@ -74,35 +72,28 @@ class PictureCache:
         return self._count
 
     def find(self, field: str, values: np.ndarray) -> np.ndarray:
-        """The last places of values (n,) of "status" or "sha256", or -1; int64 (n,).
-
-        Among what was known at first; an empty value is of no file.
-        """
+        """The last places, int64 (n,), of values (n,) of "status" or "sha256"; -1 if not known."""
         places, known = np.full(len(values), -1, np.int64), self._sorted[field]
         at = np.searchsorted(known, values, side="right") - 1
-        found = np.flatnonzero((at >= 0) & (values != b""))
+        found = np.flatnonzero((at >= 0) & (values != b""))  # an empty value is of no file
         found = found[known[at[found]] == values[found]]
         places[found] = self._order[field][at[found]]
         return places
 
     def add(self, records: np.ndarray, thumbs: bytes, pixels: bytes) -> np.ndarray:
-        """Keep a batch of files; what a kill loses is the call that it interrupts.
+        """Keep a batch of files; their places, int64 (n,). A kill loses this call only.
 
         Args:
             records: ``RECORD`` (n,), but for start.
             thumbs: their thumbnails, each ``THUMB_BYTES`` long.
             pixels: what is stored of those whose length is not 0, one after the other.
-
-        Returns:
-            their places, int64 (n,).
         """
         records = records.copy()
         ends = np.cumsum(records["length"])
         records["start"] = np.where(records["length"] > 0, ends - records["length"], -1)
         table = self._journal / f"{uuid4().hex}.arrow"
         table.with_suffix(".pixels").write_bytes(pixels)  # first, so that no table is without
-        thumb = np.frombuffer(thumbs, f"S{THUMB_BYTES}")
-        write_columns(table, records, {"thumb": thumb}, {})
+        write_columns(table, records, {"thumb": np.frombuffer(thumbs, f"S{THUMB_BYTES}")}, {})
         self._append(records, table, table.with_suffix(".pixels"))
         return np.arange(self._count - len(records), self._count)
 
@@ -116,7 +107,7 @@ class PictureCache:
         """Write the pixels of the records at ``places`` one after the other, after ``HEADER``.
 
         Returns:
-            int64 (n,): where each starts; -1 where the record has none.
+            int64 (n,), where each starts, or -1 where the record has none.
         """
         records = self.records(places)
         starts = HEADER + np.cumsum(records["length"]) - records["length"]
