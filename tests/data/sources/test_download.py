@@ -10,7 +10,7 @@ import pytest
 
 from pawprint.data.sources.address import is_address, parse, shown
 from pawprint.data.sources.download import download
-from pawprint.data.sources.remote import RetryPolicy
+from pawprint.data.sources.web import RetryPolicy
 from pawprint.system.errors import UserError
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes, several pieces

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pawprint.data.sources.download import download
-from pawprint.data.sources.remote import RetryPolicy
 from pawprint.data.sources.source import open_images
+from pawprint.data.sources.web import RetryPolicy
 from pawprint.system.errors import UserError
 
 HASTY = RetryPolicy(attempts=2, pause=0.01, connect=2, read=1.0)
