@@ -19,7 +19,7 @@ def killed_at_every_step(images, base, image_size=8, every=1):
     """How many steps there are; the program checks what is left after a kill before each."""
     base.mkdir(exist_ok=True)
     command = [sys.executable, str(EVERY_STEP), str(images), str(base), str(image_size), str(every)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -111,7 +111,7 @@ def decoded_in(said):
 def descendants(pid):
     """The processes that ``pid`` started and that are alive."""
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     except (FileNotFoundError, ProcessLookupError):
         return []
     return [int(child) for child in children]
@@ -119,7 +119,10 @@ def descendants(pid):
 
 def is_alive(pid):
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            not in "ZX"
+        )
     except (FileNotFoundError, ProcessLookupError):
         return False
 
