@@ -87,7 +87,9 @@ def without_credentials(url: str) -> str:
     scheme, slashes, rest = url.partition("://")
     host = re.split(r"[/?#]", rest)[0]
     if "@" in host:
-        rest = rest[host.rindex("@") + 1 :]
+        user = host.rpartition("@")[0]
+        if ":" in user or scheme.lower() in ("http", "https"):  # abfs has a container's name there
+            rest = rest[len(user) + 1 :]
     elif not _HOST.fullmatch(host):  # a password with a / ? or #
         rest = rest.rpartition("@")[2]
     return f"{scheme}{slashes}{rest}"
