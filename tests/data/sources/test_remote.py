@@ -77,6 +77,7 @@ def test_a_folder_is_mirrored_under_a_name_of_its_own(pets, get, tmp_path):
     assert content_of(mirror) == PETS
     assert mirror.parent == tmp_path / "downloads"
     assert mirror.name.endswith("-pets")
+    assert get("memory://pets/") == mirror
     pets.pipe("/other/pets/cats/1.png", b"another")
     assert get("memory://other/pets") != mirror
 

@@ -118,7 +118,7 @@ def parse(text: str) -> Address:
         raise UserError(
             f'"{shown(text)}" is no complete URL: set `images` to one like https://host/pets.zip'
         )
-    address = Address(url, sha256)
+    address = Address(url.rstrip("/"), sha256)
     if "#sha256=" in url or (address.is_http and parts.fragment):
         raise UserError(
             f'what follows the # in the URL "{shown(text)}" is no checksum: write #sha256= and 64 '

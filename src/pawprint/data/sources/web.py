@@ -113,11 +113,11 @@ def _raise_final(error: Exception, address: Address) -> None:
         return
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)):
         return
-    said, todo = type(error).__name__, "correct `images`"
+    said, todo = type(error).__name__, "see the address, the network, and your credentials"
     if isinstance(error, aiohttp.ClientResponseError):
-        said, todo = _status(error), _CURES.get(error.status, todo)
+        said, todo = _status(error), _CURES.get(error.status, "correct `images`")
     elif isinstance(error, FileNotFoundError):
-        said = "404 Not Found" if address.is_http else "not found"
+        said, todo = "404 Not Found" if address.is_http else "not found", "correct `images`"
     elif isinstance(error, PermissionError):
         said, todo = "permission denied", _CURES[403]
     raise UserError(f'the server does not give "{address}" ({said}): {todo}') from error
