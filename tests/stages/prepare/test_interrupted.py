@@ -19,7 +19,7 @@ def killed_at_every_step(images, base, image_size=8, every=1):
     """How many steps there are; the program checks what is left after a kill before each."""
     base.mkdir(exist_ok=True)
     command = [sys.executable, str(EVERY_STEP), str(images), str(base), str(image_size), str(every)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
