@@ -10,7 +10,7 @@ import pytest
 
 from pawprint.data.sources.address import is_address, parse, shown
 from pawprint.data.sources.download import download
-from pawprint.data.sources.remote import RetryPolicy
+from pawprint.data.sources.web import RetryPolicy
 from pawprint.system.errors import UserError
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes, several pieces
@@ -379,6 +379,9 @@ def test_an_address_is_told_from_a_path(text, answer):
         ("https://host:80/@me/pets.zip", "https://host:80/@me/pets.zip"),
         ("https://me:se#cret@host/pets.zip", "https://host/pets.zip"),
         ("https://host/\n\x1b.zip", r"https://host/\n\x1b.zip"),
+        ("https://token@host/pets.zip", "https://host/pets.zip"),
+        ("abfs://container@account.host/pets", "abfs://container@account.host/pets"),
+        ("sftp://me:secret@host/pets", "sftp://host/pets"),
     ],
 )
 def test_what_is_shown_of_a_url(url, text):

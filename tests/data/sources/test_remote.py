@@ -7,10 +7,13 @@ import ipaddress
 import logging
 import os
 import shutil
+import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import fsspec
@@ -20,8 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pawprint.data.sources.download import download
-from pawprint.data.sources.remote import RetryPolicy
 from pawprint.data.sources.source import open_images
+from pawprint.data.sources.web import RetryPolicy
 from pawprint.system.errors import UserError
 
 HASTY = RetryPolicy(attempts=2, pause=0.01, connect=2, read=1.0)
@@ -74,6 +77,7 @@ def test_a_folder_is_mirrored_under_a_name_of_its_own(pets, get, tmp_path):
     assert content_of(mirror) == PETS
     assert mirror.parent == tmp_path / "downloads"
     assert mirror.name.endswith("-pets")
+    assert get("memory://pets/") == mirror
     pets.pipe("/other/pets/cats/1.png", b"another")
     assert get("memory://other/pets") != mirror
 
@@ -255,6 +259,26 @@ def test_no_thread_stays_that_would_forbid_to_fork(web, tmp_path, path):
     assert done.stderr.count("\n") == 0  # nor a connection
 
 
+def test_a_stopped_download_leaves_nothing_half_written(web, tmp_path):
+    web.content, web.cuts, web.stalls = bytes(1_000_000), [500_000], True
+    code = (
+        "import signal, sys; from pathlib import Path\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from pawprint.data.sources.download import download\n"
+        "try: download(sys.argv[1], Path(sys.argv[2]))\n"
+        "except KeyboardInterrupt: print('stopped')\n"
+    )
+    command = [sys.executable, "-c", code, web.url(), str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not list(tmp_path.glob("*.part")):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("stopped\n", "")
+    assert {path.suffix for path in tmp_path.iterdir()} == {".lock"}
+
+
 def test_user_and_password_may_be_in_netrc(web, get, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password se:cret")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -380,6 +404,15 @@ def test_https_that_redirects_to_http_is_refused_without_a_checksum(https, web, 
     said = get_trusting(f"{url}#sha256={digest}", certificate, tmp_path / "downloads")
     assert said.strip().endswith("-pets.zip")
     assert [request["path"] for request in web.asked] == ["/plain.zip"]
+
+
+def test_a_host_that_takes_no_connection_is_one_sentence_after_a_while(tmp_path):
+    with socket.socket() as silent:  # takes what arrives, and says nothing that TLS waits for
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/pets.zip"
+        with pytest.raises(UserError, match=r"failed 2 times in a row \(no answer within 0.2 s\)"):
+            download(url, tmp_path, policy=RetryPolicy(attempts=2, pause=0.01, connect=0.2))
 
 
 def test_a_certificate_that_is_not_trusted_is_one_sentence(https, refusal):

@@ -57,6 +57,13 @@ def out(tmp_path):
 # What it writes
 
 
+def test_a_folder_elsewhere_gives_what_a_folder_here_gives(pictures, out, tmp_path):
+    run(pictures, out, source="pets")
+    run(pictures.as_uri(), tmp_path / "other" / "prepared", source="pets")
+    assert content_of(tmp_path / "other" / "prepared") == content_of(out)
+    assert len(list((tmp_path / "other" / "downloads").glob("*-pictures/cats/*.png"))) == 10
+
+
 def test_the_folder_holds_pictures_manifest_and_summary(pictures, out):
     run(pictures, out)
     assert list(content_of(out)) == ["manifest.parquet", "pictures.npy", "summary.json"]

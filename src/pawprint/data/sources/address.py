@@ -87,7 +87,9 @@ def without_credentials(url: str) -> str:
     scheme, slashes, rest = url.partition("://")
     host = re.split(r"[/?#]", rest)[0]
     if "@" in host:
-        rest = rest[host.rindex("@") + 1 :]
+        user = host.rpartition("@")[0]
+        if ":" in user or scheme.lower() in ("http", "https"):  # abfs has a container's name there
+            rest = rest[len(user) + 1 :]
     elif not _HOST.fullmatch(host):  # a password with a / ? or #
         rest = rest.rpartition("@")[2]
     return f"{scheme}{slashes}{rest}"
@@ -116,7 +118,7 @@ def parse(text: str) -> Address:
         raise UserError(
             f'"{shown(text)}" is no complete URL: set `images` to one like https://host/pets.zip'
         )
-    address = Address(url, sha256)
+    address = Address(url.rstrip("/"), sha256)
     if "#sha256=" in url or (address.is_http and parts.fragment):
         raise UserError(
             f'what follows the # in the URL "{shown(text)}" is no checksum: write #sha256= and 64 '

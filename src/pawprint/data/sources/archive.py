@@ -98,23 +98,34 @@ def unpack(archive: Archive, folder: Path, *, bounds: Bounds | None = None) -> N
             that would be written outside the folder, is a device, or has a name that this disk
             cannot hold.
     """
-    with _damage_explained(archive):
+    try:
         writer = _Writer(archive, folder, bounds or Bounds())
-        {"zip": _unpack_zip, "tar": _unpack_tar}[_kind(archive)](writer)
+        (_unpack_zip if _is_zip(archive) else _unpack_tar)(writer)
         writer.make_links()
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            what = "cannot be unpacked, as there is no room on the disk"
+            cure = "free some, or set `images` to an unpacked folder"
+        elif isinstance(error, OSError) and error.errno is not None:
+            what = f"cannot be unpacked ({error.strerror})"
+            cure = "see that it and the output folder are yours to read and write"
+        else:
+            what = f"is damaged ({escaped(str(error)) or type(error).__name__})"
+            cure = archive.cure or "download or pack it again"
+        raise UserError(f"{archive} {what}: {cure}") from error
 
 
-def _kind(archive: Archive) -> str:
+def _is_zip(archive: Archive) -> bool:
     with archive.path.open("rb") as file:
         if file.read(4) in (b"PK\3\4", b"PK\5\6"):
-            return "zip"
+            return True
     try:
         # Before a look for a zip: that looks at the end, where a tar may hold one as its member.
         with _open_tar(archive.path):
-            return "tar"
+            return False
     except tarfile.ReadError:
         if zipfile.is_zipfile(archive.path):
-            return "zip"
+            return True
     if is_address(archive.name):
         raise UserError(
             f'what "{archive.name}" sends is no archive: set `images` to the URL of a .zip or .tar '
@@ -369,23 +380,6 @@ class _Writer:
                 f'{self.archive} holds "{_brief(name)}", a name that this disk cannot hold: pack '
                 "it again with shorter and plainer names"
             ) from error
-
-
-@contextmanager
-def _damage_explained(archive: Archive) -> Iterator[None]:
-    try:
-        yield
-    except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            what = "cannot be unpacked, as there is no room on the disk"
-            cure = "free some, or set `images` to an unpacked folder"
-        elif isinstance(error, OSError) and error.errno is not None:
-            what = f"cannot be unpacked ({error.strerror})"
-            cure = "see that it and the output folder are yours to read and write"
-        else:
-            what = f"is damaged ({escaped(str(error)) or type(error).__name__})"
-            cure = archive.cure or "download or pack it again"
-        raise UserError(f"{archive} {what}: {cure}") from error
 
 
 def _brief(name: str) -> str:

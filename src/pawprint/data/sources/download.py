@@ -14,7 +14,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pawprint.data.sources.address import Address, parse
-from pawprint.data.sources.remote import Remote, RetryPolicy, open_remote
+from pawprint.data.sources.remote import Remote, open_remote
+from pawprint.data.sources.web import RetryPolicy
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
 
@@ -41,21 +42,31 @@ def download(url: str, folder: Path, *, policy: RetryPolicy | None = None) -> Pa
     """
     address = parse(url)
     kept = folder / address.file_name
-    with _writing_explained(address, folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{kept}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("Another process downloads %s; waiting for it.", address)
-            lock.acquire()
-        try:
-            with open_remote(address, policy or RetryPolicy()) as remote:
-                if not _is_current(remote, kept):
-                    _fetch(remote, kept)
-        finally:
-            lock.release()
+        with _locked(kept, address), open_remote(address, policy or RetryPolicy()) as remote:
+            if not _is_current(remote, kept):
+                _fetch(remote, kept)
+    except OSError as error:
+        raise UserError(
+            f'"{address}" cannot be kept in "{folder}" ({error.strerror or type(error).__name__}): '
+            "see that there is room and that the folder is yours to write"
+        ) from error
     return kept
+
+
+@contextmanager
+def _locked(kept: Path, address: Address) -> Iterator[None]:
+    lock = FileLock(f"{kept}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("Another process downloads %s; waiting for it.", address)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _is_current(remote: Remote, kept: Path) -> bool:
@@ -125,14 +136,3 @@ def _remove(*paths: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing_explained(address: Address, folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f'"{address}" cannot be kept in "{folder}" ({error.strerror or type(error).__name__}): '
-            "see that there is room and that the folder is yours to write"
-        ) from error

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import json
 import logging
-import os
 import shutil
 import threading
 import time
@@ -19,44 +17,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import aiohttp
 import fsspec
 from fsspec.callbacks import TqdmCallback
-from fsspec.exceptions import FSTimeoutError
 from tqdm import tqdm
 
-from pawprint.data.sources.address import Address, escaped, is_loopback, shown
+from pawprint.data.sources.address import Address, escaped
+from pawprint.data.sources.web import RetryPolicy, client_options, failure_reason
 from pawprint.system.errors import UserError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _RESERVE = 200 * 10**6  # bytes of disk that stay free where the size is not known before
-_CURES = {
-    401: "put your user and password for that host into ~/.netrc",
-    403: "see that you may read it, and that the URL has not run out",
-}
 _BATCH = 64  # files of a folder that are fetched at a time
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How long to try.
-
-    Attributes:
-        attempts: how often in all. Defaults to 5
-        pause: seconds before the second attempt, doubled before each further. Defaults to 0.5
-        connect: seconds until a web server must have taken the connection. Defaults to 15
-        read: seconds in which a web server must have sent something. Defaults to 30
-    """
-
-    attempts: int = 5
-    pause: float = 0.5
-    connect: float = 15.0
-    read: float = 30.0
 
 
 @contextmanager
@@ -78,10 +52,9 @@ def open_remote(address: Address, policy: RetryPolicy) -> Iterator[Remote]:
             if fsspec.get_filesystem_class(address.scheme).async_impl:
                 options["loop"] = loop
             if address.is_http:
-                fs, path = (
-                    fsspec.filesystem("https", **_web(address, policy), **options),
-                    address.url,
-                )
+                path = address.url
+                options["client_kwargs"] = client_options(address, policy)
+                fs = fsspec.filesystem("https", encoded=path.isascii(), **options)
             else:
                 fs, path = fsspec.url_to_fs(address.url, **options)
         except ImportError as error:
@@ -113,6 +86,8 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await loop.shutdown_default_executor()
+        # Connections that a store's package leaves open end here: no word of them.
+        loop.set_exception_handler(lambda *_: None)
 
     try:
         yield loop
@@ -124,20 +99,21 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
+@dataclass(frozen=True)
 class Remote:
     """A file or folder elsewhere.
 
-    Args:
-        address: where it is.
-        policy: how long to try.
-        fs: the file system that it is in.
-        path: where it is in there.
+    Attributes:
+        address: where it is
+        policy: how long to try
+        fs: the file system that it is in
+        path: where it is in there
     """
 
-    def __init__(
-        self, address: Address, policy: RetryPolicy, fs: fsspec.AbstractFileSystem, path: str
-    ) -> None:
-        self.address, self._policy, self._fs, self._path = address, policy, fs, path
+    address: Address
+    policy: RetryPolicy
+    fs: fsspec.AbstractFileSystem
+    path: str
 
     def version(self) -> str | None:
         """What changes when the content does, or None where the server does not tell.
@@ -145,7 +121,7 @@ class Remote:
         Raises:
             UserError: it does not answer.
         """
-        info = self._attempt(lambda: self._fs.info(self._path), attempts=1)
+        info = self._attempt(lambda: self.fs.info(self.path), attempts=1)
         if info.get("type") == "directory":
             return self._attempt(self._survey, attempts=1)[0]
         return _version(info)
@@ -160,7 +136,7 @@ class Remote:
         if self.address.is_http and self.address.sha256:
             info = {"type": "file"}  # nobody will compare it
         else:
-            info = self._attempt(lambda: self._fs.info(self._path))
+            info = self._attempt(lambda: self.fs.info(self.path))
         if info.get("type") != "directory":
             self._attempt(lambda: self._fetch_file(target))
             return _version(info)
@@ -170,7 +146,7 @@ class Remote:
 
     def _fetch_file(self, target: Path) -> None:
         with _Progress(self.address, target.parent) as progress:
-            self._fs.get_file(self._path, str(target), callback=progress)
+            self.fs.get_file(self.path, str(target), callback=progress)
 
     def _fetch_folder(self, target: Path) -> str:
         version, size = self._survey()
@@ -183,7 +159,7 @@ class Remote:
                 for path in paths:
                     Path(path).parent.mkdir(parents=True, exist_ok=True)
                 sources = [source for source, _, _ in batch]
-                self._attempt(partial(self._fs.get, sources, paths))
+                self._attempt(partial(self.fs.get, sources, paths))
                 progress.relative_update(sum(info["size"] or 0 for _, _, info in batch))
         return version
 
@@ -198,11 +174,11 @@ class Remote:
 
     def _files(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield each file of a folder, its path inside the folder, and what is known of it."""
-        folder = self._path.rstrip("/") + "/"
-        for _, _, files in self._fs.walk(self._path, detail=True, on_error="raise"):
+        folder = self.path.rstrip("/") + "/"
+        for _, _, files in self.fs.walk(self.path, detail=True, on_error="raise"):
             for info in files.values():
                 path, inside = info["name"], info["name"].removeprefix(folder)
-                if path.endswith("/") or path == self._path:
+                if path.endswith("/") or path == self.path:
                     continue  # how some stores mark a folder
                 if inside == path or {"", ".", ".."} & set(inside.split("/")):
                     raise UserError(
@@ -210,11 +186,11 @@ class Remote:
                         "here: rename it"
                     )
                 yield path, inside, info
-            self._fs.invalidate_cache()  # else millions of files fill the memory
+            self.fs.invalidate_cache()  # else millions of files fill the memory
 
     def _attempt(self, call: Callable[[], T], attempts: int | None = None) -> T:
         """Call, again and again where that may help."""
-        attempts = attempts or self._policy.attempts
+        attempts = attempts or self.policy.attempts
         attempt = 0
         while True:
             attempt += 1
@@ -223,14 +199,14 @@ class Remote:
             except UserError:
                 raise
             except Exception as error:  # whatever a store's own package raises
-                reason = _reason(error, self.address, self._policy)
+                reason = failure_reason(error, self.address, self.policy)
                 if attempt == attempts:
                     times = f" {attempts} times in a row" if attempts > 1 else ""
                     raise UserError(
                         f'the download of "{self.address}" failed{times} ({reason}): see the URL '
                         "and the network, and run again"
                     ) from error
-                pause = self._policy.pause * 2 ** (attempt - 1)
+                pause = self.policy.pause * 2 ** (attempt - 1)
                 log.warning("%s: %s; trying again in %.3g s.", self.address, reason, pause)
                 time.sleep(pause)
 
@@ -259,99 +235,9 @@ class _Progress(TqdmCallback):
         super().call(*args, **kwargs)
 
 
-def _web(address: Address, policy: RetryPolicy) -> dict[str, Any]:
-    """Options of fsspec's file system for the web."""
-
-    async def check(
-        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """See every URL that is requested, also after a redirect."""
-        if not address.trusts(str(request.url)):
-            raise _unsafe(address, str(request.url))
-        if is_loopback(str(request.url)):
-            request.update_proxy(None, None, None)
-        return await handler(request)
-
-    client = {
-        "trust_env": True,  # ~/.netrc and proxies
-        "auto_decompress": False,  # an archive served as "gzip-encoded" is to stay compressed
-        "headers": {"Accept-Encoding": "identity", "User-Agent": "pawprint"},
-        "timeout": aiohttp.ClientTimeout(connect=policy.connect, sock_read=policy.read),
-        "middlewares": (check,),
-    }
-    return {"client_kwargs": client, "encoded": address.url.isascii()}
-
-
 def _version(info: dict[str, Any]) -> str | None:
     """A digest of what a server says of a file; where it redirects to is no part of that."""
     facts = {key: value for key, value in info.items() if key not in ("name", "url", "type")}
     if not any(value for key, value in facts.items() if key not in ("mimetype", "partial")):
         return None
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _unsafe(address: Address, url: str) -> UserError:
-    return UserError(
-        f'"{address}" leads to "{shown(url)}", which is not https, so anybody on the way can '
-        "change the pictures: use another URL, or add #sha256= and its checksum"
-    )
-
-
-def _reason(error: Exception, address: Address, policy: RetryPolicy) -> str:
-    """Why an attempt failed, in words without the URL, which may hold secrets.
-
-    Raises:
-        UserError: another attempt would fail too.
-        OSError: the disk failed.
-    """
-    wrapped = isinstance(error, (FileNotFoundError, FSTimeoutError)) and error.__cause__
-    if isinstance(wrapped, Exception):  # fsspec says less than what it wraps
-        error = wrapped
-    if isinstance(error, UserError):
-        raise error
-    _raise_final(error, address)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "no host of this name is known"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return f"no answer within {policy.connect:g} s"
-    if isinstance(error, TimeoutError):
-        return f"nothing came for {policy.read:g} s"
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"the server says {_status(error)}"
-    if isinstance(error, OSError) and error.errno is not None:
-        proxy = "proxy: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
-        return proxy + os.strerror(error.errno).lower()
-    return "the connection broke"
-
-
-def _raise_final(error: Exception, address: Address) -> None:
-    """Raise where another attempt would fail too."""
-    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        raise error
-    if isinstance(error, aiohttp.ClientSSLError):
-        raise UserError(
-            f'the certificate of "{address}" cannot be trusted: correct the URL or the '
-            "certificates of this machine, or download the archive yourself"
-        ) from error
-    if isinstance(error, aiohttp.NonHttpUrlRedirectClientError):
-        raise _unsafe(address, str(error.args[0])) from error
-    if isinstance(error, aiohttp.TooManyRedirects):
-        raise UserError(
-            f'"{address}" leads in a circle: set `images` to the URL of the file itself'
-        ) from error
-    if isinstance(error, aiohttp.ClientResponseError) and error.status in _TRANSIENT_STATUSES:
-        return
-    if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)):
-        return
-    said, todo = type(error).__name__, "correct `images`"
-    if isinstance(error, aiohttp.ClientResponseError):
-        said, todo = _status(error), _CURES.get(error.status, todo)
-    elif isinstance(error, FileNotFoundError):
-        said = "404 Not Found" if address.is_http else "not found"
-    elif isinstance(error, PermissionError):
-        said, todo = "permission denied", _CURES[403]
-    raise UserError(f'the server does not give "{address}" ({said}): {todo}') from error
-
-
-def _status(error: aiohttp.ClientResponseError) -> str:
-    return escaped(f"{error.status} {error.message}".strip())
