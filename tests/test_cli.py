@@ -100,9 +100,25 @@ def test_the_version_is_known_also_in_a_source_tree_that_was_not_installed(capsy
 
 
 def test_a_setting_is_told_by_its_look():
-    for word in ("depth=3", "+model.alpha=1", "~model=cnn", "hydra/launcher=ray", "depht=3", "mirror="):
+    for word in (
+        "depth=3",
+        "+model.alpha=1",
+        "~model=cnn",
+        "hydra/launcher=ray",
+        "depht=3",
+        "mirror=",
+    ):
         assert is_setting(word), word
-    for word in ("cat.jpg", "~depth", "pictures/a=b.jpg/c", "-", "a b=c", "3=4.jpg", "-m", "~/cat.jpg"):
+    for word in (
+        "cat.jpg",
+        "~depth",
+        "pictures/a=b.jpg/c",
+        "-",
+        "a b=c",
+        "3=4.jpg",
+        "-m",
+        "~/cat.jpg",
+    ):
         assert not is_setting(word), word
     assert all(is_setting(f"{key}=1") for key in KEYS)
 

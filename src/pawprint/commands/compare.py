@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from pawprint.comparison.compared import MOST_RUNS, Comparison, compare_runs
+from pawprint.comparison.compare import MOST_RUNS, Comparison, compare_runs
 from pawprint.comparison.page import comparison_page
 from pawprint.comparison.text import as_plain, print_comparison
 from pawprint.config.compose import compose_tracking, project_root
@@ -110,7 +110,7 @@ def _prepared_pictures(
 ) -> Callable[[str], bytes | None] | None:
     """Make JPEGs of the first run's test pictures, where the project still has those prepared."""
     from pawprint.data.store import load_split, load_summary
-    from pawprint.suspects.page import jpeg_of
+    from pawprint.pages.thumbnail import jpeg_of
 
     try:
         digest = load_summary(prepared).splits["test"].digest
@@ -130,7 +130,7 @@ def _prepared_pictures(
 def _write(
     folder: Path, comparison: Comparison, picture: Callable[[str], bytes | None] | None
 ) -> None:
-    from pawprint.evaluation.figures import compared_curves_figure, png_of
+    from pawprint.evaluation.plots import compared_curves_figure, png_of
 
     letters, runs = comparison.letters, comparison.runs
     named = {

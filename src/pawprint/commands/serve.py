@@ -28,16 +28,16 @@ def serve(given: argparse.Namespace) -> int:
     """
     limits = _limits(given)
     choice = choose_network(given.model, given.sure_precision, given.settings)
-    from pawprint.inference.prediction_log import SeenLog
+    from pawprint.inference.prediction_log import PredictionLog
     from pawprint.server.app import make_app
-    from pawprint.server.examples import find_examples
-    from pawprint.server.reload import Watched
+    from pawprint.server.model import WatchedModel
+    from pawprint.server.page_routes import find_examples
     from pawprint.server.running import address_of, bind, is_local, run
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    watched = Watched(choice.name, choice.uri, choice.sure_precision)
+    watched = WatchedModel(choice.name, choice.uri, choice.sure_precision)
     listening = bind(given.host, given.port)
-    seen = SeenLog(given.log) if given.log else None
+    seen = PredictionLog(given.log) if given.log else None
     app = make_app(
         watched,
         find_examples(_images(given.settings), limits.file_bytes),

@@ -9,7 +9,7 @@ from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, Summary, load_sides, load_split, load_summary
-from pawprint.evaluation.result import Result, judge
+from pawprint.evaluation.result import Result, compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
@@ -30,7 +30,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     Raises:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
     """
-    from pawprint.evaluation.figures import curves_figure
+    from pawprint.evaluation.plots import curves_figure
     from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
 
@@ -46,7 +46,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     with store.explained():
         run = run_of(store, paths.training)
 
-        result = judge(
+        result = compute_result(
             test,
             predictor.probabilities(test.pictures),
             validation,
@@ -119,11 +119,11 @@ def _write_report(
     run: Any,
 ) -> dict[str, Any]:
     """Write the page; returns its figures by name, as they are for a light page."""
-    from pawprint.evaluation.explained import overlay
-    from pawprint.evaluation.figures import evaluation_figures, png_of
-    from pawprint.evaluation.page.report import Origin, Plot, report_page
+    from pawprint.evaluation.overlay import overlay
+    from pawprint.evaluation.plots import evaluation_figures, png_of
+    from pawprint.evaluation.report import Origin, Plot, report_page
     from pawprint.inference.explainer import Explainer
-    from pawprint.suspects.page import jpeg_of
+    from pawprint.pages.thumbnail import jpeg_of
     from pawprint.tracking.location import is_server
     from pawprint.tracking.provenance import environment
 

@@ -14,6 +14,7 @@ MODULES = (
     "data.brightness",
     "data.decode",
     "data.resize",
+    "data.rgb",
     "inference.predictor",
     LOADER,
 )
