@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pawprint.config.paths import Paths
@@ -44,7 +43,7 @@ def promote(winner: TrialRun, order: Order, paths: Paths, store: Store) -> None:
     from pawprint.stages.train import export
     from pawprint.training.trainer import TrainedNetwork
 
-    here = replace(paths, own=order.folder / FOLDER)
+    here = Paths(paths.root, own=order.folder / FOLDER)
     files = here.training
     for path in (files.model, files.history):
         run.fetch(path.name, path)
