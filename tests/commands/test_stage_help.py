@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pawprint import cli
-from pawprint.commands.stage_help import keys
+from pawprint.commands.stage import keys
 from pawprint.config.compose import compose
 from pawprint.config.schema import DESCRIPTION, Config
 

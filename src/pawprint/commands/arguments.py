@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pawprint.config.compose import compose_tracking
 from pawprint.config.overrides import as_overrides, is_setting
+from pawprint.registry.source import FORMS, is_file
+from pawprint.system.errors import UserError
+from pawprint.tracking.names import CHAMPION
 
 HOST, PORT = "127.0.0.1", 8000
 SURE_PRECISION = "--sure-precision"
@@ -95,8 +99,6 @@ def parse_tool(tool: Tool, words: list[str]) -> argparse.Namespace:
 
 def add_network(parser: argparse.ArgumentParser, sure: argparse._ActionsContainer) -> None:
     """Add ``--model``, and ``--sure-precision`` to the parser or a group of it."""
-    from pawprint.registry.source import FORMS
-
     parser.add_argument("--model", metavar="NAME", help=f"{FORMS}; without it the champion")
     sure.add_argument(
         SURE_PRECISION,
@@ -189,3 +191,47 @@ def probability(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is no probability from 0 to 1")
     return value
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """A network by its name.
+
+    Attributes:
+        name: as ``find_network`` takes it.
+        uri: configured tracking URI, or None for the project's own.
+        sure_precision: share of the answers that are to be right, or None.
+    """
+
+    name: str
+    uri: str | None
+    sure_precision: float | None
+
+
+def choose_network(
+    model: str | None, sure_precision: str | None, settings: Sequence[str] = ()
+) -> NetworkChoice:
+    """The network that `--model`, `--sure-precision` and settings mean.
+
+    A file stands for itself: it needs no project, and nothing of params.yaml counts.
+
+    Raises:
+        UserError: there is no project or its configuration is wrong, or the share is none.
+    """
+    if model is not None and is_file(model) and not settings:
+        return NetworkChoice(model, None, _precision(sure_precision))
+    if sure_precision is not None:
+        settings = [*settings, f"sure_precision={sure_precision}"]
+    tracking, precision = compose_tracking(settings)
+    name = model or f"models:/{tracking.registered_model}@{CHAMPION}"
+    return NetworkChoice(name, tracking.uri, precision)
+
+
+def _precision(text: str | None) -> float | None:
+    try:
+        precision = None if text is None else probability(text)
+    except argparse.ArgumentTypeError:
+        precision = 0
+    if precision == 0:
+        raise UserError(f"{SURE_PRECISION} is {text}; give a number above 0, at most 1")
+    return precision

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 
-from pawprint.commands.network import choose_network
+from pawprint.commands.arguments import choose_network
 from pawprint.inference.listing import LIST, find_files, read_list
 from pawprint.inference.output import FORMS, output
 from pawprint.inference.parallel import Tally, classify

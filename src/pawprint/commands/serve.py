@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pawprint.commands.network import choose_network
+from pawprint.commands.arguments import choose_network
 from pawprint.config.compose import compose, project_root
 from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError

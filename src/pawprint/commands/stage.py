@@ -1,12 +1,15 @@
-"""Running a function of the configuration as a command: a stage, or a tool that is one."""
+"""Commands whose function takes the configuration: their options, their help, their run."""
 
 from __future__ import annotations
 
 import argparse
 import atexit
 import gc
+import json
 import os
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,18 +19,21 @@ import yaml
 from pawprint.commands.arguments import description
 from pawprint.config.compose import (
     explained,
+    hydra_of,
+    in_words,
     project_root,
     read_overrides,
-    register_resolvers,
     typed,
 )
-from pawprint.config.overrides import as_overrides, quoted
+from pawprint.config.overrides import RECIPE, as_overrides, quoted
+from pawprint.config.schema import CHOICES, DESCRIPTION
 from pawprint.system.dvc_outputs import bring_back
 from pawprint.system.errors import UserError
 
-SHOWN = ("job", "hydra", "all")
 PREVIEW = "--augment-preview"
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+WIDTH, KEY, VALUE = 100, 27, 18  # columns of the help
+HYDRA_GROUPS = {"hydra/sweeper": "how -m goes through the axes", "hydra/launcher": "where -m runs"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ def stage_parser(stage: Stage) -> argparse.ArgumentParser:
     draw = "draw training pictures as augment varies them, instead of training"
     add(PREVIEW, action="store_true", help=draw if stage.preview else hidden)
     text = "print the configuration instead of running: job, hydra or all"
-    add("-c", "--cfg", choices=SHOWN, metavar="WHAT", help=text)
+    add("-c", "--cfg", choices=("job", "hydra", "all"), metavar="WHAT", help=text)
     add("--resolve", action="store_true", help="with --cfg: print values in place of ${...}")
     add("-p", "--package", metavar="KEY", help="with --cfg: print this part alone")
     text = f"print how Hydra composes it: {', '.join(INFO)}"
@@ -85,20 +91,17 @@ def stage_parser(stage: Stage) -> argparse.ArgumentParser:
     add("-h", "--help", action="store_true", help="print this, with the values that settings give")
     add("--hydra-help", action="store_true", help="print Hydra's own help")
     add("-r", "--run", action="store_true", help=hidden)
-    for refused in (("-cp", "--config-path"), ("--experimental-rerun",)):
-        add(*refused, help=hidden)
+    add("-cp", "--config-path", help=hidden)
+    add("--experimental-rerun", help=hidden)
     return parser
 
 
 def run_stage(stage: Stage, words: list[str]) -> int:
-    """Compose the configuration from settings and call the stage's function with it.
+    """Compose the configuration from settings and call the stage's function with it; returns 0.
 
     Args:
         stage: the command.
         words: settings and options.
-
-    Returns:
-        0, the exit code.
 
     Raises:
         UserError: the person can mend it.
@@ -117,7 +120,7 @@ def run_stage(stage: Stage, words: list[str]) -> int:
     gc.set_threshold(50_000, 20, 100)
     atexit.register(gc.freeze)
     try:
-        more = [] if given.config_dir is None else [_folder(given.config_dir)]
+        more = [] if given.config_dir is None else [Path(given.config_dir).resolve()]
         overrides = read_overrides(root, given.overrides, *more)
         overrides += [f"hydra.searchpath=[{quoted(str(folder))}]" for folder in more]
         _call_hydra(root, stage, parser, given, overrides)
@@ -129,35 +132,36 @@ def run_stage(stage: Stage, words: list[str]) -> int:
 
 def _check_options(stage: Stage, given: argparse.Namespace) -> None:
     """Refuse options that do not go with each other, or not with this command."""
-    if given.augment_preview and stage.preview is None:
-        raise UserError(f"only train has {PREVIEW}; leave it out")
-    if given.augment_preview and given.multirun:
-        raise UserError(f"{PREVIEW} draws one augment at a time; leave out -m")
-    if given.multirun and not stage.sweeps:
-        raise UserError("only train sweeps; leave out -m")
-    if given.experimental_rerun is not None:
-        raise UserError(
-            "--experimental-rerun takes a pickled job, and pawprint writes none; give the settings "
-            "in the run's tag 'command' again"
-        )
-    if given.config_path is not None:
-        raise UserError(
-            "--config-path cannot replace conf/; give --config-dir a folder with more choices"
-        )
-    for option in ("resolve", "package"):
-        if getattr(given, option) and not (given.cfg or given.help):
-            raise UserError(f"--{option} says how --cfg prints; add --cfg job, or leave it out")
     actions = ("multirun", "run", "cfg", "info", "shell_completion")
     several = [f"--{name.replace('_', '-')}" for name in actions if getattr(given, name)]
-    if len(several) > 1:
-        raise UserError(f"{' and '.join(several)} do not go together; give one of them")
-
-
-def _folder(path: str) -> Path:
-    folder = Path(path).resolve()
-    if not folder.is_dir():
-        raise UserError(f"--config-dir is {path}, which is no folder; give one with choices")
-    return folder
+    prints, of_cfg = (
+        given.cfg or given.help,
+        "says how --cfg prints; add --cfg job, or leave it out",
+    )
+    folder, preview = given.config_dir, given.augment_preview
+    for is_wrong, sentence in (
+        (preview and stage.preview is None, f"only train has {PREVIEW}; leave it out"),
+        (preview and given.multirun, f"{PREVIEW} draws one augment at a time; leave out -m"),
+        (given.multirun and not stage.sweeps, "only train sweeps; leave out -m"),
+        (
+            given.experimental_rerun is not None,
+            "--experimental-rerun takes a pickled job, and pawprint writes none; give the settings "
+            "in the run's tag 'command' again",
+        ),
+        (
+            given.config_path is not None,
+            "--config-path cannot replace conf/; give --config-dir a folder with more choices",
+        ),
+        (
+            folder is not None and not Path(folder).is_dir(),
+            f"--config-dir is {folder}, which is no folder; give one with choices",
+        ),
+        (given.resolve and not prints, f"--resolve {of_cfg}"),
+        (given.package and not prints, f"--package {of_cfg}"),
+        (len(several) > 1, f"{' and '.join(several)} do not go together; give one of them"),
+    ):
+        if is_wrong:
+            raise UserError(sentence)
 
 
 def _call_hydra(
@@ -167,23 +171,16 @@ def _call_hydra(
     given: argparse.Namespace,
     overrides: list[str],
 ) -> None:
-    from hydra import initialize_config_dir
     from hydra._internal.utils import get_args_parser
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    register_resolvers(root)
     try:
-        with initialize_config_dir(str(root / "conf"), job_name=stage.name, version_base="1.3"):
-            hydra = GlobalHydra.instance().hydra
-            assert hydra is not None
+        with hydra_of(root, stage.name) as hydra:
             if given.help:
-                from pawprint.commands.stage_help import stage_help
-
                 tree = hydra.compose_config(given.config_name, overrides, RunMode.RUN)
-                print(stage_help(stage, parser, tree, hydra.config_loader))
+                print(_stage_help(stage, parser, tree, hydra.config_loader))
             elif given.hydra_help:
                 hydra.hydra_help(None, get_args_parser(), argparse.Namespace(overrides=[]))
             elif given.cfg:
@@ -224,3 +221,51 @@ def _call_task(hydra: Any, stage: Stage, given: argparse.Namespace, overrides: l
         hydra.run(given.config_name, task, [*overrides, "hydra.mode=RUN"])
     if refused:
         raise refused[0]
+
+
+def _stage_help(stage: Stage, parser: argparse.ArgumentParser, tree: Any, loader: Any) -> str:
+    """Options, and every key with its value in ``tree`` and what it may be, by Hydra's loader."""
+    from omegaconf import open_dict, read_write
+
+    chosen = tree.hydra.runtime.choices
+    with open_dict(tree), read_write(tree):
+        del tree["hydra"]
+    config = typed(tree)
+
+    def choices(group: str) -> str:
+        return f"one of {', '.join(sorted(loader.get_group_options(group)))}"
+
+    rows = [_row(RECIPE, "", f"settings of conf/recipe/NAME.yaml; {choices(RECIPE)}")]
+    for key, value, text, limits in keys(config):
+        limits = choices(key) if key in CHOICES else limits.removesuffix(" and below inf")
+        rows.append(_row(key, value, f"{text}; {limits}" if limits else text))
+    if stage.sweeps:
+        for group, text in HYDRA_GROUPS.items():
+            rows.append(_row(group, chosen[group], f"{text}; {choices(group)}"))
+    return "\n".join(
+        [parser.format_help(), "keys, each with its value now; key=value sets another:", *rows]
+    )
+
+
+def keys(node: Any, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Each key of a configuration: its name, its value, what it says and what it may be."""
+    for field in fields(node):
+        value, name = getattr(node, field.name), f"{prefix}{field.name}"
+        text = field.metadata[DESCRIPTION]
+        if is_dataclass(value):
+            yield name, getattr(value, "name", ""), text, ""
+            yield from keys(value, f"{name}.")
+        elif not prefix or field.name != "name":  # which stands at its group
+            is_word = value is None or isinstance(value, bool)
+            shown = json.dumps(value) if is_word else str(value)  # null, true, false
+            yield name, shown, text, in_words(field.metadata)
+
+
+def _row(key: str, value: str, text: str) -> str:
+    """A line, or several where the value or the text is long."""
+    head, indent = f"  {key:{KEY}}{value:{VALUE}} ", " " * (3 + KEY + VALUE)
+    if len(head) > len(indent):
+        return (
+            f"{head.rstrip()}\n{textwrap.indent(textwrap.fill(text, WIDTH - len(indent)), indent)}"
+        )
+    return textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=indent)

@@ -13,11 +13,11 @@ from pawprint.commands.arguments import (
 from pawprint.commands.stage import Stage
 
 STAGES = (
-    Stage("sample", "draw cats and dogs to begin with", "pawprint.stages.sample:stage"),
+    Stage("sample", "draw pictures of cats and dogs to begin with", "pawprint.stages.sample:stage"),
     Stage("prepare", "check, split and store the pictures", "pawprint.stages.prepare:stage"),
     Stage(
         "train",
-        "train, export and record a network; with -m many",
+        "train, export and record a network; with -m a sweep of many",
         "pawprint.stages.train:train",
         sweeps=True,
         preview="pawprint.stages.train:preview",
@@ -25,7 +25,7 @@ STAGES = (
     Stage("evaluate", "score the network on the test split", "pawprint.stages.evaluate:evaluate"),
     Stage(
         "register",
-        "make the network challenger, and champion if the gate lets it pass",
+        "register the network as challenger, and as champion if it passes the gate",
         "pawprint.stages.register:register",
     ),
     Stage(
@@ -36,14 +36,14 @@ STAGES = (
 )
 PIPELINE = Tool(
     "pipeline",
-    "run all stages, those whose inputs changed",
+    "run every stage whose inputs changed, in this order",
     "pawprint.stages.pipeline:pipeline",
     "It is `dvc repro`, or with settings `dvc exp run -S`, which writes them into params.yaml. "
     "`pawprint train --help` lists the keys.",
 )
 PREDICT = Tool(
     "predict",
-    "classify pictures, and those in folders, with the registered champion",
+    "classify pictures, and those in folders, with the champion",
     "pawprint.commands.predict:predict",
     "Without a PATH it is the stage of that name, which classifies predict_images and writes "
     "reports/predict/predictions.csv. A file that exists is a PATH, whatever its name looks like.",
@@ -54,14 +54,14 @@ PREDICT = Tool(
 )
 SERVE = Tool(
     "serve",
-    "answer over HTTP, with a page to drop pictures on",
+    "serve the champion over HTTP, with a web page to drop pictures on",
     "pawprint.commands.serve:serve",
     "A new champion answers a few seconds after it became one.",
     add_serve,
 )
 COMPARE = Tool(
     "compare",
-    "put recorded runs side by side, on a page too",
+    "compare recorded runs side by side, on an HTML page too",
     "pawprint.commands.compare:run",
     "A RUN is an id, its first characters, a name, champion, challenger or a version like v2; the "
     "first is what the others are compared against. Of settings it takes those of tracking.",
@@ -72,13 +72,13 @@ COMPARE = Tool(
 )
 CHAMPION = Tool(
     "champion",
-    "show the champion, since when and why, or go back to the one before",
+    "show the champion, since when and why, or roll back to the one before",
     "pawprint.commands.champion:champion",
     add_options=add_champion,
 )
 DRIFT = Tool(
     "drift",
-    "tell whether pictures seen in use differ from those learned from",
+    "tell whether the pictures in a log differ from those of the training",
     "pawprint.commands.drift:drift",
     "FILE is the log of `pawprint predict --log` or `pawprint serve --log`. Compared are size, "
     "aspect and brightness with the training pictures, confidence and labels with test pictures.",
@@ -87,8 +87,12 @@ DRIFT = Tool(
     least=1,
     most=1,
 )
-SUSPECTS = Stage("suspects", "find labels that may be wrong", "pawprint.commands.suspects:suspects")
-LITERT = Stage("litert", "write the network for phones", "pawprint.commands.litert:litert")
+SUSPECTS = Stage(
+    "suspects", "find labels that are probably wrong", "pawprint.commands.suspects:suspects"
+)
+LITERT = Stage(
+    "litert", "export the network as LiteRT, for phones", "pawprint.commands.litert:litert"
+)
 TOOLS = (PREDICT, SERVE, COMPARE, CHAMPION, DRIFT, SUSPECTS, LITERT)
 # Of the two called predict, the stage is the first.
 COMMANDS: dict[str, Stage | Tool] = {c.name: c for c in (*reversed(TOOLS), *STAGES, PIPELINE)}
@@ -106,11 +110,11 @@ def overview() -> str:
 
 A folder of pictures in, a tracked, tested and registered image classifier out.
 
-stages, in their order; each takes settings as key=value:
+stages, in their order; each takes settings, as in `pawprint train optimizer=adam epochs=20`:
 {rows(*STAGES, PIPELINE)}
 
 tools:
 {rows(*TOOLS)}
 
-`pawprint COMMAND --help` tells the rest; `pawprint --version` the version;
-`eval "$(pawprint -sc install=bash)"` lets the shell complete them."""
+`pawprint COMMAND --help` lists its options and keys, `pawprint --version` prints the version,
+`eval "$(pawprint -sc install=bash)"` completes commands, options and keys in the shell."""

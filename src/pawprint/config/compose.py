@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pawprint.config.check import check
 from pawprint.config.overrides import (
     KEYS,
     as_overrides,
@@ -18,8 +20,15 @@ from pawprint.config.overrides import (
     read_yaml,
     suggest,
 )
-from pawprint.config.schema import Config, Tracking
+from pawprint.config.schema import DESCRIPTION, ONE_OF, Config, Gate, Growth, Model, Tracking
 from pawprint.system.errors import UserError
+
+BOUNDS = {
+    "at least": operator.ge,
+    "above": operator.gt,
+    "at most": operator.le,
+    "below": operator.lt,
+}
 
 
 def project_root() -> Path:
@@ -88,9 +97,8 @@ def compose(words: Sequence[str] = ()) -> Config:
 
     root = project_root()
     overrides = read_overrides(root, as_overrides(words))
-    register_resolvers(root)
     try:
-        with hydra.initialize_config_dir(str(root / "conf"), version_base="1.3"):
+        with hydra_of(root):
             tree = hydra.compose("config", overrides)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise explained(error) from None
@@ -140,15 +148,20 @@ def _plain_tracking(root: Path, params: dict[str, Any]) -> tuple[Tracking, float
     return (tracking, sure) if as_shipped and are_plain and is_plain else None
 
 
-def register_resolvers(root: Path) -> None:
-    """Make the schema and the resolvers of `conf/config.yaml` known to Hydra."""
+@contextmanager
+def hydra_of(root: Path, job: str = "app") -> Iterator[Any]:
+    """Hydra on the project's `conf/`, which knows the schema and the resolvers in config.yaml."""
+    from hydra import initialize_config_dir
     from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
     ConfigStore.instance().store(name="schema", node=Config)
     params = read_params(root)  # once, not for each of its keys in each trial of a sweep
     OmegaConf.register_new_resolver("params", params.__getitem__, replace=True)
     OmegaConf.register_new_resolver("root", lambda: str(root), replace=True)
+    with initialize_config_dir(str(root / "conf"), job_name=job, version_base="1.3"):
+        yield GlobalHydra.instance().hydra
 
 
 def typed(tree: Any) -> Config:
@@ -184,3 +197,94 @@ def explained(error: BaseException) -> UserError:
     if key and key not in sentence:
         sentence = f"{key}: {sentence}"
     return UserError(f"{sentence}; give another value, in params.yaml or as key=value")
+
+
+def check(config: Config) -> None:
+    """Refuse values out of range and values that do not fit together.
+
+    Raises:
+        UserError: names the key, its value and what it may be.
+    """
+    _check_ranges(config)
+    for key, meant in (("images", config.images), ("predict_images", config.predict_images)):
+        if not meant.strip():
+            raise UserError(f"{key} is empty; give the path of a folder with pictures")
+    for key in ("experiment", "registered_model"):
+        if not getattr(config.tracking, key).strip():
+            raise UserError(f"tracking.{key} is empty; give it a name")
+    held_out = config.validation_fraction + config.test_fraction
+    if held_out >= 1:
+        raise UserError(
+            f"validation_fraction + test_fraction is {held_out:g}, which leaves no picture "
+            "for training; make them sum to less than 1"
+        )
+    if config.augment.scale_from > config.augment.scale_to:
+        raise UserError(
+            f"augment.scale_from is {config.augment.scale_from:g}, more than augment.scale_to "
+            f"({config.augment.scale_to:g}); make it the smaller one"
+        )
+    _check_growth(config.growth)
+    for key in ("warmup_fraction", "final_fraction"):
+        if config.schedule.name == "constant" and (share := getattr(config.schedule, key)):
+            raise UserError(
+                f"schedule.{key} is {share:g}, but schedule=constant keeps one rate; leave it out "
+                "or choose schedule=cosine or one_cycle"
+            )
+    needs = ("backbone", "weights", "unfreeze", "head_epochs", "head_rate")
+    _check_needs("model", config.model, "transfer", needs)
+    _check_needs("gate", config.gate, "better", ("significance",))
+    _check_needs("gate", config.gate, "not_worse", ("margin",))
+    if config.model.name in ("article", "cnn", "resnet") and config.filters is None:
+        raise UserError("model.width has no value; give one, or set width")
+
+
+def _check_needs(group: str, chosen: Model | Gate, name: str, keys: tuple[str, ...]) -> None:
+    """Refuse a choice called ``name`` that lacks a value for one of ``keys``."""
+    missing = [key for key in keys if getattr(chosen, key) is None]
+    if chosen.name == name and missing:
+        raise UserError(
+            f"{group}.{missing[0]} has no value, which {group}={name} needs; give one, as "
+            f"conf/{group}/{name}.yaml does"
+        )
+
+
+def _check_growth(growth: Growth) -> None:
+    sizes, until = growth.sizes, growth.until
+    if not sizes or any(not 0 < size <= 1 for size in sizes):
+        raise UserError(
+            f"growth.sizes is {sizes}, but must be shares of image_size above 0 and at most 1; "
+            "give one or more"
+        )
+    if list(sizes) != sorted(sizes):
+        raise UserError(
+            f"growth.sizes is {sizes}, but pictures only grow; put the smaller shares first"
+        )
+    rising = all(a < b for a, b in zip([0.0, *until], [*until, 1.0], strict=True))
+    if len(until) != len(sizes) - 1 or not rising:
+        raise UserError(
+            f"growth.until is {until}, but must be {len(sizes) - 1} rising shares of the epochs "
+            "between 0 and 1, one for each size but the last; change it"
+        )
+
+
+def _check_ranges(node: Any, prefix: str = "") -> None:
+    for f in fields(node):
+        value, name = getattr(node, f.name), f"{prefix}{f.name}"
+        if is_dataclass(value):
+            _check_ranges(value, f"{name}.")
+        elif value == "???":  # taken away by ~key
+            raise UserError(f"{name} has no value; give one")
+        elif value is not None and not _is_allowed(value, f.metadata):
+            raise UserError(f"{name} is {value}, but must be {in_words(f.metadata)}; change it")
+
+
+def _is_allowed(value: Any, limits: Mapping[str, Any]) -> bool:
+    bounds = [(BOUNDS[word], limit) for word, limit in limits.items() if word in BOUNDS]
+    return value in limits.get(ONE_OF, [value]) and all(holds(value, x) for holds, x in bounds)
+
+
+def in_words(limits: Mapping[str, Any]) -> str:
+    """What a key may be by its metadata, as "at least 0 and below 1"; empty for anything."""
+    if ONE_OF in limits:
+        return f"one of {', '.join(limits[ONE_OF])}"
+    return " and ".join(f"{word} {bound}" for word, bound in limits.items() if word != DESCRIPTION)

@@ -2,8 +2,7 @@ import argparse
 
 import pytest
 
-from pawprint.commands.arguments import add_network
-from pawprint.commands.network import NetworkChoice, choose_network
+from pawprint.commands.arguments import NetworkChoice, add_network, choose_network
 from pawprint.system.errors import UserError
 
 
