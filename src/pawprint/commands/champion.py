@@ -14,24 +14,20 @@ from pawprint.registry.champions import line_of_champions, roll_back
 from pawprint.system.files import write_json
 from pawprint.tracking.history import Event
 from pawprint.tracking.location import sqlite_path, store_uri
+from pawprint.tracking.names import no_champion
+from pawprint.tracking.registry import Registry
+from pawprint.tracking.store import connect
 
 
 def champion(given: Namespace) -> int:
-    """Print who is champion, after going back to the one before where `--rollback` is given.
+    """Print who is champion, after going back to the one before for `--rollback`; returns 0.
 
     Args:
         given: the command's arguments; see ``add_champion``.
 
-    Returns:
-        0, the exit code.
-
     Raises:
         UserError: there is no champion, or none to go back to, or the store does not answer.
     """
-    from pawprint.tracking.names import no_champion
-    from pawprint.tracking.registry import Registry
-    from pawprint.tracking.store import connect
-
     tracking, _ = compose_tracking(given.settings)
     address = store_uri(tracking.uri)
     path = sqlite_path(address)

@@ -1,11 +1,10 @@
-"""The trained network as LiteRT, for phones: written, measured beside the ONNX one, recorded."""
+"""The command litert: the trained network for phones, measured against the ONNX one, recorded."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,31 +12,28 @@ from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, load_split, load_summary
+from pawprint.export.litert_predictor import LiteRTPredictor, check_litert
 from pawprint.inference.predictor import Predictor
 from pawprint.registry.scoring import milliseconds_per_picture
 from pawprint.stages.evaluate import check_fit
 from pawprint.system.files import replacing_folder, write_json
 from pawprint.system.terminal import print_rows
-
-if TYPE_CHECKING:
-    from pawprint.export.litert_predictor import LiteRTPredictor
+from pawprint.tracking.restore import read_record, run_of
+from pawprint.tracking.store import connect, link_opened_run
+from pawprint.training.recording import files_explained
+from pawprint.training.tensorflow_runtime import start_tensorflow
 
 log = logging.getLogger(__name__)
 
 ONNX = "onnx"
-METRICS = "metrics.json"
 SHOWN = 200  # training pictures by which int8 chooses the ranges of its numbers
 
 
-def litert(config: Config) -> dict[str, dict[str, float]]:
+def litert(config: Config) -> None:
     """Write the trained network as LiteRT, in float16 and in int8, and measure both.
 
     Files and figures go into `models/litert` and into the training's run. The test pictures
     measure and choose nothing: both files are written, whatever the figures are.
-
-    Returns:
-        The figures of the ONNX network and of both files, by "onnx", "float16" and "int8"; see
-        ``_measure``.
 
     Raises:
         UserError: LiteRT is not installed, nothing is prepared or trained, they do not fit, or the
@@ -45,12 +41,6 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
         RuntimeError: in float16 a probability of a validation picture differs by more than 1e-2
             from the ONNX network's; nothing is written.
     """
-    from pawprint.export.litert_predictor import check_litert
-    from pawprint.tracking.restore import read_record, run_of
-    from pawprint.tracking.store import connect, link_opened_run
-    from pawprint.training.recording import files_explained
-    from pawprint.training.tensorflow_runtime import start_tensorflow
-
     check_litert()
     paths = Paths(project_root())
     files = paths.training
@@ -65,6 +55,8 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
     start_tensorflow()
     from pawprint.export.litert import export_litert, load_model
 
+    count = len(train.labels)
+    shown = np.random.default_rng(0).choice(count, min(SHOWN, count), replace=False)
     with files_explained(), store.explained():
         run = run_of(store, files)
         with replacing_folder(files.litert) as folder:
@@ -72,7 +64,7 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
                 load_model(files.model),
                 folder,
                 onnx,
-                _some_pictures(train),
+                train.pictures[np.sort(shown)],
                 validation.pictures,
                 mirror=bool(record["parameters"].get("mirror")),
                 run_id=record["run_id"],
@@ -82,7 +74,7 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
             measured = {ONNX: _measure(files.onnx, onnx, test, expected)}
             for kind, network in written.items():
                 measured[kind] = _measure(network.path, network, test, expected)
-            write_json(folder / METRICS, measured)
+            write_json(folder / "metrics.json", measured)
         figures = {
             f"{kind}_{name}": figure for kind in written for name, figure in measured[kind].items()
         }
@@ -92,14 +84,6 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
         link_opened_run(store, run, "litert")
     _show(measured, len(test.labels))
     log.info("for phones: %s", files.litert)
-    return measured
-
-
-def _some_pictures(train: Split) -> np.ndarray:
-    """The same few training pictures each time, uint8 (n, size, size, 3)."""
-    count = len(train.labels)
-    places = np.random.default_rng(0).choice(count, min(SHOWN, count), replace=False)
-    return train.pictures[np.sort(places)]
 
 
 def _measure(

@@ -15,13 +15,10 @@ from pawprint.system.errors import UserError
 
 
 def serve(given: argparse.Namespace) -> int:
-    """Answer until Ctrl-C or SIGTERM.
+    """Answer until Ctrl-C or SIGTERM; returns 0.
 
     Args:
         given: the command's arguments; see ``add_serve``.
-
-    Returns:
-        0, the exit code.
 
     Raises:
         UserError: there is no such network, an argument is out of range, or the address is taken.

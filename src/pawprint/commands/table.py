@@ -62,7 +62,7 @@ SERVE = Tool(
 COMPARE = Tool(
     "compare",
     "compare recorded runs side by side, on an HTML page too",
-    "pawprint.commands.compare:run",
+    "pawprint.commands.compare:compare",
     "A RUN is an id, its first characters, a name, champion, challenger or a version like v2; the "
     "first is what the others are compared against. Of settings it takes those of tracking.",
     add_compare,
