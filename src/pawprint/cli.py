@@ -88,12 +88,9 @@ def _run(words: list[str]) -> int:
         return shell_completion(rest)
     elif name not in COMMANDS:
         raise UserError(f"there is no command {name!r}; {suggest(name, NAMES, 'commands')}")
-    elif name == PREDICT.name and _is_of_tool(rest):
-        return _run_tool(PREDICT, rest)
-    elif isinstance(command := COMMANDS[name], Tool):
-        return _run_tool(command, rest)
     else:
-        return _run_stage(command, rest)
+        command = PREDICT if name == PREDICT.name and _is_of_tool(rest) else COMMANDS[name]
+        return _run_tool(command, rest) if isinstance(command, Tool) else _run_stage(command, rest)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What can be typed after the name of a tool. Light, because every help and completion reads it."""
+"""What can be typed after the name of a tool, and the network that it names; light for any help."""
 
 from __future__ import annotations
 
@@ -20,56 +20,42 @@ SURE_PRECISION = "--sure-precision"
 
 @dataclass(frozen=True)
 class Tool:
-    """A command with arguments of its own.
-
-    Attributes:
-        name: what a person types.
-        help: one line of it.
-        function: where it is, as "module:name"; takes the parsed arguments, returns the exit code.
-        more: what else its help tells, in sentences.
-        add_options: adds its options to a parser.
-        operand: what its other arguments are called, if it takes any.
-        least: how many of them it needs.
-        most: how many it takes; None for any number.
-        keys: the keys of which it takes settings; empty for all.
-    """
+    """A command with arguments of its own."""
 
     name: str
-    help: str
-    function: str
-    more: str = ""
+    help: str  # one line
+    function: str  # "module:name"; takes the parsed arguments, returns the exit code
+    more: str = ""  # what else its help tells, in sentences
     add_options: Callable[[argparse.ArgumentParser], None] | None = None
-    operand: str = ""
-    least: int = 0
-    most: int | None = 0
-    keys: tuple[str, ...] = ()
+    operand: str = ""  # what its other arguments are called, if it takes any
+    least: int = 0  # how many of them it needs
+    most: int | None = 0  # how many it takes; None for any number
+    keys: tuple[str, ...] = ()  # of which it takes settings; empty for all
 
     def takes_setting(self, word: str) -> bool:
         """Whether a word is a setting, and not the name of something; a file goes before it."""
-        key = word.partition("=")[0].split(".")[0]
-        return (
-            is_setting(word) and (not self.keys or key in self.keys) and not os.path.lexists(word)
-        )
+        is_key = not self.keys or word.partition("=")[0].split(".")[0] in self.keys
+        return is_setting(word) and is_key and not os.path.lexists(word)
 
 
-def description(line: str, more: str = "") -> str:
-    """A line of help as the beginning of a description."""
-    return f"{line[0].upper()}{line[1:]}. {more}".strip()
+def new_parser(name: str, usage: str, about: str, add_help: bool) -> argparse.ArgumentParser:
+    """A parser of `pawprint NAME`; ``usage`` is what stands before its settings."""
+    return argparse.ArgumentParser(
+        f"pawprint {name}",
+        usage=f"%(prog)s{usage} [key=value ...] [option ...]",
+        description=f"{about[0].upper()}{about[1:]}",
+        add_help=add_help,
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+    )
 
 
 def tool_parser(tool: Tool) -> argparse.ArgumentParser:
     """The parser of a tool's arguments."""
     operands = f" {tool.operand}" if tool.least else f" [{tool.operand}]" if tool.operand else ""
     several = " ..." if tool.most is None else ""
-    parser = argparse.ArgumentParser(
-        f"pawprint {tool.name}",
-        usage=f"%(prog)s{operands}{several} [key=value ...] [option ...]",
-        description=description(tool.help, tool.more),
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100),
-    )
-    what = "any key of params.yaml, for this call"
-    what = f"or key=value: {what}" if tool.operand else what
+    parser = new_parser(tool.name, f"{operands}{several}", f"{tool.help}. {tool.more}", True)
+    what = f"{'or key=value: ' if tool.operand else ''}any key of params.yaml, for this call"
     parser.add_argument("words", nargs="*", metavar=tool.operand or "key=value", help=what)
     if tool.add_options:
         tool.add_options(parser)
@@ -77,11 +63,7 @@ def tool_parser(tool: Tool) -> argparse.ArgumentParser:
 
 
 def parse_tool(tool: Tool, words: list[str]) -> argparse.Namespace:
-    """The arguments of a tool, settings apart from operands.
-
-    Returns:
-        Its options, and ``operands`` and ``settings``.
-    """
+    """The options of a tool, and apart from each other ``operands`` and ``settings``."""
     parser = tool_parser(tool)
     if tool.add_options is None:  # else an option of that name is its own
         words = as_overrides(words)
@@ -110,8 +92,13 @@ def add_network(parser: argparse.ArgumentParser, sure: argparse._ActionsContaine
 
 def add_log(parser: argparse.ArgumentParser) -> None:
     """Add ``--log``."""
-    text = "remember what is seen, for `pawprint drift`"
+    text = "log what is seen and answered, for `pawprint drift`"
     parser.add_argument("--log", type=Path, metavar="FILE", help=text)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
@@ -123,10 +110,10 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     text = 'least probability of an answer, 0 to 1; a picture below it is "not sure"'
     sure.add_argument("--threshold", type=probability, metavar="P", help=text)
     add_network(parser, sure)
-    form = parser.add_mutually_exclusive_group().add_argument
-    form("--json", action="store_const", const="json", dest="form", help="write a JSON list")
-    form("--csv", action="store_const", const="csv", dest="form", help="write CSV")
-    form("--parquet", action="store_const", const="parquet", dest="form", help="write Parquet")
+    forms = parser.add_mutually_exclusive_group()
+    for form, text in (("json", "a JSON list"), ("csv", "CSV"), ("parquet", "Parquet")):
+        text = f"write {text}"
+        forms.add_argument(f"--{form}", action="store_const", const=form, dest="form", help=text)
     text = "write .csv, .json or .parquet; stopped, the same command goes on"
     add("-o", "--output", type=Path, metavar="FILE", help=text)
     add_log(parser)
@@ -148,8 +135,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
 
 def add_champion(parser: argparse.ArgumentParser) -> None:
     """Add the options of `pawprint champion`."""
-    text = "first make the champion before champion again"
-    parser.add_argument("--rollback", action="store_true", help=text)
+    parser.add_argument("--rollback", action="store_true", help="first go back to the one before")
     add_json(parser)
 
 
@@ -168,11 +154,6 @@ def add_drift(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="NAME", help=text)
     add("--fail-on-change", action="store_true", help="exit code 3 where something changed")
     add_json(parser)
-
-
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json``."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def positive(text: str) -> int:
@@ -195,17 +176,11 @@ def probability(text: str) -> float:
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """A network by its name.
-
-    Attributes:
-        name: as ``find_network`` takes it.
-        uri: configured tracking URI, or None for the project's own.
-        sure_precision: share of the answers that are to be right, or None.
-    """
+    """A network by its name, as ``find_network`` takes it."""
 
     name: str
-    uri: str | None
-    sure_precision: float | None
+    uri: str | None  # configured tracking URI; None for the project's own
+    sure_precision: float | None  # share of the answers that are to be right
 
 
 def choose_network(

@@ -22,9 +22,6 @@ from pawprint.tracking.store import connect
 def champion(given: Namespace) -> int:
     """Print who is champion, after going back to the one before for `--rollback`; returns 0.
 
-    Args:
-        given: the command's arguments; see ``add_champion``.
-
     Raises:
         UserError: there is no champion, or none to go back to, or the store does not answer.
     """
@@ -43,7 +40,7 @@ def champion(given: Namespace) -> int:
         if version is None:
             raise registry.no_champion()
         line = line_of_champions(registry, version)[::-1]
-    facts = {
+    facts: dict[str, Any] = {
         "model": registry.model,
         "version": version.number,
         "since": line[0].at,
@@ -57,8 +54,13 @@ def champion(given: Namespace) -> int:
         print(json.dumps(facts, indent=2))
     elif sys.stdout.isatty():
         print_tables(facts)
-    else:
-        print_lines(facts)
+    else:  # words between tabs: for `grep` and `cut`
+        print("champion", f"{facts['model']} version {facts['version']}", sep="\t")
+        print("since", facts["since"], sep="\t")
+        print("test accuracy", _accuracy(facts), sep="\t")
+        print("why", facts["why"], sep="\t")
+        for event in facts["line"]:
+            print(*_row(event), sep="\t")
     return 0
 
 
@@ -86,16 +88,6 @@ def _number(text: str | None) -> float | None:
 def _accuracy(facts: dict[str, Any]) -> str:
     accuracy = facts["test_accuracy"]
     return "unknown" if accuracy is None else f"{accuracy:.4f}"
-
-
-def print_lines(facts: dict[str, Any]) -> None:
-    """Print the facts as lines of words between tabs: for `grep` and `cut`."""
-    print("champion", f"{facts['model']} version {facts['version']}", sep="\t")
-    print("since", facts["since"], sep="\t")
-    print("test accuracy", _accuracy(facts), sep="\t")
-    print("why", facts["why"], sep="\t")
-    for event in facts["line"]:
-        print(*_row(event), sep="\t")
 
 
 def print_tables(facts: dict[str, Any]) -> None:

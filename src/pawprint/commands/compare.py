@@ -105,10 +105,7 @@ def _prepared_pictures(
         return None
     rows = {path: row for row, path in enumerate(test.paths)}
 
-    def picture(path: str) -> bytes | None:
-        return jpeg_of(test.pictures[rows[path]]) if path in rows else None
-
-    return picture
+    return lambda path: jpeg_of(test.pictures[rows[path]]) if path in rows else None
 
 
 def _draw(paths: Paths, comparison: Comparison) -> dict[str, tuple[bytes, bytes]]:

@@ -30,11 +30,9 @@ SHELLS = ("bash", "zsh", "fish")
 def shell_completion(words: list[str]) -> int:
     """Print a shell's completion script, or the words that complete COMP_LINE; returns 0.
 
-    Args:
-        words: one of install=SHELL, uninstall=SHELL and query=SHELL.
-
     Raises:
-        UserError: it is none of these, or there is no command `pawprint` to complete.
+        UserError: the words are none of install=SHELL, uninstall=SHELL and query=SHELL, or there
+            is no command `pawprint` to complete.
     """
     action, _, shell = words[0].partition("=") if len(words) == 1 else ("", "", "")
     if action not in ("install", "uninstall", "query") or shell not in SHELLS:
@@ -57,11 +55,7 @@ def shell_completion(words: list[str]) -> int:
 
 
 def complete(line: str) -> list[str]:
-    """All that the last word of a command line may become; nothing where a file may stand.
-
-    Args:
-        line: "pawprint" and what was typed after it.
-    """
+    """All that the last word of a command line may become; nothing where a file may stand."""
     try:
         words = shlex.split(line)[1:]
     except ValueError:  # a quote is open

@@ -14,17 +14,9 @@ CHANGED = 3  # exit code, where it is asked for; 1 is an error, 2 a wrong comman
 
 
 def drift(given: Namespace) -> int:
-    """Print what was found; see ``find_drift``.
-
-    Args:
-        given: the command's arguments; see ``add_drift``.
-
-    Returns:
-        The exit code: 0, or ``CHANGED`` where something changed and `--fail-on-change` is given.
-    """
+    """Print what ``find_drift`` finds; returns ``CHANGED`` for a change and `--fail-on-change`."""
     tracking, _ = compose_tracking(given.settings)
-    path = Path(given.operands[0])
-    found = find_drift(path, tracking, since=given.since, model=given.model)
+    found = find_drift(Path(given.operands[0]), tracking, since=given.since, model=given.model)
     if given.json:
         print(json.dumps(text.as_plain(found), indent=2))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +44,8 @@ def litert(config: Config) -> None:
     paths = Paths(project_root())
     files = paths.training
     summary = load_summary(paths.prepared)
-    train, validation, test = (
-        load_split(paths.prepared, split) for split in ("train", "validation", "test")
-    )
+    splits = ("train", "validation", "test")
+    train, validation, test = (load_split(paths.prepared, split) for split in splits)
     record = read_record(files.run)
     onnx = Predictor(files.onnx)
     check_fit(test, onnx, summary, record, paths)
@@ -82,7 +80,18 @@ def litert(config: Config) -> None:
         run.log_files(files.litert, "litert")
         run.tell_missed()
         link_opened_run(store, run, "litert")
-    _show(measured, len(test.labels))
+    rows = [
+        {
+            "network": kind,
+            "MB": f"{of['megabytes']:.2f}",
+            "accuracy": f"{of['test_accuracy']:.4f}",
+            "largest difference": f"{of['largest_difference']:.4f}",
+            "mean difference": f"{of['mean_difference']:.4f}",
+            "ms a picture": f"{of['milliseconds']:.2f}",
+        }
+        for kind, of in measured.items()
+    ]
+    print_rows(f"Test pictures: {len(test.labels):,}; differences from {ONNX}", rows)
     log.info("for phones: %s", files.litert)
 
 
@@ -105,18 +114,3 @@ def _measure(
         "mean_difference": float(differences.mean()),
         "milliseconds": milliseconds_per_picture(network, test.pictures[0]),
     }
-
-
-def _show(measured: Mapping[str, Mapping[str, float]], pictures: int) -> None:
-    rows = [
-        {
-            "network": kind,
-            "MB": f"{figures['megabytes']:.2f}",
-            "accuracy": f"{figures['test_accuracy']:.4f}",
-            "largest difference": f"{figures['largest_difference']:.4f}",
-            "mean difference": f"{figures['mean_difference']:.4f}",
-            "ms a picture": f"{figures['milliseconds']:.2f}",
-        }
-        for kind, figures in measured.items()
-    ]
-    print_rows(f"Test pictures: {pictures:,}; differences from {ONNX}", rows)

@@ -19,7 +19,7 @@ from pawprint.inference.parallel import Tally, classify
 from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.inference.table import Columns, write_csv, write_json, write_lines
-from pawprint.registry.source import Source, find_network
+from pawprint.registry.source import find_network
 from pawprint.system.duration import in_words
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import pictures_bar, printable, watched
@@ -29,17 +29,18 @@ SECONDS_BETWEEN_LINES = 30
 
 
 def predict(request: Namespace) -> int:
-    """Answer; returns 1 where a file was no picture, else 0.
-
-    Args:
-        request: the arguments; see ``add_predict``.
+    """Answer a request of ``add_predict``; returns 1 where a file was no picture, else 0.
 
     Raises:
         UserError: options do not fit together, or there is no such network.
     """
-    form = _form(request)
-    source, predictor = _open(request)
-    files = _files(request)
+    written = [path for path in (request.output, request.log) if path]
+    form = _form(request, written)
+    choice = choose_network(request.model, request.sure_precision, request.settings)
+    source = find_network(choice.name, choice.uri)
+    precision = None if request.threshold is not None else choice.sure_precision
+    predictor = Predictor(source.network, precision, threshold=request.threshold)
+    files = _files(request, written)
     seen = PredictionLog(request.log) if request.log else None
 
     def answers(files: Iterable[str]) -> Iterator[Prediction]:
@@ -52,7 +53,10 @@ def predict(request: Namespace) -> int:
         with output(request.output, form, columns, predictor) as table:
             if table.done:
                 print(f"going on after {table.done} files", file=sys.stderr)
-            total = _count(request)
+            total = None  # known at the end only
+            if LIST not in request.operands:
+                found = find_files(request.operands, recursive=request.recursive, but=written)
+                total = sum(1 for _ in found)
             with _progress(total and total - table.done) as tell:
                 table.write(tell(answers(table.missing(files))))
             table.finish()
@@ -67,9 +71,8 @@ def predict(request: Namespace) -> int:
     return 1 if tally.unread else 0
 
 
-def _form(request: Namespace) -> str | None:
+def _form(request: Namespace, written: list[Path]) -> str | None:
     """What to write, by option or by the name of the file."""
-    written = _written(request)
     if len(written) == 2 and len(set(map(os.path.realpath, written))) == 1:
         raise UserError(f"--output and --log are both {request.log}; name two files")
     if request.output is None:
@@ -88,15 +91,7 @@ def _form(request: Namespace) -> str | None:
     return form
 
 
-def _open(request: Namespace) -> tuple[Source, Predictor]:
-    """Who answers."""
-    choice = choose_network(request.model, request.sure_precision, request.settings)
-    source = find_network(choice.name, choice.uri)
-    precision = None if request.threshold is not None else choice.sure_precision
-    return source, Predictor(source.network, precision, threshold=request.threshold)
-
-
-def _files(request: Namespace) -> Iterator[str]:
+def _files(request: Namespace, written: list[Path]) -> Iterator[str]:
     def skipped(folder: str, count: int) -> None:
         folders = f"{count} folder{'s' * (count > 1)} in {printable(folder)}"
         print(f"{folders} not entered; --recursive enters", file=sys.stderr)
@@ -114,21 +109,8 @@ def _files(request: Namespace) -> Iterator[str]:
         chain.from_iterable(lists),
         recursive=request.recursive,
         skipped=skipped,
-        but=_written(request),
+        but=written,
     )
-
-
-def _count(request: Namespace) -> int | None:
-    """How many files there are; None where that is known at the end only."""
-    if LIST in request.operands:
-        return None
-    found = find_files(request.operands, recursive=request.recursive, but=_written(request))
-    return sum(1 for _ in found)
-
-
-def _written(request: Namespace) -> list[Path]:
-    """What the command itself writes."""
-    return [path for path in (request.output, request.log) if path]
 
 
 def _show(
@@ -168,22 +150,18 @@ def _progress(
     total: int | None,
 ) -> Iterator[Callable[[Iterable[Prediction]], Iterator[Prediction]]]:
     """What predictions are to pass through: shows a bar to a person, or lines in a log."""
+
+    def passed(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        begin = last = time.monotonic()
+        for done, prediction in enumerate(predictions, 1):
+            yield prediction
+            tell(1)
+            now = time.monotonic()
+            if now - last >= SECONDS_BETWEEN_LINES and not watched():
+                last, speed = now, done / (now - begin)
+                left = f", {in_words((total - done) / speed)} left" if total else ""
+                of = f" of {total:,}" if total else ""
+                print(f"{done:,}{of} files, {speed:.0f} a second{left}", file=sys.stderr)
+
     with pictures_bar(total) as tell:
-
-        def passed(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-            for prediction in predictions if watched() else _told(predictions, total):
-                yield prediction
-                tell(1)
-
         yield passed
-
-
-def _told(predictions: Iterable[Prediction], total: int | None) -> Iterator[Prediction]:
-    begin = last = time.monotonic()
-    for done, prediction in enumerate(predictions, 1):
-        yield prediction
-        if (now := time.monotonic()) - last >= SECONDS_BETWEEN_LINES:
-            last, speed = now, done / (now - begin)
-            left = f", {in_words((total - done) / speed)} left" if total else ""
-            of = f" of {total:,}" if total else ""
-            print(f"{done:,}{of} files, {speed:.0f} a second{left}", file=sys.stderr)

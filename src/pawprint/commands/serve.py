@@ -15,10 +15,7 @@ from pawprint.system.errors import UserError
 
 
 def serve(given: argparse.Namespace) -> int:
-    """Answer until Ctrl-C or SIGTERM; returns 0.
-
-    Args:
-        given: the command's arguments; see ``add_serve``.
+    """Answer as ``add_serve`` says, until Ctrl-C or SIGTERM; returns 0.
 
     Raises:
         UserError: there is no such network, an argument is out of range, or the address is taken.

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from pawprint.commands.arguments import description
+from pawprint.commands.arguments import new_parser
 from pawprint.config.compose import (
     explained,
     hydra_of,
@@ -38,21 +38,13 @@ HYDRA_GROUPS = {"hydra/sweeper": "how -m goes through the axes", "hydra/launcher
 
 @dataclass(frozen=True)
 class Stage:
-    """A command whose function takes the configuration.
-
-    Attributes:
-        name: what a person types.
-        help: one line of it.
-        function: where it is, as "module:name".
-        sweeps: whether `-m` gives the work to the configured sweeper.
-        preview: the function that `--augment-preview` calls instead, where there is one.
-    """
+    """A command whose function takes the configuration."""
 
     name: str
-    help: str
-    function: str
-    sweeps: bool = False
-    preview: str | None = None
+    help: str  # one line
+    function: str  # "module:name"
+    sweeps: bool = False  # whether `-m` gives the work to the configured sweeper
+    preview: str | None = None  # the function that `--augment-preview` calls instead
 
 
 def load(function: str) -> Any:
@@ -63,17 +55,10 @@ def load(function: str) -> Any:
 
 def stage_parser(stage: Stage) -> argparse.ArgumentParser:
     """What can be typed after the name of a stage: settings, and Hydra's options."""
-    parser = argparse.ArgumentParser(
-        f"pawprint {stage.name}",
-        usage="%(prog)s [key=value ...] [option ...]",
-        description=description(stage.help),
-        add_help=False,
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
-    )
+    parser = new_parser(stage.name, "", f"{stage.help}.", False)
     hidden = argparse.SUPPRESS
-    add = parser.add_argument_group("options").add_argument
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help=hidden)
+    add = parser.add_argument
+    add("overrides", nargs="*", metavar="key=value", help=hidden)
     sweep = "train once for each combination of values: depth=2,3 optimizer=adam,sgd"
     add("-m", "--multirun", action="store_true", help=sweep if stage.sweeps else hidden)
     draw = "draw training pictures as augment varies them, instead of training"
@@ -97,17 +82,12 @@ def stage_parser(stage: Stage) -> argparse.ArgumentParser:
 
 
 def run_stage(stage: Stage, words: list[str]) -> int:
-    """Compose the configuration from settings and call the stage's function with it; returns 0.
-
-    Args:
-        stage: the command.
-        words: settings and options.
+    """Compose the configuration from a command's words and call the stage with it; returns 0.
 
     Raises:
         UserError: the person can mend it.
     """
-    parser = stage_parser(stage)
-    given = parser.parse_intermixed_args(as_overrides(words))
+    given = stage_parser(stage).parse_intermixed_args(as_overrides(words))
     _check_options(stage, given)
     if given.shell_completion:
         from pawprint.commands.completion import shell_completion
@@ -123,7 +103,7 @@ def run_stage(stage: Stage, words: list[str]) -> int:
         more = [] if given.config_dir is None else [Path(given.config_dir).resolve()]
         overrides = read_overrides(root, given.overrides, *more)
         overrides += [f"hydra.searchpath=[{quoted(str(folder))}]" for folder in more]
-        _call_hydra(root, stage, parser, given, overrides)
+        _call_hydra(root, stage, given, overrides)
     except BaseException:
         bring_back(root)
         raise
@@ -134,63 +114,48 @@ def _check_options(stage: Stage, given: argparse.Namespace) -> None:
     """Refuse options that do not go with each other, or not with this command."""
     actions = ("multirun", "run", "cfg", "info", "shell_completion")
     several = [f"--{name.replace('_', '-')}" for name in actions if getattr(given, name)]
-    prints, of_cfg = (
-        given.cfg or given.help,
-        "says how --cfg prints; add --cfg job, or leave it out",
-    )
-    folder, preview = given.config_dir, given.augment_preview
-    for is_wrong, sentence in (
-        (preview and stage.preview is None, f"only train has {PREVIEW}; leave it out"),
-        (preview and given.multirun, f"{PREVIEW} draws one augment at a time; leave out -m"),
-        (given.multirun and not stage.sweeps, "only train sweeps; leave out -m"),
-        (
-            given.experimental_rerun is not None,
-            "--experimental-rerun takes a pickled job, and pawprint writes none; give the settings "
-            "in the run's tag 'command' again",
-        ),
-        (
-            given.config_path is not None,
-            "--config-path cannot replace conf/; give --config-dir a folder with more choices",
-        ),
-        (
-            folder is not None and not Path(folder).is_dir(),
-            f"--config-dir is {folder}, which is no folder; give one with choices",
-        ),
-        (given.resolve and not prints, f"--resolve {of_cfg}"),
-        (given.package and not prints, f"--package {of_cfg}"),
-        (len(several) > 1, f"{' and '.join(several)} do not go together; give one of them"),
-    ):
+    folder, preview, prints = given.config_dir, given.augment_preview, given.cfg or given.help
+    of_cfg = "says how --cfg prints; add --cfg job, or leave it out"
+    refused = {
+        f"only train has {PREVIEW}; leave it out": preview and stage.preview is None,
+        f"{PREVIEW} draws one augment at a time; leave out -m": preview and given.multirun,
+        "only train sweeps; leave out -m": given.multirun and not stage.sweeps,
+        "--experimental-rerun takes a pickled job, and pawprint writes none; give the settings in "
+        "the run's tag 'command' again": given.experimental_rerun is not None,
+        "--config-path cannot replace conf/; give --config-dir a folder with more "
+        "choices": given.config_path is not None,
+        f"--config-dir is {folder}, which is no folder; give one with choices": not Path(
+            folder or "."
+        ).is_dir(),
+        f"--resolve {of_cfg}": given.resolve and not prints,
+        f"--package {of_cfg}": given.package and not prints,
+        f"{' and '.join(several)} do not go together; give one of them": len(several) > 1,
+    }
+    for sentence, is_wrong in refused.items():
         if is_wrong:
             raise UserError(sentence)
 
 
-def _call_hydra(
-    root: Path,
-    stage: Stage,
-    parser: argparse.ArgumentParser,
-    given: argparse.Namespace,
-    overrides: list[str],
-) -> None:
+def _call_hydra(root: Path, stage: Stage, given: argparse.Namespace, words: list[str]) -> None:
     from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
+    name = given.config_name
     try:
         with hydra_of(root, stage.name) as hydra:
             if given.help:
-                tree = hydra.compose_config(given.config_name, overrides, RunMode.RUN)
-                print(_stage_help(stage, parser, tree, hydra.config_loader))
+                tree = hydra.compose_config(name, words, RunMode.RUN)
+                print(_stage_help(stage, tree, hydra.config_loader))
             elif given.hydra_help:
                 hydra.hydra_help(None, get_args_parser(), argparse.Namespace(overrides=[]))
             elif given.cfg:
-                hydra.show_cfg(
-                    given.config_name, overrides, given.cfg, given.package, given.resolve
-                )
+                hydra.show_cfg(name, words, given.cfg, given.package, given.resolve)
             elif given.info:
-                hydra.show_info(given.info, given.config_name, overrides)
+                hydra.show_info(given.info, name, words)
             else:
-                _call_task(hydra, stage, given, overrides)
+                _call_task(hydra, stage, given, words)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -223,7 +188,7 @@ def _call_task(hydra: Any, stage: Stage, given: argparse.Namespace, overrides: l
         raise refused[0]
 
 
-def _stage_help(stage: Stage, parser: argparse.ArgumentParser, tree: Any, loader: Any) -> str:
+def _stage_help(stage: Stage, tree: Any, loader: Any) -> str:
     """Options, and every key with its value in ``tree`` and what it may be, by Hydra's loader."""
     from omegaconf import open_dict, read_write
 
@@ -242,9 +207,8 @@ def _stage_help(stage: Stage, parser: argparse.ArgumentParser, tree: Any, loader
     if stage.sweeps:
         for group, text in HYDRA_GROUPS.items():
             rows.append(_row(group, chosen[group], f"{text}; {choices(group)}"))
-    return "\n".join(
-        [parser.format_help(), "keys, each with its value now; key=value sets another:", *rows]
-    )
+    title = "keys, each with its value now; key=value sets another:"
+    return "\n".join([stage_parser(stage).format_help(), title, *rows])
 
 
 def keys(node: Any, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

@@ -72,12 +72,8 @@ def suspects(config: Config) -> None:
     parameters = config.flat() | {"images": summary.images}
     find_weights(config, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
-    tags = {
-        **provenance(paths.root),
-        "kind": "suspects",
-        "data_digest": summary.digest,
-        "class_names": ", ".join(names),
-    }
+    tags = {"kind": "suspects", "data_digest": summary.digest, "class_names": ", ".join(names)}
+    tags |= provenance(paths.root)
     name = f"suspects of {config.model.name} depth={config.blocks} {config.optimizer.name}"
     start_tensorflow()
     whole = pool.whole()

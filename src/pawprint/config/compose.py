@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from operator import ge, gt, le, lt
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,7 @@ from pawprint.config.overrides import (
 from pawprint.config.schema import DESCRIPTION, ONE_OF, Config, Gate, Growth, Model, Tracking
 from pawprint.system.errors import UserError
 
-BOUNDS = {
-    "at least": operator.ge,
-    "above": operator.gt,
-    "at most": operator.le,
-    "below": operator.lt,
-}
+BOUNDS = {"at least": ge, "above": gt, "at most": le, "below": lt}
 
 
 def project_root() -> Path:
@@ -69,12 +64,7 @@ def read_params(root: Path) -> dict[str, Any]:
 
 
 def read_overrides(root: Path, settings: Sequence[str], *more_folders: Path) -> list[str]:
-    """Settings of a command line, recipes put in, keys and choices checked.
-
-    Args:
-        root: the project's.
-        settings: ``key=value``, as by ``as_overrides``.
-        more_folders: where choices are beside those in `conf/`.
+    """Settings as by ``as_overrides``, recipes put in, keys and choices checked.
 
     Raises:
         UserError: an unknown key, choice or recipe.
@@ -115,11 +105,10 @@ def compose_tracking(words: Sequence[str] = ()) -> tuple[Tracking, float | None]
         UserError: as ``compose``.
     """
     root = project_root()
-    plain = None if words else _plain_tracking(root, read_params(root))
-    if plain is None:
-        config = compose(words)
-        plain = config.tracking, config.sure_precision
-    return plain
+    if not words and (plain := _plain_tracking(root, read_params(root))):
+        return plain
+    config = compose(words)
+    return config.tracking, config.sure_precision
 
 
 def _plain_tracking(root: Path, params: dict[str, Any]) -> tuple[Tracking, float | None] | None:
@@ -137,11 +126,10 @@ def _plain_tracking(root: Path, params: dict[str, Any]) -> tuple[Tracking, float
         )
     except (OSError, UserError, KeyError, TypeError):
         return None
-    needed = (tracking.name, tracking.experiment, tracking.registered_model)
-    texts = needed if tracking.uri is None else (*needed, tracking.uri)
     are_plain = all(
         isinstance(text, str) and text.strip() and "$" not in text and text != "???"
-        for text in texts
+        for key, text in vars(tracking).items()
+        if key != "uri" or text is not None
     )
     sure = params["sure_precision"]
     is_plain = sure is None or (type(sure) is float and 0 < sure <= 1)

@@ -75,24 +75,19 @@ def expand_recipe(root: Path, words: Sequence[str]) -> list[str]:
     recipes = [word for word in words if word.startswith(f"{RECIPE}=")]
     if not recipes:
         return list(words)
-    settings = _read_recipe(root, recipes[-1].partition("=")[2])
+    name, there_is = recipes[-1].partition("=")[2], choices_of(root / "conf" / RECIPE)
+    if "," in name:
+        raise UserError(f"command line: recipe={name} is no axis; run a sweep for each recipe")
+    if name not in there_is:
+        offer = ", ".join(there_is)
+        raise UserError(f"command line: there is no recipe {name!r}; choose one of {offer}")
+    settings = read_yaml(root / "conf" / RECIPE / f"{name}.yaml")
     given = {word.partition("=")[0] for word in words}
     # Where another choice was given, what the recipe says within its own has no place.
     chosen = {k: v for k, v in settings.items() if not {k, k.partition(".")[0]} & given}
     texts = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in chosen.items()]
     place = words.index(recipes[0])
     return [*words[:place], *texts, *(word for word in words[place:] if word not in recipes)]
-
-
-def _read_recipe(root: Path, name: str) -> dict[str, Any]:
-    there_is = choices_of(root / "conf" / RECIPE)
-    if "," in name:
-        raise UserError(f"command line: recipe={name} is no axis; run a sweep for each recipe")
-    if name not in there_is:
-        raise UserError(
-            f"command line: there is no recipe {name!r}; choose one of {', '.join(there_is)}"
-        )
-    return read_yaml(root / "conf" / RECIPE / f"{name}.yaml")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -140,12 +135,7 @@ def check_keys(overrides: Sequence[str]) -> None:
 def check_choices(
     params: dict[str, Any], overrides: Sequence[str], folders: Sequence[Path]
 ) -> None:
-    """Refuse unknown choices before Hydra does, in one sentence each.
-
-    Args:
-        params: the content of ``params.yaml``.
-        overrides: what goes before it.
-        folders: where the groups' folders are.
+    """Refuse choices that no group in ``folders`` has before Hydra does, in one sentence each.
 
     Raises:
         UserError: names the choice, and all that there are.

@@ -24,12 +24,7 @@ class TrainingFiles:
 
 
 class Paths:
-    """The project's files.
-
-    Args:
-        root: the project's folder.
-        own: the folder of a network beside the project's one, and of what is found out of it.
-    """
+    """The project's files; ``own`` is the folder of a network beside the project's one."""
 
     def __init__(self, root: Path, own: Path | None = None) -> None:
         self.root = root

@@ -23,16 +23,10 @@ def key(
     one_of: tuple[str, ...] | None = None,
     default: Any = "???",
 ) -> Any:
-    """A key of the configuration.
+    """A key of the configuration: what the help says of it, and what it may be.
 
-    Args:
-        description: what a person reads of it in the help.
-        low: at least this.
-        high: at most this.
-        above: more than this.
-        below: less than this.
-        one_of: all that it may be.
-        default: its value where no file gives one. Defaults to none: the key must be given.
+    ``low`` and ``high`` belong to its range, ``above`` and ``below`` do not. Without a ``default``
+    a file must give it.
     """
     limits = {"at least": low, "above": above, "at most": high, "below": below, ONE_OF: one_of}
     metadata = {DESCRIPTION: description} | {k: v for k, v in limits.items() if v is not None}
@@ -70,12 +64,12 @@ class Gate:
     """
 
     name: str = key("the rule", one_of=("better", "not_worse", "always"))
-    significance: float | None = key("of better: the p-value", above=0, high=0.05, default=None)
-    margin: float | None = key("of not_worse: of test accuracy", 0, below=1, default=None)
-    min_accuracy: float | None = key("test accuracy, at least", 0, 1, default=None)
-    max_megabytes: float | None = key("of model.onnx", above=0, below=math.inf, default=None)
+    significance: float | None = key("of better: largest p-value", above=0, high=0.05, default=None)
+    margin: float | None = key("of not_worse: accuracy it may lack", 0, below=1, default=None)
+    min_accuracy: float | None = key("least test accuracy", 0, 1, default=None)
+    max_megabytes: float | None = key("largest model.onnx", above=0, below=math.inf, default=None)
     max_milliseconds: float | None = key(
-        "for one picture alone, on this machine", above=0, below=math.inf, default=None
+        "longest time for one picture alone, on this machine", above=0, below=math.inf, default=None
     )
 
 
@@ -182,25 +176,25 @@ class Config:
     dropout: float = key("share of units dropped before the last layers", 0, below=1)
     dense_units: int = key("units of the hidden layer of article and transfer", 1, 65536)
     learning_rate: float | None = key("null: the optimizer's own", above=0, below=math.inf)
-    epochs: int = key("at most", 1, 100_000)
+    epochs: int = key("passes over the training pictures, at most", 1, 100_000)
     patience: int | None = key("epochs without a better val_accuracy before the end", 1, 100_000)
     batch_size: int = key("pictures per step", 1, 65536)
     steps_per_epoch: int | None = key("batches per epoch; null: one full pass", 1)
     validation_steps: int | None = key("batches per validation; null: one full pass", 1)
     label_smoothing: float = key("share of a target spread over all classes", 0, below=1)
     ema: float = key("share of the training over which weights are averaged", 0, below=1)
-    class_weights: str = key("what each class counts", one_of=("none", "balanced"))
+    class_weights: str = key("weight of each class in the loss", one_of=("none", "balanced"))
     mirror: bool = key("whether an answer is the mean over a picture and its mirror image")
-    precision: str = key("of training", one_of=("auto", "float32", "bfloat16", "float16"))
+    precision: str = key("numbers of training", one_of=("auto", "float32", "bfloat16", "float16"))
     folds: int = key("parts of the pictures that suspects judges one by one", 2, 20)
     sure_precision: float | None = key("share of answers that are to be right", above=0, high=1)
     augment: Augment = field(
         default_factory=Augment, metadata=says("how training pictures are varied")
     )
     gate: Gate = field(default_factory=Gate, metadata=says("what makes a challenger the champion"))
-    growth: Growth = field(default_factory=Growth, metadata=says("sizes of the training pictures"))
+    growth: Growth = field(default_factory=Growth, metadata=says("how training pictures grow"))
     model: Model = field(default_factory=Model, metadata=says("the network"))
-    optimizer: Optimizer = field(default_factory=Optimizer, metadata=says("what moves the weights"))
+    optimizer: Optimizer = field(default_factory=Optimizer, metadata=says("the Keras optimizer"))
     schedule: Schedule = field(
         default_factory=Schedule, metadata=says("how the learning rate moves")
     )
@@ -217,13 +211,11 @@ class Config:
         """
         parameters: dict[str, Any] = {}
         for key, value in vars(self).items():
-            if key == "sweep":  # no parameter of an experiment
-                continue
             if key in CHOICES:
                 parameters[key] = value.name
                 details = {k: v for k, v in vars(value).items() if k != "name" and v is not None}
                 parameters |= {f"{key}.{k}": v for k, v in details.items()}
-            else:
+            elif key != "sweep":  # no parameter of an experiment
                 parameters[key] = value
         parameters |= {"learning_rate": self.rate, "depth": self.blocks, "width": self.filters}
         for key in ("optimizer.learning_rate", "model.depth", "model.width"):

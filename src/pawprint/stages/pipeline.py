@@ -14,14 +14,14 @@ from typing import Any
 import yaml
 
 from pawprint.config.compose import compose, project_root, read_overrides
+from pawprint.config.paths import Paths
 from pawprint.config.schema import CHOICES
+from pawprint.tracking.restore import run_of
+from pawprint.tracking.store import connect, link_opened_run
 
 
 def pipeline(given: argparse.Namespace) -> int:
-    """Run DVC; returns its exit code.
-
-    Args:
-        given: the command's arguments: settings, of which the last for one key counts.
+    """Run DVC with settings, of which the last for one key counts; returns its exit code.
 
     Raises:
         UserError: a setting is wrong.
@@ -34,8 +34,11 @@ def pipeline(given: argparse.Namespace) -> int:
     if words:
         command = ["dvc", "exp", "run", *dvc_settings(words, config.flat())]
     code = subprocess.run(command, cwd=root, check=False).returncode
-    if code == 0:
-        _link_opened_run()
+    if code == 0 and "MLFLOW_RUN_ID" in os.environ:
+        # Where nothing was trained, the run that `mlflow run` opened points to the one in force.
+        tracking = compose().tracking
+        store = connect(tracking.uri, tracking.experiment)
+        link_opened_run(store, run_of(store, Paths(root).training), "pipeline")
     return code
 
 
@@ -55,16 +58,3 @@ def dvc_settings(words: list[str], parameters: Mapping[str, Any]) -> list[str]:
             key = f"{file}:{'' if name in there else '+'}{name}"
         settings += ["-S", f"{key}={value}"]
     return settings
-
-
-def _link_opened_run() -> None:
-    """Where nothing was trained, point from the run `mlflow run` opened to the one in force."""
-    if "MLFLOW_RUN_ID" not in os.environ:
-        return
-    from pawprint.config.paths import Paths
-    from pawprint.tracking.restore import run_of
-    from pawprint.tracking.store import connect, link_opened_run
-
-    tracking = compose().tracking
-    store = connect(tracking.uri, tracking.experiment)
-    link_opened_run(store, run_of(store, Paths(project_root()).training), "pipeline")
