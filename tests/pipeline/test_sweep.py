@@ -16,7 +16,7 @@ def _sweeps(project):
 
 def _table(project, run, name, folder):
     path = project.client().download_artifacts(run.info.run_id, name, str(folder))
-    with Path(path).open(newline="") as file:
+    with Path(path).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -69,7 +69,7 @@ def test_a_failed_trial_does_not_stop_the_others_and_the_exit_code_says_so(proje
     done = project.stage("train", "-m", "depth=1,7", code=1)
     assert "\nfailed: depth=7: depth=7 is too deep for pictures of 16 pixels" in f"\n{done.stderr}"
     log = re.search(r"; log: (.*)", done.stderr)[1]
-    assert "depth=7 is too deep" in Path(log).read_text()
+    assert "depth=7 is too deep" in Path(log).read_text(encoding="utf-8")
     assert "error: 1 trial failed, as told above; the same command runs it again" in done.stderr
     assert "Traceback" not in done.stderr
     parent = next(r for r in project.runs() if r.data.tags.get("kind") == "sweep")

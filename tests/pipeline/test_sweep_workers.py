@@ -74,7 +74,7 @@ def test_a_trial_that_the_system_kills_is_told_at_once_and_the_others_finish(pro
 
 def _process_of(log, parent):
     """The child of a process that writes this log."""
-    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text("utf-8").split():
         for file in Path(f"/proc/{child}/fd").iterdir():
             try:
                 if file.readlink() == log:
@@ -95,7 +95,7 @@ def test_processes_end_with_a_sweep_that_is_killed(project):
     workers = []
     while not workers:
         time.sleep(0.05)
-        children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
+        children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text("utf-8").split()
         command = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
         workers = [child for child, words in command.items() if b"spawn_main" in words]
     (worker,) = workers

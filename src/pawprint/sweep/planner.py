@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pawprint.config.schema import Config
 from pawprint.system.digest import digest_of
-from pawprint.training.trial import Trial, Watch
+from pawprint.training.trial import Outcome, Trial, Watch
 
 SEED = "seed"
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a person asked for.
+class SweepSpec:
+    """What a sweep is to do.
 
     Attributes:
         fixed: the settings of the command line that all trials share, ``key=value``.
@@ -59,13 +60,13 @@ class Planner:
     """Makes trials.
 
     Attributes:
-        order: what was asked for.
+        spec: of the sweep.
         data: digest of the pictures to learn from.
         parent: id of the sweep's run.
         store: tracking URI of the store that has it.
     """
 
-    order: Order
+    spec: SweepSpec
     data: str
     parent: str
     store: str
@@ -89,9 +90,9 @@ class Planner:
         Raises:
             UserError: they do not make a configuration.
         """
-        config = config or self.order.resolve(words)
+        config = config or self.spec.resolve(words)
         settings = dict(word.split("=", 1) for word in words)
-        axes = {key: settings[key] for key in self.order.axes if key in settings}
+        axes = {key: settings[key] for key in self.spec.axes if key in settings}
         return Trial(
             number,
             name_of(axes) or " ".join(words) or "trial",
@@ -99,12 +100,45 @@ class Planner:
             tuple(words),
             config,
             trial_identity(config, self.data),
-            self.order.folder / str(number),
+            self.spec.folder / str(number),
             self.parent,
             self.store,
             watch,
-            self.order.timed,
+            self.spec.timed,
         )
+
+
+class TrialSource(abc.ABC):
+    """Which trials run, and in which order.
+
+    Attributes:
+        trials: those that the sweep is about so far, by identity.
+        rejected: how many could not be configured.
+    """
+
+    def __init__(self) -> None:
+        self.trials: dict[str, Trial] = {}
+        self.rejected = 0
+
+    @abc.abstractmethod
+    def plan(self) -> str:
+        """Find out what is done already; returns it in words."""
+
+    @abc.abstractmethod
+    def next(self) -> Trial | None:
+        """The next trial to run, None where none is left, for now."""
+
+    @abc.abstractmethod
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Take how a trial ended."""
+
+    @abc.abstractmethod
+    def left(self) -> int:
+        """How many trials have not ended."""
+
+    def remarks(self) -> str:
+        """What is to be said at the end, if anything."""
+        return ""
 
 
 def name_of(axes: Mapping[str, str]) -> str:

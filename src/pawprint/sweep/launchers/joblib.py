@@ -1,4 +1,4 @@
-"""Trials in processes of this machine, each with its share of the cores and GPUs."""
+"""``hydra/launcher=joblib``: trials in processes of this machine that share cores and GPUs."""
 
 from __future__ import annotations
 
@@ -7,28 +7,35 @@ import multiprocessing
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from pawprint.sweep.workers import PATIENCE, THREADS, Ended, run_trial, stopped
+from pawprint.sweep.launchers.base import THREADS, Launcher, run_trial
 from pawprint.system.machine import end_with_parent, usable_cores
 from pawprint.training.trial import FAILED, Outcome, Trial
 
 
-@dataclass
-class _Slot:
-    """A worker, its process, and what it does."""
+@dataclass(frozen=True)
+class _Worker:
+    """A process that stays, and the pool of one that it belongs to."""
 
-    executor: ProcessPoolExecutor
+    pool: ProcessPoolExecutor
     process: Any
-    trial: Trial | None = None
-    future: Future[Outcome] | None = None
 
 
-class Processes:
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A trial in the worker of a place."""
+
+    place: int
+    worker: _Worker
+    future: Future[Outcome]
+
+
+class LocalProcesses(Launcher[_Job]):
     """``count`` processes that stay; one that dies takes its own trial along and no other.
 
     Args:
@@ -37,74 +44,63 @@ class Processes:
 
     def __init__(self, count: int) -> None:
         cores, gpus = usable_cores(), usable_gpus()
-        self.count = len(cores) if count == -1 else count
+        super().__init__(len(cores) if count == -1 else count)
         self._cores = [_share(cores, place, self.count) for place in range(self.count)]
         self._gpus = [_share(gpus, place, self.count) for place in range(self.count)]
-        self._slots: list[_Slot | None] = [None] * self.count
-
-    def start(self, trial: Trial) -> None:
-        """Give the trial to an idle process."""
-        place = next(i for i, s in enumerate(self._slots) if s is None or s.trial is None)
-        slot = self._slots[place]
-        if slot and not slot.process.is_alive():  # killed while it had nothing to do
-            slot.executor.shutdown()
-            slot = None
-        slot = self._slots[place] = slot or self._open(place)
-        slot.trial, slot.future = trial, slot.executor.submit(run_trial, trial, apart=True)
-
-    def wait(self) -> Ended:
-        """Trials that have ended since, at least one."""
-        wait([s.future for s in self._slots if s and s.future], return_when=FIRST_COMPLETED)
-        return self._collect()
-
-    def stop(self) -> Ended:
-        """Interrupt the running trials, which mark themselves as killed."""
-        running = [slot for slot in self._slots if slot and slot.trial]
-        for slot in running:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(slot.process.pid, signal.SIGINT)
-        wait([slot.future for slot in running], timeout=PATIENCE)
-        ended = [(trial, stopped(outcome)) for trial, outcome in self._collect()]
-        return ended + [(slot.trial, stopped()) for slot in running if slot.trial]
+        self._workers: list[_Worker | None] = [None] * self.count
 
     def close(self) -> None:
         """End the processes, also where one still trains."""
-        for slot in self._slots:
-            if slot:
-                if slot.trial:
-                    slot.process.kill()
-                slot.executor.shutdown()
+        for _, job in self._running:
+            job.worker.process.kill()
+        for worker in self._workers:
+            if worker:
+                worker.pool.shutdown()
 
-    def _open(self, place: int) -> _Slot:
+    def _submit(self, trial: Trial) -> _Job:
+        """Give the trial to an idle process."""
+        busy = {job.place for _, job in self._running}
+        place = next(place for place in range(self.count) if place not in busy)
+        worker = self._workers[place]
+        if worker and not worker.process.is_alive():  # killed while it had nothing to do
+            worker.pool.shutdown()
+            worker = None
+        worker = self._workers[place] = worker or self._open(place)
+        return _Job(place, worker, worker.pool.submit(run_trial, trial, own_process=True))
+
+    def _wait(self, jobs: Sequence[_Job], timeout: float | None) -> Sequence[_Job]:
+        futures = [job.future for job in jobs]
+        done, _ = wait(futures, timeout=timeout, return_when=FIRST_COMPLETED)
+        return [job for job in jobs if job.future in done]
+
+    def _outcome(self, job: _Job) -> Outcome:
+        try:
+            return job.future.result()
+        except BrokenProcessPool:
+            job.worker.pool.shutdown()  # whose thread learns the exit code
+            self._workers[job.place] = None
+            return Outcome(FAILED, sentence=_death(job.worker.process.exitcode))
+
+    def _interrupt(self, job: _Job) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(job.worker.process.pid, signal.SIGINT)
+
+    def _open(self, place: int) -> _Worker:
         cores, gpus = self._cores[place], self._gpus[place]
         variables = dict.fromkeys(THREADS, str(len(cores)))
         if gpus:
             variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         before = set(multiprocessing.active_children())
-        executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _settle, (cores,))
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(1, context, initializer=_initialize, initargs=(cores,))
         with _environment(variables):  # read by libraries as they are imported there
-            executor.submit(os.getpid)  # which starts the process
+            pool.submit(os.getpid)  # which starts the process
         (process,) = set(multiprocessing.active_children()) - before
-        return _Slot(executor, process)
-
-    def _collect(self) -> Ended:
-        ended: Ended = []
-        for place, slot in enumerate(self._slots):
-            if not (slot and slot.trial and slot.future and slot.future.done()):
-                continue
-            try:
-                outcome = slot.future.result()
-            except BrokenProcessPool:
-                slot.executor.shutdown()  # whose thread learns the exit code
-                outcome = Outcome(FAILED, sentence=_death(slot.process.exitcode))
-                self._slots[place] = None
-            ended.append((slot.trial, outcome))
-            slot.trial = slot.future = None
-        return ended
+        return _Worker(pool, process)
 
 
 @contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
+def _environment(variables: Mapping[str, str]) -> Generator[None, None, None]:
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -123,7 +119,9 @@ def usable_gpus() -> list[str]:
     if given is not None:
         return [name for name in given.split(",") if name and name != "-1"]
     try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
@@ -137,7 +135,7 @@ def _share(things: list[Any], place: int, count: int) -> list[Any]:
     return things[place * size : (place + 1) * size] if size else [things[place % len(things)]]
 
 
-def _settle(cores: list[int]) -> None:
+def _initialize(cores: list[int]) -> None:
     """Make a new process ready: its cores, no Ctrl-C that is not meant for it, no life alone."""
     os.setpgid(0, 0)  # the sweep tells its processes when to stop
     if hasattr(os, "sched_setaffinity"):

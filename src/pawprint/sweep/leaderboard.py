@@ -56,7 +56,7 @@ def objectives_of(names: Sequence[str]) -> dict[str, bool]:
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """Trials, the best one first.
 
     Attributes:
@@ -72,15 +72,19 @@ class Board:
     without: Sequence[TrialRun]
 
     @property
+    def whole(self) -> list[TrialRun]:
+        """Those of ``trials`` that were not pruned."""
+        return [trial for trial in self.trials if not trial.pruned]
+
+    @property
     def groups(self) -> list[Group]:
         """Trials that differ in their seed only, by their mean; empty without that axis."""
         if SEED not in self.axes:
             return []
         together: dict[str, list[TrialRun]] = {}
-        for trial in self.trials:
-            if not trial.pruned:
-                others = {key: value for key, value in trial.axes.items() if key != SEED}
-                together.setdefault(name_of(others), []).append(trial)
+        for trial in self.whole:
+            others = {key: value for key, value in trial.axes.items() if key != SEED}
+            together.setdefault(name_of(others), []).append(trial)
         metric, more = next(iter(self.objectives.items()))
         groups = [
             Group(name, [t.figures[metric] for t in trials], trials)
@@ -91,9 +95,9 @@ class Board:
     @property
     def winner(self) -> TrialRun | None:
         """The best trial; where seeds are swept, the best one of the best group."""
-        whole = [trial for trial in self.trials if not trial.pruned]
         groups = self.groups
-        return groups[0].trials[0] if groups else whole[0] if whole else None
+        ranked = groups[0].trials if groups else self.whole
+        return ranked[0] if ranked else None
 
     def rows(self) -> list[dict[str, str]]:
         """A row of text per trial; what has no figure comes last."""
@@ -113,22 +117,17 @@ class Board:
     def front(self) -> list[TrialRun]:
         """Trials of which no other one is better in every objective (Pareto's front)."""
 
-        def values(trial: TrialRun) -> list[float]:
+        def scores(trial: TrialRun) -> list[float]:
             return [
                 trial.figures[metric] * (1 if more else -1)
                 for metric, more in self.objectives.items()
             ]
 
-        whole = [trial for trial in self.trials if not trial.pruned]
-        return [
-            trial
-            for trial in whole
-            if not any(
-                all(b >= a for a, b in zip(values(trial), values(other), strict=True))
-                and values(other) != values(trial)
-                for other in whole
-            )
-        ]
+        def beats(other: TrialRun, trial: TrialRun) -> bool:
+            pairs = zip(scores(other), scores(trial), strict=True)
+            return scores(other) != scores(trial) and all(b >= a for b, a in pairs)
+
+        return [t for t in self.whole if not any(beats(other, t) for other in self.whole)]
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,9 @@ class Group:
         return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
 
-def board_of(
+def rank(
     trials: Sequence[TrialRun], axes: Sequence[str], objectives: Mapping[str, bool]
-) -> Board:
+) -> Leaderboard:
     """Rank trials."""
     first = next(iter(objectives))
     ranked = [
@@ -171,12 +170,12 @@ def board_of(
 
     ids = {trial.id for trial in ranked}
     rest = [trial for trial in trials if trial.id not in ids]
-    return Board(axes, objectives, sorted(ranked, key=key), rest)
+    return Leaderboard(axes, objectives, sorted(ranked, key=key), rest)
 
 
-def group_rows(board: Board) -> list[dict[str, str]]:
+def group_rows(leaderboard: Leaderboard) -> list[dict[str, str]]:
     """A row of text per group of seeds."""
-    metric = next(iter(board.objectives))
+    metric = next(iter(leaderboard.objectives))
     return [
         {
             "rank": str(rank),
@@ -187,7 +186,7 @@ def group_rows(board: Board) -> list[dict[str, str]]:
             "highest": _text(metric, max(group.values)),
             "seeds": str(len(group.values)),
         }
-        for rank, group in enumerate(board.groups, start=1)
+        for rank, group in enumerate(leaderboard.groups, start=1)
     ]
 
 

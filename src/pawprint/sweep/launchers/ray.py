@@ -1,16 +1,18 @@
-"""Trials as tasks of a Ray cluster."""
+"""``hydra/launcher=ray``: trials as tasks of a Ray cluster."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
-from pawprint.sweep.workers import PATIENCE, THREADS, Ended, run_trial, stopped
+from pawprint.sweep.launchers.base import THREADS, Launcher, run_trial
 from pawprint.system.errors import UserError, first_line
 from pawprint.training.trial import FAILED, Outcome, Trial
 
 
-class Cluster:
+class RayTasks(Launcher[Any]):
     """A task per trial, as many at once as there is room for.
 
     Args:
@@ -25,7 +27,7 @@ class Cluster:
     def __init__(self, address: str | None, cores: float, gpus: float) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import ray
+        import ray  # which reads these variables
 
         self._ray = ray
         try:
@@ -33,7 +35,7 @@ class Cluster:
                 address=address,
                 include_dashboard=False if address is None else None,
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 configure_logging=False,
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -42,10 +44,10 @@ class Cluster:
                 f"({first_line(error)}); start one with `ray start --head`, or leave it out for "
                 "one of this machine"
             ) from None
-        there_is = ray.cluster_resources()
-        rooms = [there_is.get("CPU", 0) / cores] if cores else []
-        rooms += [there_is.get("GPU", 0) / gpus] if gpus else []
-        self.count = int(min(rooms)) if rooms else 1
+        resources = ray.cluster_resources()
+        counts = [resources.get("CPU", 0) / cores] if cores else []
+        counts += [resources.get("GPU", 0) / gpus] if gpus else []
+        super().__init__(int(min(counts)) if counts else 1)
         if not self.count:
             ray.shutdown()
             raise UserError(
@@ -53,44 +55,32 @@ class Cluster:
                 "have; lower hydra.launcher.num_cpus or num_gpus"
             )
         # A task that dies is a trial that failed: Ray must not repeat it by itself.
-        task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(_run)
-        self._start = lambda trial: task.remote(trial, max(1, int(cores)))
-        self._running: dict[Any, Trial] = {}
-
-    def start(self, trial: Trial) -> None:
-        """Hand the trial to the cluster."""
-        self._running[self._start(trial)] = trial
-
-    def wait(self) -> Ended:
-        """Trials that have ended since, at least one."""
-        done, _ = self._ray.wait(list(self._running), num_returns=1)
-        return [(self._running.pop(one), self._outcome(one)) for one in done]
-
-    def stop(self) -> Ended:
-        """Interrupt the running trials, which mark themselves as killed."""
-        for one in self._running:
-            self._ray.cancel(one, force=False)
-        running = list(self._running)
-        if not running:
-            return []
-        done, late = self._ray.wait(running, num_returns=len(running), timeout=PATIENCE)
-        ended = [(self._running[one], stopped(self._outcome(one))) for one in done]
-        return ended + [(self._running[one], stopped()) for one in late]
+        self._task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(_run)
+        self._threads = max(1, int(cores))
 
     def close(self) -> None:
         """Leave the cluster; one of this machine ends."""
         self._ray.shutdown()
 
-    def _outcome(self, one: Any) -> Outcome:
+    def _submit(self, trial: Trial) -> Any:
+        return self._task.remote(trial, self._threads)
+
+    def _wait(self, jobs: Sequence[Any], timeout: float | None) -> Sequence[Any]:
+        return self._ray.wait(list(jobs), num_returns=1, timeout=timeout)[0]
+
+    def _outcome(self, job: Any) -> Outcome:
         try:
-            return self._ray.get(one)
+            return self._ray.get(job)
         except self._ray.exceptions.RayError as error:
             what = f"{type(error).__name__}: {first_line(error)}"
             return Outcome(FAILED, sentence=f"its process was killed by the system ({what})")
 
+    def _interrupt(self, job: Any) -> None:
+        self._ray.cancel(job, force=False)
 
-def _run(trial: Trial, cores: int) -> Outcome:
+
+def _run(trial: Trial, threads: int) -> Outcome:
     """In a process of Ray's, which sets neither cores nor threads for TensorFlow."""
     for name in THREADS:
-        os.environ.setdefault(name, str(cores))
-    return run_trial(trial, apart=True)
+        os.environ.setdefault(name, str(threads))
+    return run_trial(trial, own_process=True)
