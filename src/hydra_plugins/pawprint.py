@@ -9,7 +9,7 @@ import itertools
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from pawprint.sweep.scheduler import TrialSource
 
 
-@dataclass(kw_only=True, eq=False)
 class GridSweeper(Sweeper):
     """All combinations of the axes' values.
 
-    Attributes:
+    Args:
         params: more axes, ``{key: values}``; the command line goes before them.
     """
 
-    params: Mapping[str, Any] | None = None
+    def __init__(self, params: Mapping[str, Any] | None = None) -> None:
+        self.params = params or {}
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -60,7 +60,7 @@ class GridSweeper(Sweeper):
         given = {word.partition("=")[0] for word in arguments}
         words = [
             f"{key}={','.join(map(str, value)) if isinstance(value, list | ListConfig) else value}"
-            for key, value in (self.params or {}).items()
+            for key, value in self.params.items()
             if key not in given
         ]
         parser = OverridesParser.create(config_loader=self._context.config_loader)
@@ -142,11 +142,10 @@ class GridSweeper(Sweeper):
             ) from None
 
 
-@dataclass(kw_only=True, eq=False)
 class OptunaSweeper(GridSweeper):
-    """Trials that Optuna suggests; ``params`` are more axes of the search space.
+    """Trials that Optuna suggests.
 
-    Attributes:
+    Args:
         n_trials: how many, those of earlier sessions included.
         objective: the metric that is optimised, or several of them.
         sampler: what to instantiate as Optuna's sampler; a ``seed`` moves with the trials done.
@@ -154,27 +153,39 @@ class OptunaSweeper(GridSweeper):
         max_epochs: how many epochs all trials together may learn; None for any number.
         storage: URL of a database; None for a file of the project's.
         study_name: None for the id of the sweep's run.
+        params: as of the grid; the search space.
     """
 
-    n_trials: int
-    objective: str | list[str]
-    sampler: Any
-    pruner: Any
-    max_epochs: int | None = None
-    storage: str | None = None
-    study_name: str | None = None
+    def __init__(
+        self,
+        n_trials: int,
+        objective: str | list[str],
+        sampler: Any,
+        pruner: Any,
+        max_epochs: int | None = None,
+        storage: str | None = None,
+        study_name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(params)
+        self.n_trials, self.max_epochs = n_trials, max_epochs
+        self.objectives = [objective] if isinstance(objective, str) else list(objective)
+        self.sampler, self.pruner = sampler, pruner
+        self.storage, self.study_name = storage, study_name
 
     def _read(self, arguments: list[str]) -> tuple[SweepSpec, list[Override]]:
         from pawprint.sweep.leaderboard import objectives_of
 
         spec, overrides = super()._read(arguments)
-        names = [self.objective] if isinstance(self.objective, str) else list(self.objective)
-        objectives = objectives_of(names)
         space = sorted(str(o.input_line) for o in _swept(overrides))
         pruned = "" if self.pruner["_target_"].endswith(".NopPruner") else " pruned"
-        kind = f"search {space} {names} {self.study_name}{pruned}"
-        timed = "seconds_per_picture" in names
-        return replace(spec, kind=kind, objectives=objectives, timed=timed), overrides
+        searching = replace(
+            spec,
+            kind=f"search {space} {self.objectives} {self.study_name}{pruned}",
+            objectives=objectives_of(self.objectives),
+            timed="seconds_per_picture" in self.objectives,
+        )
+        return searching, overrides
 
     def _source(self, spec: SweepSpec, overrides: list[Override]) -> Callable[..., TrialSource]:
         from pawprint.config.compose import project_root
@@ -237,15 +248,15 @@ class SweepLauncher(Launcher):
         raise NotImplementedError
 
 
-@dataclass(kw_only=True, eq=False)
 class JoblibLauncher(SweepLauncher):
     """Processes of this machine, which share its cores and GPUs.
 
-    Attributes:
+    Args:
         n_jobs: how many; -1 for one per core.
     """
 
-    n_jobs: int
+    def __init__(self, n_jobs: int) -> None:
+        self.n_jobs = n_jobs
 
     def open(self) -> TrialLauncher[Any]:
         """A process per trial at once."""
@@ -278,19 +289,17 @@ class SubmititLauncher(SweepLauncher):
         return SubmititJobs(self.cluster, self.jobs, self.options)
 
 
-@dataclass(kw_only=True, eq=False)
 class RayLauncher(SweepLauncher):
     """Tasks of a Ray cluster.
 
-    Attributes:
+    Args:
         address: of the cluster; None for one of this machine, started for the sweep.
         num_cpus: cores of a trial.
         num_gpus: GPUs of a trial.
     """
 
-    address: str | None
-    num_cpus: float
-    num_gpus: float
+    def __init__(self, address: str | None, num_cpus: float, num_gpus: float) -> None:
+        self.address, self.num_cpus, self.num_gpus = address, num_cpus, num_gpus
 
     def open(self) -> TrialLauncher[Any]:
         """As many trials at once as the cluster has room for."""
