@@ -140,6 +140,11 @@ class GridSweeper(Sweeper):
                 f"hydra/launcher={chosen} needs {error.name}; `pip install {error.name}` installs "
                 "it"
             ) from None
+        except TypeError as error:
+            raise UserError(
+                f"hydra/launcher={chosen} cannot be opened ({error}); see "
+                f"conf/hydra/launcher/{chosen}.yaml for its keys"
+            ) from error
 
 
 class OptunaSweeper(GridSweeper):
@@ -190,7 +195,7 @@ class OptunaSweeper(GridSweeper):
     def _source(self, spec: SweepSpec, overrides: list[Override]) -> Callable[..., TrialSource]:
         from pawprint.config.compose import project_root
         from pawprint.config.paths import Paths
-        from pawprint.sweep.planner import SEED
+        from pawprint.sweep.planner import SEED, check_at_least
 
         try:
             from pawprint.sweep.search import Search, SearchSettings, for_epochs
@@ -199,7 +204,7 @@ class OptunaSweeper(GridSweeper):
             raise UserError(
                 "hydra/sweeper=optuna needs Optuna; `pip install optuna` installs it"
             ) from None
-        _check_at_least(1, "hydra.sweeper.n_trials", self.n_trials)
+        check_at_least(1, "hydra.sweeper.n_trials", self.n_trials)
         seeds = [o for o in _swept(overrides) if o.get_key_element() == SEED]
         space = distributions([o for o in _swept(overrides) if o not in seeds])
         if not space:
@@ -233,7 +238,14 @@ class OptunaSweeper(GridSweeper):
 
 
 class SweepLauncher(Launcher):
-    """What the sweepers of this project take a launcher of trials from."""
+    """What the sweepers of this project take a launcher of trials from.
+
+    Args:
+        options: of the launcher in `pawprint.sweep.launchers`, by its names.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Nothing to do: the sweep opens what it needs."""
@@ -249,72 +261,34 @@ class SweepLauncher(Launcher):
 
 
 class JoblibLauncher(SweepLauncher):
-    """Processes of this machine, which share its cores and GPUs.
-
-    Args:
-        n_jobs: how many; -1 for one per core.
-    """
-
-    def __init__(self, n_jobs: int) -> None:
-        self.n_jobs = n_jobs
+    """Processes of this machine."""
 
     def open(self) -> TrialLauncher[Any]:
-        """A process per trial at once."""
+        """As many trials at once as there are processes."""
         from pawprint.sweep.launchers.joblib import LocalProcesses
 
-        if self.n_jobs != -1:
-            _check_at_least(
-                1, "hydra.launcher.n_jobs", self.n_jobs, or_else=", or -1 for one per core"
-            )
-        return LocalProcesses(self.n_jobs)
+        return LocalProcesses(**self.options)
 
 
 class SubmititLauncher(SweepLauncher):
-    """Jobs of a SLURM cluster, or of this machine with ``cluster=local``.
-
-    Args:
-        cluster: slurm, local, or auto for what is there.
-        jobs: how many at once.
-        options: submitit's, as ``timeout_min`` or ``slurm_partition``.
-    """
-
-    def __init__(self, cluster: str, jobs: int, **options: Any) -> None:
-        self.cluster, self.jobs, self.options = cluster, jobs, options
+    """Jobs of a SLURM cluster."""
 
     def open(self) -> TrialLauncher[Any]:
         """A job per trial."""
         from pawprint.sweep.launchers.submitit import SubmititJobs
 
-        _check_at_least(1, "hydra.launcher.jobs", self.jobs)
-        return SubmititJobs(self.cluster, self.jobs, self.options)
+        return SubmititJobs(**self.options)
 
 
 class RayLauncher(SweepLauncher):
-    """Tasks of a Ray cluster.
-
-    Args:
-        address: of the cluster; None for one of this machine, started for the sweep.
-        num_cpus: cores of a trial.
-        num_gpus: GPUs of a trial.
-    """
-
-    def __init__(self, address: str | None, num_cpus: float, num_gpus: float) -> None:
-        self.address, self.num_cpus, self.num_gpus = address, num_cpus, num_gpus
+    """Tasks of a Ray cluster."""
 
     def open(self) -> TrialLauncher[Any]:
         """As many trials at once as the cluster has room for."""
         from pawprint.sweep.launchers.ray import RayTasks
 
-        _check_at_least(0, "hydra.launcher.num_cpus", self.num_cpus)
-        _check_at_least(0, "hydra.launcher.num_gpus", self.num_gpus)
-        return RayTasks(self.address, self.num_cpus, self.num_gpus)
+        return RayTasks(**self.options)
 
 
 def _swept(overrides: Sequence[Override]) -> list[Override]:
     return [override for override in overrides if override.is_sweep_override()]
-
-
-def _check_at_least(least: int, key: str, value: Any, or_else: str = "") -> None:
-    """Refuse what is no number, no whole one where it counts something, or too small."""
-    if not isinstance(value, int if least else int | float) or value < least:
-        raise UserError(f"{key} is {value}, but must be at least {least}{or_else}; change it")

@@ -18,16 +18,8 @@ if TYPE_CHECKING:
 ACCURACY = "best_val_accuracy"
 SECONDS = "trial_seconds"
 SHORT = {ACCURACY: "val_accuracy", SECONDS: "seconds"}
-DIGITS = {
-    ACCURACY: 4,
-    SECONDS: 1,
-    "seconds_per_picture": 5,
-    "best_epoch": 0,
-    "trained_epochs": 0,
-    "weights": 0,
-}
-
-
+# Digits after the point; 4 for others.
+DIGITS = {SECONDS: 1, "seconds_per_picture": 5, "best_epoch": 0, "weights": 0}
 # Metrics of a trial that can be optimised, and whether more of one is better.
 OBJECTIVES = {
     ACCURACY: True,
@@ -44,14 +36,11 @@ def objectives_of(names: Sequence[str]) -> dict[str, bool]:
     Raises:
         UserError: one is unknown, or there is none.
     """
-    for name in names:
-        if name not in OBJECTIVES:
-            raise UserError(
-                f"hydra.sweeper.objective is {name}, but must be of {', '.join(OBJECTIVES)}; "
-                "change it"
-            )
-    if not names:
-        raise UserError(f"hydra.sweeper.objective is empty; give one of {', '.join(OBJECTIVES)}")
+    if not names or not set(names) <= set(OBJECTIVES):
+        raise UserError(
+            f"hydra.sweeper.objective is {', '.join(names) or 'empty'}, but must be of "
+            f"{', '.join(OBJECTIVES)}; change it"
+        )
     return {name: OBJECTIVES[name] for name in names}
 
 
@@ -104,8 +93,8 @@ class Leaderboard:
         metrics = dict.fromkeys([*self.objectives, "best_epoch", SECONDS])
         front = {trial.id for trial in self.front()} if len(self.objectives) > 1 else set()
         rows = []
-        for rank, trial in enumerate([*self.trials, *self.without], start=1):
-            row = {"rank": str(rank) if trial in self.trials else ""}
+        for place, trial in enumerate([*self.trials, *self.without], start=1):
+            row = {"rank": str(place) if trial in self.trials else ""}
             row |= {axis: trial.axes.get(axis, "") for axis in self.axes}
             row |= {SHORT.get(m, m): _text(m, trial.figures.get(m)) for m in metrics}
             if front:
@@ -178,7 +167,7 @@ def group_rows(leaderboard: Leaderboard) -> list[dict[str, str]]:
     metric = next(iter(leaderboard.objectives))
     return [
         {
-            "rank": str(rank),
+            "rank": str(place),
             "trials": group.name or "all",
             f"mean {SHORT.get(metric, metric)}": _text(metric, group.mean),
             "spread": _text(metric, group.spread),
@@ -186,7 +175,7 @@ def group_rows(leaderboard: Leaderboard) -> list[dict[str, str]]:
             "highest": _text(metric, max(group.values)),
             "seeds": str(len(group.values)),
         }
-        for rank, group in enumerate(leaderboard.groups, start=1)
+        for place, group in enumerate(leaderboard.groups, start=1)
     ]
 
 

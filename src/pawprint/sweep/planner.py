@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pawprint.config.schema import Config
 from pawprint.system.digest import digest_of
+from pawprint.system.errors import UserError
 from pawprint.training.trial import Outcome, Trial, Watch
 
 SEED = "seed"
@@ -149,3 +150,13 @@ def name_of(axes: Mapping[str, str]) -> str:
 def trial_identity(config: Config, data: str) -> str:
     """16 hex digits of the resolved configuration and the data's digest."""
     return digest_of({"config": config.deciding(), "data": data})
+
+
+def check_at_least(least: int, key: str, value: object, or_else: str = "") -> None:
+    """Refuse what is too small, no number, or no whole one where at least one is needed.
+
+    Raises:
+        UserError: it is.
+    """
+    if not isinstance(value, int if least else int | float) or value < least:
+        raise UserError(f"{key} is {value}, but must be at least {least}{or_else}; change it")

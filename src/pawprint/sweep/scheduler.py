@@ -33,7 +33,6 @@ class ActiveSweep:
         run: its own run, the parent of its trials' runs.
         source: chooses the trials.
         seconds_before: that its earlier sessions took.
-        began: ``time.monotonic()`` at the begin of this session.
         failed: the sentences of trials that failed, by identity.
     """
 
@@ -42,72 +41,65 @@ class ActiveSweep:
     run: Run
     source: TrialSource
     seconds_before: float
-    began: float = field(default_factory=time.monotonic)
     failed: dict[str, str] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+    _running: int = 0
+    _ended: int = 0
+    _elsewhere: list[Trial] = field(default_factory=list)  # trained by others at this moment
+    _announced: set[str] = field(default_factory=set)
 
     def log_time(self) -> None:
         """Record the time so far: what is not recorded is lost with a process that is killed."""
-        seconds = self.seconds_before + time.monotonic() - self.began
+        seconds = self.seconds_before + time.monotonic() - self._began
         self.run.log_metrics({"total_seconds": seconds})
 
+    def run_trials(self, launcher: Launcher[Any]) -> None:
+        """Keep the launcher busy until no trial is left; on Ctrl-C interrupt what runs."""
+        try:
+            while self._go_on(launcher):
+                pass
+        except BaseException:  # Ctrl-C, or what makes no sense to go on with
+            for trial, outcome in launcher.stop():
+                self._take(trial, outcome)
+            raise
 
-def run_trials(sweep: ActiveSweep, launcher: Launcher[Any]) -> None:
-    """Keep the launcher busy until no trial is left; on Ctrl-C interrupt what runs."""
-    schedule = _Schedule(sweep, launcher)
-    try:
-        while schedule.go_on():
-            pass
-    except BaseException:  # Ctrl-C, or what makes no sense to go on with
-        for trial, outcome in launcher.stop():
-            schedule.take(trial, outcome)
-        raise
-
-
-class _Schedule:
-    def __init__(self, sweep: ActiveSweep, launcher: Launcher[Any]) -> None:
-        self._sweep, self._launcher = sweep, launcher
-        self._began, self._ended, self._running = time.monotonic(), 0, 0
-        self._elsewhere: list[Trial] = []  # which other processes train at this moment
-        self._announced: set[str] = set()
-
-    def go_on(self) -> bool:
+    def _go_on(self, launcher: Launcher[Any]) -> bool:
         """Start what there is room for, and wait for the next trial; whether one is left."""
-        while self._running < self._launcher.count and (trial := self._sweep.source.next()):
+        while self._running < launcher.count and (trial := self.source.next()):
             log.info("trial %d: %s", trial.number, trial.name)
-            self._start(trial)
+            self._start(launcher, trial)
         if self._running:
-            for trial, outcome in self._launcher.wait():
+            for trial, outcome in launcher.wait():
                 self._running -= 1
                 if outcome.status == BUSY:
                     self._put_off(trial)
                 else:
-                    self.take(trial, outcome)
+                    self._take(trial, outcome)
         elif self._elsewhere:
             trial = self._elsewhere.pop(0)
-            if done := _done_elsewhere(self._sweep.store, trial):
-                self.take(trial, done)
+            if done := _done_elsewhere(self.store, trial):
+                self._take(trial, done)
             else:  # it may have been killed there: then it is ours to train
                 time.sleep(PAUSE)
-                self._start(trial)
+                self._start(launcher, trial)
         else:
             return False
         return True
 
-    def take(self, trial: Trial, outcome: Outcome) -> None:
+    def _take(self, trial: Trial, outcome: Outcome) -> None:
         """Record how a trial ended, and say it."""
-        sweep = self._sweep
         self._ended += 1
         if outcome.status in (FAILED, KILLED):
-            _mark(sweep, trial, outcome)
-        sweep.source.tell(trial, outcome)
-        sweep.log_time()
+            _mark(self, trial, outcome)
+        self.source.tell(trial, outcome)
+        self.log_time()
         if outcome.status == FAILED:
-            sweep.failed[trial.identity] = outcome.sentence
+            self.failed[trial.identity] = outcome.sentence
             print(f"failed: {trial.name}: {outcome.sentence}; log: {trial.log}", file=sys.stderr)
         elif outcome.status == KILLED:
             log.info("stopped: %s", trial.name)
         else:
-            left = sweep.source.left()
+            left = self.source.left()
             rest = (time.monotonic() - self._began) / self._ended * left
             log.info(
                 "%s: %s, val_accuracy %.4f, %.1f s%s",
@@ -118,8 +110,8 @@ class _Schedule:
                 f"; {left} to run, about {in_words(rest)}" if left else "",
             )
 
-    def _start(self, trial: Trial) -> None:
-        self._launcher.start(trial)
+    def _start(self, launcher: Launcher[Any], trial: Trial) -> None:
+        launcher.start(trial)
         self._running += 1
 
     def _put_off(self, trial: Trial) -> None:

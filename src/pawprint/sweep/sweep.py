@@ -15,9 +15,9 @@ from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.sweep.launchers.base import Launcher
 from pawprint.sweep.leaderboard import Leaderboard
-from pawprint.sweep.planner import Planner, SweepSpec
+from pawprint.sweep.planner import Planner, SweepSpec, TrialSource
 from pawprint.sweep.results import conclude, promote, tell_command
-from pawprint.sweep.scheduler import ActiveSweep, TrialSource, run_trials
+from pawprint.sweep.scheduler import ActiveSweep
 from pawprint.system.errors import UserError
 from pawprint.system.files import only_one
 
@@ -86,7 +86,7 @@ def run_sweep(
             log.info("%s: %s", run.tags["mlflow.runName"], source.plan())
             if source.left():
                 with contextlib.closing(open_launcher()) as launcher:
-                    run_trials(sweep, launcher)
+                    sweep.run_trials(launcher)
         finally:
             # Rank and record all that there is, also after Ctrl-C.
             leaderboard = conclude(sweep)

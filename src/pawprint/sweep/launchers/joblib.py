@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pawprint.sweep.launchers.base import THREADS, Launcher, run_trial
+from pawprint.sweep.planner import check_at_least
 from pawprint.system.machine import end_with_parent, usable_cores
 from pawprint.training.trial import FAILED, Outcome, Trial
 
@@ -36,15 +37,20 @@ class _Job:
 
 
 class LocalProcesses(Launcher[_Job]):
-    """``count`` processes that stay; one that dies takes its own trial along and no other.
+    """``n_jobs`` processes that stay; one that dies takes its own trial along and no other.
 
     Args:
-        count: how many; -1 for one per core.
+        n_jobs: how many; -1 for one per core.
+
+    Raises:
+        UserError: that is no number of processes.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, n_jobs: int) -> None:
+        if n_jobs != -1:
+            check_at_least(1, "hydra.launcher.n_jobs", n_jobs, ", or -1 for one per core")
         cores, gpus = usable_cores(), usable_gpus()
-        super().__init__(len(cores) if count == -1 else count)
+        super().__init__(len(cores) if n_jobs == -1 else n_jobs)
         self._cores = [_share(cores, place, self.count) for place in range(self.count)]
         self._gpus = [_share(gpus, place, self.count) for place in range(self.count)]
         self._workers: list[_Worker | None] = [None] * self.count

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pawprint.sweep.launchers.base import THREADS, Launcher, run_trial
+from pawprint.sweep.planner import check_at_least
 from pawprint.system.errors import UserError, first_line
 from pawprint.training.trial import FAILED, Outcome, Trial
 
@@ -17,14 +18,16 @@ class RayTasks(Launcher[Any]):
 
     Args:
         address: of the cluster, or None for one of this machine that ends with the sweep.
-        cores: of a trial.
-        gpus: of a trial.
+        num_cpus: cores of a trial.
+        num_gpus: GPUs of a trial.
 
     Raises:
         UserError: the cluster does not answer, or has no room for a single trial.
     """
 
-    def __init__(self, address: str | None, cores: float, gpus: float) -> None:
+    def __init__(self, address: str | None, num_cpus: float, num_gpus: float) -> None:
+        check_at_least(0, "hydra.launcher.num_cpus", num_cpus)
+        check_at_least(0, "hydra.launcher.num_gpus", num_gpus)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray  # which reads these variables
@@ -45,18 +48,18 @@ class RayTasks(Launcher[Any]):
                 "one of this machine"
             ) from None
         resources = ray.cluster_resources()
-        counts = [resources.get("CPU", 0) / cores] if cores else []
-        counts += [resources.get("GPU", 0) / gpus] if gpus else []
+        counts = [resources.get("CPU", 0) / num_cpus] if num_cpus else []
+        counts += [resources.get("GPU", 0) / num_gpus] if num_gpus else []
         super().__init__(int(min(counts)) if counts else 1)
         if not self.count:
             ray.shutdown()
             raise UserError(
-                f"a trial takes {cores:g} cores and {gpus:g} GPUs, which the cluster does not "
-                "have; lower hydra.launcher.num_cpus or num_gpus"
+                f"a trial takes {num_cpus:g} cores and {num_gpus:g} GPUs, which the cluster does "
+                "not have; lower hydra.launcher.num_cpus or num_gpus"
             )
         # A task that dies is a trial that failed: Ray must not repeat it by itself.
-        self._task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(_run)
-        self._threads = max(1, int(cores))
+        self._task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(_run)
+        self._threads = max(1, int(num_cpus))
 
     def close(self) -> None:
         """Leave the cluster; one of this machine ends."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import submitit
 
 from pawprint.sweep.launchers.base import Launcher, run_trial
+from pawprint.sweep.planner import check_at_least
 from pawprint.system.errors import UserError, first_line
 from pawprint.training.trial import FAILED, Outcome, Trial
 
@@ -22,21 +23,22 @@ class SubmititJobs(Launcher[submitit.Job[Outcome]]):
 
     Args:
         cluster: slurm, or local for processes of this machine.
-        count: how many jobs at once.
-        options: submitit's parameters.
+        jobs: how many at once.
+        options: submitit's parameters, as ``timeout_min`` or ``slurm_partition``.
 
     Raises:
         UserError: there is no such cluster here, or submitit does not know a parameter.
     """
 
-    def __init__(self, cluster: str, count: int, options: Mapping[str, Any]) -> None:
+    def __init__(self, cluster: str, jobs: int, **options: Any) -> None:
+        check_at_least(1, "hydra.launcher.jobs", jobs)
         if cluster not in CLUSTERS:
             raise UserError(
                 f"hydra.launcher.cluster is {cluster}, but must be one of {', '.join(CLUSTERS)}; "
                 "change it"
             )
-        super().__init__(count)
-        self._cluster, self._options = cluster, dict(options)
+        super().__init__(jobs)
+        self._cluster, self._options = cluster, options
 
     def close(self) -> None:
         """Nothing is held."""
