@@ -151,13 +151,10 @@ class OptunaSweeper(GridSweeper):
     """Trials that Optuna suggests.
 
     Args:
-        n_trials: how many, those of earlier sessions included.
+        n_trials, max_epochs, storage, study_name: as of `pawprint.sweep.search.SearchSettings`.
         objective: the metric that is optimised, or several of them.
         sampler: what to instantiate as Optuna's sampler; a ``seed`` moves with the trials done.
         pruner: what to instantiate as Optuna's pruner.
-        max_epochs: how many epochs all trials together may learn; None for any number.
-        storage: URL of a database; None for a file of the project's.
-        study_name: None for the id of the sweep's run.
         params: as of the grid; the search space.
     """
 

@@ -119,7 +119,7 @@ def test_no_configuration_is_trained_twice_and_equal_suggestions_get_its_figure(
     ended = sweep.study().trials
     assert len(ended) == 12
     assert all(t.value == int(t.params["depth"]) / 10 for t in ended)
-    assert sweep.search.left() == 0
+    assert sweep.search.remaining() == 0
 
 
 def test_values_reach_the_configuration_as_they_were_written(tmp_path):
@@ -232,7 +232,7 @@ def test_all_trials_together_learn_no_more_epochs_than_allowed(tmp_path):
         lambda t: Outcome(PRUNED, {"best_val_accuracy": 0.5, "trained_epochs": next(learned)})
     )
     assert len(trials) == 4  # after which 2 are left
-    assert sweep.search.left() == 0
+    assert sweep.search.remaining() == 0
     assert len(sweep.search.trials) == 4
 
 

@@ -19,7 +19,7 @@ class Grid(TrialSource):
     Args:
         planner: makes trials.
         known: runs of trials that are done, by identity.
-        combinations: settings of each trial, and the configuration that they make.
+        combinations: overrides of each trial, and the configuration that they make.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class Grid(TrialSource):
         combinations: Sequence[tuple[Sequence[str], Config]],
     ) -> None:
         super().__init__()
-        for number, (words, config) in enumerate(combinations):
-            trial = planner.trial(words, number, config=config)
+        for number, (overrides, config) in enumerate(combinations):
+            trial = planner.trial(overrides, number, config=config)
             self.trials.setdefault(trial.identity, trial)  # it may be there under another name
         self._waiting = [trial for trial in self.trials.values() if trial.identity not in known]
         self._running = 0
@@ -52,10 +52,10 @@ class Grid(TrialSource):
         self._running += 1
         return self._waiting.pop(0)
 
-    def tell(self, trial: Trial, outcome: Outcome) -> None:  # noqa: ARG002 (all that counts is that it ended)
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Take how a trial ended."""
         self._running -= 1
 
-    def left(self) -> int:
+    def remaining(self) -> int:
         """How many trials have not ended."""
         return len(self._waiting) + self._running

@@ -52,16 +52,16 @@ class Leaderboard:
         axes: keys of the sweep.
         objectives: metrics that rank them, each with whether more of it is better.
         trials: all that have a figure, ranked; pruned ones come last.
-        without: those that failed or were stopped.
+        unranked: those that failed or were stopped.
     """
 
     axes: Sequence[str]
     objectives: Mapping[str, bool]
     trials: Sequence[TrialRun]
-    without: Sequence[TrialRun]
+    unranked: Sequence[TrialRun]
 
     @property
-    def whole(self) -> list[TrialRun]:
+    def finished(self) -> list[TrialRun]:
         """Those of ``trials`` that were not pruned."""
         return [trial for trial in self.trials if not trial.pruned]
 
@@ -71,7 +71,7 @@ class Leaderboard:
         if SEED not in self.axes:
             return []
         together: dict[str, list[TrialRun]] = {}
-        for trial in self.whole:
+        for trial in self.finished:
             others = {key: value for key, value in trial.axes.items() if key != SEED}
             together.setdefault(name_of(others), []).append(trial)
         metric, more = next(iter(self.objectives.items()))
@@ -85,7 +85,7 @@ class Leaderboard:
     def winner(self) -> TrialRun | None:
         """The best trial; where seeds are swept, the best one of the best group."""
         groups = self.groups
-        ranked = groups[0].trials if groups else self.whole
+        ranked = groups[0].trials if groups else self.finished
         return ranked[0] if ranked else None
 
     def rows(self) -> list[dict[str, str]]:
@@ -93,7 +93,7 @@ class Leaderboard:
         metrics = dict.fromkeys([*self.objectives, "best_epoch", SECONDS])
         front = {trial.id for trial in self.front()} if len(self.objectives) > 1 else set()
         rows = []
-        for place, trial in enumerate([*self.trials, *self.without], start=1):
+        for place, trial in enumerate([*self.trials, *self.unranked], start=1):
             row = {"rank": str(place) if trial in self.trials else ""}
             row |= {axis: trial.axes.get(axis, "") for axis in self.axes}
             row |= {SHORT.get(m, m): _text(m, trial.figures.get(m)) for m in metrics}
@@ -116,7 +116,7 @@ class Leaderboard:
             pairs = zip(scores(other), scores(trial), strict=True)
             return scores(other) != scores(trial) and all(b >= a for b, a in pairs)
 
-        return [t for t in self.whole if not any(beats(other, t) for other in self.whole)]
+        return [t for t in self.finished if not any(beats(other, t) for other in self.finished)]
 
 
 @dataclass(frozen=True)

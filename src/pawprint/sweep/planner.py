@@ -74,7 +74,7 @@ class Planner:
 
     def trial(
         self,
-        words: Sequence[str],
+        overrides: Sequence[str],
         number: int,
         *,
         config: Config | None = None,
@@ -83,29 +83,29 @@ class Planner:
         """The trial of these settings.
 
         Args:
-            words: ``key=value`` each.
+            overrides: ``key=value`` each.
             number: its place in the sweep.
-            config: what comes out of the words, where that is known already.
+            config: what comes out of them, where that is known already.
             watch: asked after each epoch whether to go on.
 
         Raises:
             UserError: they do not make a configuration.
         """
-        config = config or self.spec.resolve(words)
-        settings = dict(word.split("=", 1) for word in words)
+        config = config or self.spec.resolve(overrides)
+        settings = dict(override.split("=", 1) for override in overrides)
         axes = {key: settings[key] for key in self.spec.axes if key in settings}
         return Trial(
-            number,
-            name_of(axes) or " ".join(words) or "trial",
-            axes,
-            tuple(words),
-            config,
-            trial_identity(config, self.data),
-            self.spec.folder / str(number),
-            self.parent,
-            self.store,
-            watch,
-            self.spec.timed,
+            number=number,
+            name=name_of(axes) or " ".join(overrides) or "trial",
+            axes=axes,
+            overrides=tuple(overrides),
+            config=config,
+            identity=trial_identity(config, self.data),
+            folder=self.spec.folder / str(number),
+            parent=self.parent,
+            store=self.store,
+            watch=watch,
+            timed=self.spec.timed,
         )
 
 
@@ -134,7 +134,7 @@ class TrialSource(abc.ABC):
         """Take how a trial ended."""
 
     @abc.abstractmethod
-    def left(self) -> int:
+    def remaining(self) -> int:
         """How many trials have not ended."""
 
     def remarks(self) -> str:

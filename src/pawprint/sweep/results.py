@@ -47,9 +47,9 @@ def conclude(sweep: ActiveSweep) -> Leaderboard:
     run, spec = sweep.run, sweep.spec
     leaderboard = rank(_latest_runs(sweep), list(spec.axes), spec.objectives)
     counts = {
-        "trials": len(leaderboard.whole),
-        "pruned_trials": len(leaderboard.trials) - len(leaderboard.whole),
-        "failed_trials": sum(t.status == FAILED for t in leaderboard.without),
+        "trials": len(leaderboard.finished),
+        "pruned_trials": len(leaderboard.trials) - len(leaderboard.finished),
+        "failed_trials": sum(t.status == FAILED for t in leaderboard.unranked),
     }
     run.set_tags({key: str(value) for key, value in counts.items()})
     figures = {"seconds_of_trials": sum(t.figures.get(SECONDS, 0.0) for t in leaderboard.trials)}
@@ -92,7 +92,7 @@ def _latest_runs(sweep: ActiveSweep) -> list[TrialRun]:
         if mine and (trial.done or not (earlier and earlier.done)):
             latest[trial.identity] = trial
     runs = [
-        _in_words_of(trial, latest.get(identity), identity in sweep.failed)
+        _renamed(trial, latest.get(identity), identity in sweep.failed)
         for identity, trial in sweep.source.trials.items()
     ]
     for run in runs:
@@ -101,7 +101,7 @@ def _latest_runs(sweep: ActiveSweep) -> list[TrialRun]:
     return runs
 
 
-def _in_words_of(trial: Trial, run: TrialRun | None, failed: bool) -> TrialRun:
+def _renamed(trial: Trial, run: TrialRun | None, failed: bool) -> TrialRun:
     """A trial's run in the words of this sweep; another one may have called it otherwise."""
     from pawprint.tracking.trials import TrialRun
 
@@ -141,7 +141,7 @@ def _note(
     return "\n\n".join(part for part in parts if part)
 
 
-def tell_command(winner: TrialRun) -> None:
+def print_command(winner: TrialRun) -> None:
     """Say how to make the winner the pipeline's experiment."""
     chosen = dict(word.lstrip("+").split("=", 1) for word in winner.overrides)  # the last counts
     words = [f"{k}={v}" for k, v in chosen.items() if k.split(".")[0] not in ("sweep", "tracking")]

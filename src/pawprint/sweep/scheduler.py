@@ -99,7 +99,7 @@ class ActiveSweep:
         elif outcome.status == KILLED:
             log.info("stopped: %s", trial.name)
         else:
-            left = self.source.left()
+            left = self.source.remaining()
             rest = (time.monotonic() - self._began) / self._ended * left
             log.info(
                 "%s: %s, val_accuracy %.4f, %.1f s%s",

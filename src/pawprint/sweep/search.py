@@ -215,7 +215,7 @@ class Search(TrialSource):
             return ""
         return f"{self._repeated} suggestions repeated a trial and got its figures"
 
-    def left(self) -> int:
+    def remaining(self) -> int:
         """How many trials have not ended."""
         return 0 if self._spent else max(0, self._settings.n_trials - self._ended)
 
@@ -223,7 +223,7 @@ class Search(TrialSource):
         drawn = self._study.ask(dict(self._settings.space))
         self._begun += 1
         # The number that `optuna.Trial` takes in another process has no public name.
-        trial_id = drawn._trial_id  # noqa: SLF001
+        trial_id = drawn._trial_id
         watch = PrunerWatch(self._storage, self._name, trial_id, self._settings.pruner)
         watched = len(self._settings.objectives) == 1 and not isinstance(
             self._settings.pruner, optuna.pruners.NopPruner
@@ -241,12 +241,12 @@ class Search(TrialSource):
 
     def _planned(self, params: Mapping[str, Any], seed: str | None, watch: Watch | None) -> Trial:
         space = self._settings.space
-        words = [*self._planner.spec.fixed]
-        words += [f"{key}={word_for(value, space[key])}" for key, value in params.items()]
+        overrides = [*self._planner.spec.fixed]
+        overrides += [f"{key}={word_for(value, space[key])}" for key, value in params.items()]
         if seed is not None:
-            words.append(f"{SEED}={seed}")
+            overrides.append(f"{SEED}={seed}")
         self._number += 1
-        return self._planner.trial(words, self._number - 1, watch=watch)
+        return self._planner.trial(overrides, self._number - 1, watch=watch)
 
     def _take(self, suggestion: _Suggestion, outcome: Outcome) -> None:
         if suggestion.left <= 0:
@@ -296,7 +296,7 @@ def open_storage(address: str) -> BaseStorage:
         return JournalStorage(JournalFileBackend(address.removeprefix(JOURNAL)))
     try:
         return RDBStorage(address)
-    except Exception as error:  # noqa: BLE001 (SQLAlchemy's, a missing driver, no answer)
+    except Exception as error:
         raise UserError(
             f"hydra.sweeper.storage is {address}, which cannot be used ({first_line(error)}); give "
             "a database's URL, for example sqlite:////home/me/searches.db, or leave it out"

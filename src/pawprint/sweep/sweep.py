@@ -16,7 +16,7 @@ from pawprint.config.paths import Paths
 from pawprint.sweep.launchers.base import Launcher
 from pawprint.sweep.leaderboard import Leaderboard
 from pawprint.sweep.planner import Planner, SweepSpec, TrialSource
-from pawprint.sweep.results import conclude, promote, tell_command
+from pawprint.sweep.results import conclude, print_command, promote
 from pawprint.sweep.scheduler import ActiveSweep
 from pawprint.system.errors import UserError
 from pawprint.system.files import only_one
@@ -84,7 +84,7 @@ def run_sweep(
         try:
             # Run it.
             log.info("%s: %s", run.tags["mlflow.runName"], source.plan())
-            if source.left():
+            if source.remaining():
                 with contextlib.closing(open_launcher()) as launcher:
                     sweep.run_trials(launcher)
         finally:
@@ -96,7 +96,7 @@ def run_sweep(
             if spec.base.sweep.promote:
                 promote(winner, spec, paths, store)
             else:
-                tell_command(winner)
+                print_command(winner)
     if count := len(sweep.failed) + source.rejected:
         raise UserError(
             f"{count} trial{'s' if count > 1 else ''} failed, as told above; the same command "
