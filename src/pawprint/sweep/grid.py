@@ -52,7 +52,7 @@ class Grid(TrialSource):
         self._running += 1
         return self._waiting.pop(0)
 
-    def tell(self, trial: Trial, outcome: Outcome) -> None:
+    def tell(self, trial: Trial, outcome: Outcome) -> None:  # noqa: ARG002 (it ended, no more)
         """Take how a trial ended."""
         self._running -= 1
 

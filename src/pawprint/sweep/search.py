@@ -223,7 +223,7 @@ class Search(TrialSource):
         drawn = self._study.ask(dict(self._settings.space))
         self._begun += 1
         # The number that `optuna.Trial` takes in another process has no public name.
-        trial_id = drawn._trial_id
+        trial_id = drawn._trial_id  # noqa: SLF001
         watch = PrunerWatch(self._storage, self._name, trial_id, self._settings.pruner)
         watched = len(self._settings.objectives) == 1 and not isinstance(
             self._settings.pruner, optuna.pruners.NopPruner
@@ -296,7 +296,7 @@ def open_storage(address: str) -> BaseStorage:
         return JournalStorage(JournalFileBackend(address.removeprefix(JOURNAL)))
     try:
         return RDBStorage(address)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (SQLAlchemy's, a missing driver, no answer)
         raise UserError(
             f"hydra.sweeper.storage is {address}, which cannot be used ({first_line(error)}); give "
             "a database's URL, for example sqlite:////home/me/searches.db, or leave it out"

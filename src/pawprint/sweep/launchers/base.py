@@ -136,7 +136,7 @@ def run_trial(trial: Trial, *, own_process: bool) -> Outcome:
             if not own_process:
                 raise
             return Outcome(KILLED, sentence="stopped")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (no fault of one trial may end the others)
             _append(trial.log, traceback.format_exc())
             return Outcome(FAILED, sentence=f"{type(error).__name__}: {first_line(error)}")
 

@@ -69,7 +69,7 @@ class SubmititJobs(Launcher[submitit.Job[Outcome]]):
     def _outcome(self, job: submitit.Job[Outcome]) -> Outcome:
         try:
             return job.result()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (it died, or its answer cannot be read)
             return Outcome(FAILED, sentence=f"its job died ({job.state}): {first_line(error)}")
 
     def _interrupt(self, job: submitit.Job[Outcome]) -> None:
