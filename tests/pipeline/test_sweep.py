@@ -118,7 +118,7 @@ def test_ctrl_c_marks_the_running_trials_as_killed_and_ranks_what_is_there(proje
         if line.startswith("epoch 3/"):
             break
     sweep.send_signal(signal.SIGINT)
-    rest, _ = sweep.communicate(timeout=60)
+    rest, _ = sweep.communicate(timeout=300)
     said += rest
     assert sweep.returncode == 130, said
     assert "Traceback" not in said
@@ -218,7 +218,7 @@ def test_two_sweeps_that_share_a_trial_train_it_once(project):
             break
     done = project.stage("train", "-m", "depth=1,2", "optimizer=adam", *longer)
     assert "another process trains depth=1; waiting for it" in done.stdout
-    first.communicate(timeout=120)
+    first.communicate(timeout=300)
     assert first.returncode == 0
     trials = [r for r in project.runs() if "trial" in r.data.tags]
     assert Counter(r.info.status for r in trials) == {"FINISHED": 3}
