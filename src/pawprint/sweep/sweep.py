@@ -1,24 +1,23 @@
-"""Carrying a sweep out: what is missing runs, everything is ranked and recorded."""
+"""The story of a sweep: what is done is reused, what is missing runs, all of it is ranked."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
-from pawprint.sweep.board import Board
-from pawprint.sweep.conclusion import conclude, offer
-from pawprint.sweep.planner import Order, Planner
-from pawprint.sweep.running import Source, run_all
-from pawprint.sweep.workers import Workers
+from pawprint.sweep.launchers.base import Launcher
+from pawprint.sweep.leaderboard import Leaderboard
+from pawprint.sweep.planner import Planner, SweepSpec, TrialSource
+from pawprint.sweep.results import conclude, print_command, promote
+from pawprint.sweep.scheduler import ActiveSweep
 from pawprint.system.errors import UserError
 from pawprint.system.files import only_one
 
@@ -30,28 +29,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Axes along which figures of trials cannot be compared.
-OTHER_MEANING = {
+INCOMPARABLE = {
     "class_weights": "val_accuracy is the mean over the classes under balanced, plain under none",
     "validation_steps": "val_accuracy is of other pictures for each value",
 }
 
-Known = Mapping[str, "TrialRun"]
 
-
-def sweep(
-    order: Order,
-    open_source: Callable[[Planner, Known, Paths], Source],
-    open_workers: Callable[[], Workers],
-) -> Board:
+def run_sweep(
+    spec: SweepSpec,
+    open_source: Callable[[Planner, Mapping[str, TrialRun]], TrialSource],
+    open_launcher: Callable[[], Launcher[Any]],
+) -> Leaderboard:
     """Run the missing trials of a sweep under one run; rank all of them.
 
     Started again, whatever ended it, a sweep goes on. One with more values along the same axes is
     the same sweep.
 
     Args:
-        order: what was asked for.
-        open_source: makes what chooses the trials.
-        open_workers: makes what runs them; called once the store is there.
+        spec: what it is to do.
+        open_source: makes what chooses the trials, of the runs by identity that are done.
+        open_launcher: makes what runs them; called once the store is there.
 
     Raises:
         UserError: nothing is prepared, the store does not answer, the same sweep runs elsewhere,
@@ -61,74 +58,68 @@ def sweep(
     from pawprint.tracking.store import connect
     from pawprint.tracking.trials import trial_runs
 
+    # Which sweep this is: its settings and pictures.
     paths = Paths(project_root())
-    summary = load_summary(paths.prepared)
-    data = " ".join(summary.splits[split].digest for split in ("train", "validation"))
-    tracking = order.base.tracking
-    store = connect(tracking.uri, tracking.experiment)
-    identity = order.identity(data)
+    splits = load_summary(paths.prepared).splits
+    data = " ".join(splits[split].digest for split in ("train", "validation"))
+    identity = spec.identity(data)
+    store = connect(spec.base.tracking.uri, spec.base.tracking.experiment)
     busy = "the same sweep runs in another process; wait until it has ended, or change its axes"
     with (
         only_one(paths.sweeps / f"{identity}.lock", busy),
         store.explained(),
-        _parent(store, order, identity) as (run, fresh),
+        _parent_run(store, spec, identity) as (run, fresh),
     ):
-        # Of other sweeps only what learned to its end.
+        # Reuse what is done; of other sweeps only what was trained to its end.
         known = {
-            t.identity: t
-            for t in trial_runs(store)
-            if t.done and (t.parent == run.id or not (fresh or t.pruned))
+            trial.identity: trial
+            for trial in trial_runs(store)
+            if trial.done and (trial.parent == run.id or not (fresh or trial.pruned))
         }
-        planner = Planner(order, data, run.id, store.uri)
-        source = open_source(planner, known, paths)
-        for key in set(order.axes) & set(OTHER_MEANING):
-            log.warning("%s is an axis: %s", key, OTHER_MEANING[key])
-        clock = _Clock(run)
-        failed: dict[str, str] = {}
+        # Plan the rest.
+        source = open_source(Planner(spec, data, run.id, store.uri), known)
+        for key in set(spec.axes) & set(INCOMPARABLE):
+            log.warning("%s is an axis: %s", key, INCOMPARABLE[key])
+        sweep = ActiveSweep(spec, store, run, source, run.metrics.get("total_seconds", 0.0))
         try:
+            # Run it.
             log.info("%s: %s", run.tags["mlflow.runName"], source.plan())
-            if source.left():
-                with contextlib.closing(open_workers()) as workers:
-                    run_all(source, workers, store, run.id, failed, clock.tell)
+            if source.remaining():
+                with contextlib.closing(open_launcher()) as launcher:
+                    sweep.run_trials(launcher)
         finally:
-            board = conclude(store, run, order, source, failed)
-            clock.tell()
-        offer(order, board, paths, store)
-    if count := len(failed) + source.refused:
+            # Rank and record all that there is, also after Ctrl-C.
+            leaderboard = conclude(sweep)
+            sweep.log_time()
+        # The winner goes to the gate, or its command is told.
+        if winner := leaderboard.winner:
+            if spec.base.sweep.promote:
+                promote(winner, spec, paths, store)
+            else:
+                print_command(winner)
+    if count := len(sweep.failed) + source.rejected:
         raise UserError(
             f"{count} trial{'s' if count > 1 else ''} failed, as told above; the same command "
             + (
                 f"runs {'them' if count > 1 else 'it'} again, and no other"
-                if order.kind == "grid"
+                if spec.kind == "grid"
                 else "goes on searching"
             )
         )
-    return board
-
-
-class _Clock:
-    """The time that a sweep has taken, over all its sessions, in its run."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._before = run.metrics.get("total_seconds", 0.0)
-        self._began = time.monotonic()
-
-    def tell(self) -> None:
-        """Record it: what is not recorded is lost with a process that is killed."""
-        seconds = self._before + time.monotonic() - self._began
-        self._run.log_metrics({"total_seconds": seconds})
+    return leaderboard
 
 
 @contextlib.contextmanager
-def _parent(store: Store, order: Order, identity: str) -> Iterator[tuple[Run, bool]]:
+def _parent_run(
+    store: Store, spec: SweepSpec, identity: str
+) -> Generator[tuple[Run, bool], None, None]:
     """The sweep's run, opened or gone on with, and whether it takes no trials of others."""
     from pawprint.tracking.provenance import provenance
     from pawprint.tracking.store import link_opened_run
     from pawprint.tracking.trials import FRESH_TAG, SWEEP_TAG, find_sweep
 
-    name = " ".join(["sweep", *(f"{key}={values}" for key, values in order.axes.items())])[:200]
-    fresh = order.base.sweep.fresh
+    name = " ".join(["sweep", *(f"{key}={values}" for key, values in spec.axes.items())])[:200]
+    fresh = spec.base.sweep.fresh
     run = None if fresh else find_sweep(store, identity)
     if run:
         fresh = FRESH_TAG in run.tags
@@ -138,9 +129,9 @@ def _parent(store: Store, order: Order, identity: str) -> Iterator[tuple[Run, bo
         run = store.open_run(name, adopt=os.environ.get("MLFLOW_RUN_ID"))
     os.environ.pop("MLFLOW_RUN_ID", None)  # the trials have runs of their own
     tags = {**provenance(project_root()), "kind": "sweep", SWEEP_TAG: identity}
-    tags |= {f"sweep.{key}": values for key, values in order.axes.items()}
+    tags |= {f"sweep.{key}": values for key, values in spec.axes.items()}
     run.set_tags(tags | ({FRESH_TAG: "true"} if fresh else {}))
-    run.log_text(yaml.safe_dump(asdict(order.base), sort_keys=False), "config.yaml")
+    run.log_text(yaml.safe_dump(asdict(spec.base), sort_keys=False), "config.yaml")
     status = "FAILED"
     try:
         yield run, fresh
