@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
+
+from pawprint.system.machine import is_this_machine
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -46,7 +47,7 @@ class Hosts:
 
     def _misdirected(self, headers: Headers) -> JSONResponse | None:
         host = headers.get("host")
-        if host is None or (name := host_name(host)) in self._names or is_loopback(name):
+        if host is None or (name := host_name(host)) in self._names or is_this_machine(name):
             return None
         sentence = (
             f"this server does not answer under the name {name[:_LONGEST]}; open it as localhost "
@@ -76,11 +77,3 @@ def host_name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".")
-
-
-def is_loopback(name: str) -> bool:
-    """Whether that name or address leads to one's own machine."""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"

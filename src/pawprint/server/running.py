@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pawprint.server.connections import Connections, Once, ask_for_files, room
-from pawprint.server.hosts import is_loopback
 from pawprint.system.errors import UserError
+from pawprint.system.machine import is_this_machine
 
 if TYPE_CHECKING:
     import uvicorn
@@ -77,7 +77,7 @@ def address_of(listening: socket.socket) -> str:
 
 def is_local(listening: socket.socket) -> bool:
     """Whether only this machine can reach it."""
-    return is_loopback(listening.getsockname()[0])
+    return is_this_machine(listening.getsockname()[0])
 
 
 def make_server(app: FastAPI) -> uvicorn.Server:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from pawprint.config.compose import project_root, run_stage
 from pawprint.config.paths import Paths
@@ -37,6 +36,7 @@ from pawprint.system.files import (
     replacing_folder,
     write_json,
 )
+from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
 
@@ -167,15 +167,10 @@ def _copies(
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Only one at a time writes ``out``; what a killed one left is put in order."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out.with_name(f".{out.name}.lock"), timeout=_PATIENCE):
-            mend_folder(out)
-            yield
-    except Timeout as error:
-        raise UserError(
-            f'Another process is preparing pictures in "{out}": wait until it has ended.'
-        ) from error
+    busy = f'Another process is preparing pictures in "{out}": wait until it has ended.'
+    with locked(out.with_name(f".{out.name}.lock"), busy=busy, patience=_PATIENCE):
+        mend_folder(out)
+        yield
 
 
 def _memory(out: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pawprint.sweep.board import ACCURACY, SECONDS
 from pawprint.sweep.workers import Workers
-from pawprint.system.duration import in_words
+from pawprint.system.terminal import in_words
 from pawprint.training.trial import BUSY, FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
 
 if TYPE_CHECKING:

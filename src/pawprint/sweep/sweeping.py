@@ -20,7 +20,7 @@ from pawprint.sweep.planner import Order, Planner
 from pawprint.sweep.running import Source, run_all
 from pawprint.sweep.workers import Workers
 from pawprint.system.errors import UserError
-from pawprint.system.files import only_one
+from pawprint.system.lock import locked
 
 if TYPE_CHECKING:
     from pawprint.tracking.run import Run
@@ -69,7 +69,7 @@ def sweep(
     identity = order.identity(data)
     busy = "the same sweep runs in another process; wait until it has ended, or change its axes"
     with (
-        only_one(paths.sweeps / f"{identity}.lock", busy),
+        locked(paths.sweeps / f"{identity}.lock", busy=busy),
         store.explained(),
         _parent(store, order, identity) as (run, fresh),
     ):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pawprint.data.sources.address import Address, parse
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
+from pawprint.system.lock import locked
 
 if TYPE_CHECKING:  # else only where something is downloaded, because it takes time to import
     from pawprint.data.sources.http import Facts, Patience
@@ -53,8 +54,6 @@ def download(url: str, folder: Path, *, patience: Patience | None = None) -> Pat
         UserError: The URL or its checksum is wrong, the server does not give the file, or there is
             no room for it.
     """
-    from filelock import FileLock, Timeout
-
     from pawprint.data.sources.http import Patience
 
     address = parse(url)
@@ -62,17 +61,10 @@ def download(url: str, folder: Path, *, patience: Patience | None = None) -> Pat
     file = folder / address.file_name
     with _writing_explained(address, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file.with_name(f"{file.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("Another process downloads %s; waiting for it.", address)
-            lock.acquire()
-        try:
+        busy = f"Another process downloads {address}; waiting for it."
+        with locked(file.with_name(f"{file.name}.lock"), busy=busy, patience=None):
             if not _is_current(address, file, patience):
                 _bring(address, file, patience)
-        finally:
-            lock.release()
     return file
 
 
