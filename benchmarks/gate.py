@@ -17,7 +17,7 @@ import numpy as np
 from tables import head, row
 
 from pawprint.evaluation.paired import Paired, compare_paired
-from pawprint.registry.gate import judge
+from pawprint.registry.gate import apply_gate
 
 ACCURACIES = (0.7, 0.8, 0.9, 0.95)
 AGREEMENTS = (0.8, 0.9, 0.95, 0.98)
@@ -84,8 +84,8 @@ def simulated(
 def outcome(paired: Paired) -> tuple[bool, bool, bool]:
     """Whether the gate's rules let the challenger pass, and whether the p-value alone is small."""
     return (
-        judge("better", paired, significance=SIGNIFICANCE).passes,
-        judge("not_worse", paired, margin=MARGIN).passes,
+        apply_gate("better", paired, significance=SIGNIFICANCE).passes,
+        apply_gate("not_worse", paired, margin=MARGIN).passes,
         paired.p_value <= SIGNIFICANCE,
     )
 

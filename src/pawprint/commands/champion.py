@@ -9,9 +9,9 @@ from typing import Any
 
 from pawprint.config.compose import compose, project_root
 from pawprint.config.paths import Paths
-from pawprint.registry.champions import line_of_champions, roll_back
+from pawprint.registry.champion import roll_back
+from pawprint.registry.history import Event, read_history
 from pawprint.system.files import write_json
-from pawprint.tracking.history import Event
 from pawprint.tracking.location import sqlite_path, store_uri
 
 
@@ -35,14 +35,14 @@ def champion(*, rollback: bool, as_json: bool) -> int:
         raise no_champion(tracking.registered_model, address)
     store = connect(tracking.uri, tracking.experiment)
     with store.explained():
-        registry = Registry(store, tracking.registered_model)
+        registry = Registry(store.client, store.uri, tracking.registered_model)
         if rollback:
             registered = Paths(project_root()).registered
             roll_back(registry, lambda event: _note_rollback(registered, event))
         version = registry.champion()
         if version is None:
-            raise registry.no_champion()
-        line = line_of_champions(registry, version)[::-1]
+            raise no_champion(registry.model, registry.address)
+        line = read_history(registry, version)[::-1]
     facts = {
         "model": registry.model,
         "version": version.number,

@@ -68,8 +68,8 @@ def litert(config: Config) -> dict[str, Measured]:
         RuntimeError: in float16 a probability of a validation picture differs by more than 1e-2
             from the ONNX network's; nothing is written.
     """
-    from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
+    from pawprint.tracking.trained_run import read_record, run_of
     from pawprint.training.recording import files_explained
     from pawprint.training.start import start_tensorflow
 

@@ -52,7 +52,7 @@ class Decision:
         """Whether the version is champion by it."""
         return self.verdict == PROMOTED
 
-    def resting_on(self, paired: Paired, champion: int) -> Decision:
+    def with_comparison(self, paired: Paired, champion: int) -> Decision:
         """The decision with the figures of the comparison with version ``champion``."""
         return replace(
             self,
@@ -78,7 +78,7 @@ class Decision:
         return replace(self, decided=tags["decided"] if same and "decided" in tags else time)
 
 
-def decision_of(tags: Mapping[str, str]) -> Decision | None:
+def decision_in(tags: Mapping[str, str]) -> Decision | None:
     """The decision that stands in a version's tags; None where none does."""
     try:
         texts = {f.name: tags[f.name] for f in fields(Decision) if f.name in tags}

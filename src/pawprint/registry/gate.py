@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pawprint.evaluation.paired import BETTER as BETTER_ONE
-from pawprint.evaluation.paired import NOT_TOLD_APART, Paired
+from pawprint.evaluation.paired import BETTER, NOT_TOLD_APART, Paired
 
-BETTER = "better"
 NOT_WORSE = "not_worse"
 ALWAYS = "always"
 
@@ -20,10 +18,10 @@ class Verdict:
     relation: str
 
 
-def judge(
+def apply_gate(
     rule: str, paired: Paired, *, significance: float | None = None, margin: float | None = None
 ) -> Verdict:
-    """Whether a challenger that answered the same pictures as the champion passes.
+    """Whether a challenger passes that was scored on the same pictures as the champion.
 
     - ``better``: it is more accurate, by McNemar's exact test (Psychometrika 1947) with a p-value
       of ``significance`` at most, and the paired bootstrap's interval is above 0.
@@ -36,17 +34,24 @@ def judge(
         paired: the champion first, the challenger second.
         significance: of better, above 0.
         margin: of not_worse, in accuracy, 0 to 1.
+
+    Raises:
+        ValueError: the rule lacks its figure.
     """
     if rule == ALWAYS:
         return Verdict(True, "promoted by gate=always over")
     if rule == NOT_WORSE:
+        if margin is None:
+            raise ValueError("not_worse needs a margin")
         passes = paired.low > -margin
         return Verdict(passes, f"{'not' if passes else 'perhaps'} more than {margin:g} worse than")
+    if significance is None:
+        raise ValueError("better needs a significance")
     told = paired.told(significance)
-    return Verdict(told == BETTER_ONE, f"{told} {'from' if told == NOT_TOLD_APART else 'than'}")
+    return Verdict(told == BETTER, f"{told} {'from' if told == NOT_TOLD_APART else 'than'}")
 
 
-def over_limit(
+def broken_limit(
     accuracy: float,
     megabytes: float,
     milliseconds: float | None,
@@ -69,7 +74,9 @@ def over_limit(
         return f"its test accuracy {accuracy:.4f} is below gate.min_accuracy {min_accuracy:g}"
     if max_megabytes is not None and megabytes > max_megabytes:
         return f"its {megabytes:.3g} MB are above gate.max_megabytes {max_megabytes:g}"
-    if max_milliseconds is not None and milliseconds > max_milliseconds:
+    if max_milliseconds is None or milliseconds is None:
+        return None
+    if milliseconds > max_milliseconds:
         return (
             f"its {milliseconds:.3g} ms for a picture are above gate.max_milliseconds "
             f"{max_milliseconds:g}"

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from pawprint.inference.predictor import Predictor
-from pawprint.registry.sidecar import with_facts
-from pawprint.registry.source import Source
+from pawprint.registry.source import Source, with_facts
 from pawprint.server.maps import as_png
 from pawprint.system.errors import UserError
 

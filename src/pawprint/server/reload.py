@@ -7,8 +7,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from pawprint.registry.sidecar import record_beside
-from pawprint.registry.source import find_network, has_alias, is_file, version_now
+from pawprint.registry.source import (
+    find_network,
+    has_alias,
+    is_file,
+    record_file,
+    version_now,
+)
 from pawprint.server.model import Model
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import is_server, store_uri
@@ -109,7 +114,7 @@ class Watched:
 def _state(network: str) -> object:
     """What changes when a network's file, or what is known of it, is written anew or replaced."""
     path = Path(network)
-    return _stamp(path), _stamp(record_beside(path))
+    return _stamp(path), _stamp(record_file(path))
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

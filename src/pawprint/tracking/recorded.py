@@ -14,8 +14,8 @@ from typing import Any
 
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import run_address
-from pawprint.tracking.names import CHAMPION, no_champion
-from pawprint.tracking.registry import CHALLENGER, find_version
+from pawprint.tracking.names import CHALLENGER, CHAMPION, no_champion
+from pawprint.tracking.registry import Registry
 from pawprint.tracking.store import Store
 
 SHORTEST = 4  # characters that stand for an id
@@ -156,7 +156,7 @@ class Records:
             raise
 
     def _of_version(self, word: str, which: str) -> str:
-        version = find_version(self._client, self._model, which)
+        version = Registry(self._client, self._store.uri, self._model).find(which)
         if version is None:
             if word == CHAMPION:
                 raise no_champion(self._model, self._store.uri)

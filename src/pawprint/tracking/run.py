@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pawprint.system.errors import UserError, first_line
 from pawprint.system.files import replacing_file
 from pawprint.system.signals import undisturbed
 from pawprint.tracking.location import check_answers, is_server
+from pawprint.tracking.names import ERROR_TAG, MODEL_ID_TAG, mlflow_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LONGEST_VALUE = 6000
-LONGEST_NAME = 250  # of a metric or a tag
-NOT_IN_NAMES = re.compile(r"[^\w.\- :/]")  # MLflow refuses them; a class may have them
-MODEL_ID = "model_id"
-ERROR_TAG = "error"
+LONGEST_VALUE = 6000  # of a parameter
 
 
 class Run:
@@ -113,10 +109,7 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        named = {
-            NOT_IN_NAMES.sub("_", key)[:LONGEST_NAME]: float(value)
-            for key, value in metrics.items()
-        }
+        named = {mlflow_name(key): float(value) for key, value in metrics.items()}
         self._waiting += [
             Metric(key, value, now, step, model_id=model_id)
             for key, value in named.items()
@@ -220,7 +213,7 @@ class Run:
                 example=example,
                 validate_serving_input=False,  # it would import the code from a temporary folder
             )
-            self._client.set_tag(self.id, MODEL_ID, model.model_id)
+            self._client.set_tag(self.id, MODEL_ID_TAG, model.model_id)
             return model.model_id
 
         return self._attempt("the model", record)

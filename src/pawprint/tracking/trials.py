@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pawprint.tracking.names import AXES_TAG, OVERRIDES_TAG, PRUNED_TAG, TRIAL_TAG
-from pawprint.tracking.run import ERROR_TAG, Run
+from pawprint.tracking.names import (
+    AXES_TAG,
+    ERROR_TAG,
+    OVERRIDES_TAG,
+    PRUNED_TAG,
+    TRIAL_TAG,
+)
+from pawprint.tracking.run import Run
 
 if TYPE_CHECKING:
     from pawprint.tracking.store import Store
@@ -16,7 +22,7 @@ if TYPE_CHECKING:
 SWEEP_TAG = "sweep"
 FRESH_TAG = "fresh"
 SAME_TAG = "same_as"
-LAST = "trial_seconds"  # recorded when all else is
+_LAST_METRIC = "trial_seconds"  # recorded when all else is
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class TrialRun:
     @property
     def done(self) -> bool:
         """Whether it need not run again."""
-        return LAST in self.figures and self.status in ("FINISHED", "RUNNING")
+        return _LAST_METRIC in self.figures and self.status in ("FINISHED", "RUNNING")
 
     @property
     def words(self) -> str:
