@@ -9,8 +9,7 @@ from datetime import datetime
 import pytest
 from crafted import train
 
-from pawprint.registry.sidecar import with_facts
-from pawprint.registry.source import Source
+from pawprint.registry.source import Source, with_facts
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +211,7 @@ def test_killed_between_alias_and_line_it_is_shown_rightly_and_mended(contest):
     program = (
         "import os, signal, pawprint.stages.register as stage\n"
         "import pawprint.tracking.registry as registry\n"
-        "registry.Registry.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "registry.Registry.set_model_tag = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "stage.main()"
     )
     contest.run("python", "-c", program, code=-signal.SIGKILL)

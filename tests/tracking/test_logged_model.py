@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pawprint
-from pawprint.tracking import model_code
-from pawprint.tracking.model_code import MODULES, write_model_code
+from pawprint.tracking import logged_model
+from pawprint.tracking.logged_model import MODULES, write_model_code
 
 
 def imported(text):
@@ -42,7 +42,7 @@ def test_the_code_runs_where_neither_pawprint_nor_what_trains_is_installed(tmp_p
         timeout=60,
         check=False,
     )
-    assert done.stdout == f"{loader.partition('.')[0]}.errors\n", done.stderr
+    assert done.stdout == f"{loader.partition('.')[0]}.system.errors\n", done.stderr
 
 
 def test_other_code_has_another_name_and_the_same_code_the_same(tmp_path, monkeypatch):
@@ -52,5 +52,7 @@ def test_other_code_has_another_name_and_the_same_code_the_same(tmp_path, monkey
     shutil.copytree(package, tmp_path / "pawprint", ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "pawprint/data/resize.py").open("a") as file:
         file.write("\n# changed\n")
-    monkeypatch.setattr(model_code, "__file__", str(tmp_path / "pawprint/tracking/model_code.py"))
+    monkeypatch.setattr(
+        logged_model, "__file__", str(tmp_path / "pawprint/tracking/logged_model.py")
+    )
     assert write_model_code(tmp_path / "third") != first
