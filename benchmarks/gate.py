@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 from tables import head, row
 
+from pawprint.config.schema import Gate
 from pawprint.evaluation.paired import Paired, compare_paired
 from pawprint.registry.gate import apply_gate
 
@@ -84,8 +85,8 @@ def simulated(
 def outcome(paired: Paired) -> tuple[bool, bool, bool]:
     """Whether the gate's rules let the challenger pass, and whether the p-value alone is small."""
     return (
-        apply_gate("better", paired, significance=SIGNIFICANCE).passes,
-        apply_gate("not_worse", paired, margin=MARGIN).passes,
+        apply_gate(Gate("better", significance=SIGNIFICANCE), paired).passes,
+        apply_gate(Gate("not_worse", margin=MARGIN), paired).passes,
         paired.p_value <= SIGNIFICANCE,
     )
 

@@ -9,9 +9,15 @@ from pawprint.tracking import logged_model
 from pawprint.tracking.logged_model import MODULES, write_model_code
 
 
+def is_for_types(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def imported(text):
-    """The modules of pawprint that a source imports, also inside its functions."""
-    for node in ast.walk(ast.parse(text)):
+    """The modules that a source imports, also inside its functions; not those for types alone."""
+    tree = ast.parse(text)
+    tree.body = [node for node in tree.body if not is_for_types(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield node.module
         elif isinstance(node, ast.Import):

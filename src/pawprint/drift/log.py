@@ -1,4 +1,4 @@
-"""Reading a log of pictures seen."""
+"""Reading a log of predictions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class SeenPictures:
+class LoggedPictures:
     """The n pictures that one network answered.
 
     Attributes:
@@ -39,7 +39,7 @@ class SeenPictures:
         brightness: float64 (n,), 0 to 255.
         probabilities: float64 (n,), 0 to 1, of the answers.
         labels: how often each class was answered.
-        first: when the first one was seen, UTC.
+        first: when the first one was answered, UTC.
         last: when the last one was.
     """
 
@@ -68,13 +68,13 @@ class _Columns:
         self.first, self.last = min(self.first, row["time"]), max(self.last, row["time"])
 
 
-def read_seen(
+def read_log(
     path: Path, *, since: str | None = None, model: str | None = None
-) -> tuple[SeenPictures, list[str]]:
-    """The pictures that one network was shown, and notes on what was left out.
+) -> tuple[LoggedPictures, list[str]]:
+    """The pictures that one network answered, and notes on what was left out.
 
     Args:
-        path: a log as ``SeenLog`` writes it. A torn line, as a full disk or a power cut leaves
+        path: a log as `--log` writes it. A torn line, as a full disk or a power cut leaves
             one, is left out.
         since: a day or a moment by ISO 8601, UTC where it names no zone; earlier pictures are
             left out. Defaults to all.
@@ -112,7 +112,7 @@ def read_seen(
         count = sum(len(columns.numbers) // 4 for columns in others.values())
         notes.append(
             f"Left out are {count:,} pictures that were answered by "
-            f"{', '.join(_told(network, found) for network in others)}: name one with --model."
+            f"{', '.join(_label(network, found) for network in others)}: name one with --model."
         )
     return _as_arrays(chosen, found[chosen]), notes
 
@@ -168,11 +168,11 @@ def _choose(found: dict[Network, _Columns], model: str | None, path: Path) -> Ne
     if named:
         runs = ", ".join(str(network.run_id) for network in named)
         raise UserError(f"{path} has {len(named)} networks called {model!r}: name its run, {runs}")
-    there_is = ", ".join(_told(network, found) for network in found)
+    there_is = ", ".join(_label(network, found) for network in found)
     raise UserError(f"{path} has no picture that {model!r} answered, but of {there_is}; name one")
 
 
-def _told(network: Network, among: dict[Network, _Columns]) -> str:
+def _label(network: Network, among: dict[Network, _Columns]) -> str:
     alone = sum(other.name == network.name for other in among) == 1
     return network.name if alone else f"{network.name} (run {network.run_id})"
 
@@ -181,6 +181,17 @@ def _lines(count: int) -> str:
     return "1 line" if count == 1 else f"{count:,} lines"
 
 
-def _as_arrays(network: Network, columns: _Columns) -> SeenPictures:
-    numbers = np.frombuffer(columns.numbers, dtype=np.float64).reshape(-1, 4).T
-    return SeenPictures(network, *numbers, columns.labels, columns.first, columns.last)
+def _as_arrays(network: Network, columns: _Columns) -> LoggedPictures:
+    widths, heights, brightness, probabilities = (
+        np.frombuffer(columns.numbers, dtype=np.float64).reshape(-1, 4).T
+    )
+    return LoggedPictures(
+        network,
+        widths,
+        heights,
+        brightness,
+        probabilities,
+        columns.labels,
+        columns.first,
+        columns.last,
+    )

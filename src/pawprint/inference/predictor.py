@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -90,16 +90,8 @@ def load_runtime() -> Any:
     return onnxruntime
 
 
-class PictureArray(Protocol):
-    """Pictures uint8 (n, image_size, image_size, 3), in memory or read as they are sliced."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
-
-
 def in_batches(
-    ask: Callable[[np.ndarray], np.ndarray], pictures: PictureArray, size: int
+    ask: Callable[[np.ndarray], np.ndarray], pictures: np.ndarray, size: int
 ) -> Iterator[np.ndarray]:
     """Yield what ``ask`` answers to the pictures (n, …), so many at a time."""
     for start in range(0, len(pictures), size):
@@ -198,7 +190,7 @@ class Predictor:
             "validation pictures; lower sure_precision or set it to null"
         )
 
-    def probabilities(self, pictures: PictureArray) -> np.ndarray:
+    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
         none = np.zeros((0, len(self.class_names)), np.float32)
         parts = in_batches(

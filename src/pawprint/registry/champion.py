@@ -167,7 +167,7 @@ def decide(
         Predictor(network), challenger.test, challenger.summary, challenger.paths
     )
     paired = compare_paired(champion_correct, correct)
-    verdict = apply_gate(gate.name, paired, significance=gate.significance, margin=gate.margin)
+    verdict = apply_gate(gate, paired)
     notes = _notes_on_pictures(champion, challenger.summary)
     sentence = (
         f"{verdict.relation} champion version {champion.number} on the same {paired.pictures:,} "

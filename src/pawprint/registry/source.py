@@ -100,7 +100,7 @@ def find_network(name: str, uri: str | None) -> Source:
 
 
 def version_now(name: str, uri: str | None) -> tuple[int, str | None] | None:
-    """The version to which the alias in models:/NAME@ALIAS points now, and its run, if there is one.
+    """The version that has the alias of models:/NAME@ALIAS now, and its run; None if none has it.
 
     Nothing is fetched, so that a server can look every few seconds.
 

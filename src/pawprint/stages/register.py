@@ -125,14 +125,7 @@ def _broken_limit(gate: Gate, network: Path, test: Split, accuracy: float) -> st
     milliseconds = None
     if gate.max_milliseconds is not None:
         milliseconds = milliseconds_per_picture(Predictor(network), test.pictures[0])
-    return broken_limit(
-        accuracy,
-        network.stat().st_size / 1e6,
-        milliseconds,
-        min_accuracy=gate.min_accuracy,
-        max_megabytes=gate.max_megabytes,
-        max_milliseconds=gate.max_milliseconds,
-    )
+    return broken_limit(gate, accuracy, network.stat().st_size / 1e6, milliseconds)
 
 
 def _version_tags(

@@ -129,10 +129,12 @@ class Run:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # two of its classes fit a folder
                 origin = resolve_dataset_source(source)
-            data = MetaDataset(origin, name=name, digest=digest[:36])
+            data = MetaDataset(  # type: ignore[abstract]  # MLflow itself makes instances of it
+                origin, name=name, digest=digest[:36]
+            )
             tags = [InputTag("mlflow.data.context", context)]
-            entity = DatasetInput(dataset=data._to_mlflow_entity(), tags=tags)
-            self._client.log_inputs(self.id, datasets=[entity])
+            dataset = data._to_mlflow_entity()  # noqa: SLF001 - as MLflow's own log_input does
+            self._client.log_inputs(self.id, datasets=[DatasetInput(dataset, tags)])
 
         self._attempt(f"dataset {name}", record)
 
