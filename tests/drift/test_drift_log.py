@@ -19,10 +19,11 @@ def test_what_was_written_is_read(log):
     seen, notes = read_log(log.path)
     assert notes == []
     assert seen.network == Network("pawprint version 3", "a" * 32)
-    assert seen.widths.tolist() == [640, 320]
-    assert seen.heights.tolist() == [480, 480]
-    assert seen.brightness.tolist() == [117, 117]
-    assert seen.probabilities.tolist() == [0.9, 0.9]
+    widths, heights, brightness, probabilities = seen.columns()
+    assert widths.tolist() == [640, 320]
+    assert heights.tolist() == [480, 480]
+    assert brightness.tolist() == [117, 117]
+    assert probabilities.tolist() == [0.9, 0.9]
     assert seen.labels == {"cats": 1, "dogs": 1}
     assert (seen.first, seen.last) == ("2025-01-31T12:00:00Z", "2025-02-01T00:00:00Z")
 
@@ -32,14 +33,14 @@ def test_a_torn_line_is_left_out_and_told_wherever_it_stands(log):
     whole = log.path.read_bytes()
     log.path.write_bytes(whole[:-30])  # a power cut
     seen, notes = read_log(log.path)
-    assert len(seen.widths) == 2
+    assert len(seen) == 2
     assert notes == [f"1 line of {log.path} cannot be read and left out."]
     log.add([ROW])
     seen, _ = read_log(log.path)
-    assert len(seen.widths) == 3
+    assert len(seen) == 3
     log.path.write_bytes(whole + b"\0\0\0\n\xff\xfe\n" + whole)
     seen, notes = read_log(log.path)
-    assert len(seen.widths) == 6
+    assert len(seen) == 6
     assert notes[0].startswith("2 lines of")
 
 
@@ -60,7 +61,7 @@ def test_a_line_with_other_values_is_left_out(log, line):
     with log.path.open("a") as file:
         file.write(line + "\n")
     seen, notes = read_log(log.path)
-    assert len(seen.widths) == 1
+    assert len(seen) == 1
     assert notes[0].startswith("1 line of")
 
 
@@ -69,13 +70,13 @@ def test_pictures_of_the_network_that_answered_last_are_taken_or_of_the_one_name
     log.add([ROW, ROW, later, ROW])  # an older server is still running
     seen, notes = read_log(log.path)
     assert seen.network.name == "pawprint version 4"
-    assert len(seen.widths) == 1
+    assert len(seen) == 1
     assert notes == [
         "Left out are 3 pictures that were answered by pawprint version 3: name one with --model."
     ]
     for name in ("pawprint version 3", "a" * 32):
         seen, _ = read_log(log.path, model=name)
-        assert len(seen.widths) == 3
+        assert len(seen) == 3
     with pytest.raises(UserError, match="no picture that 'v9' answered, but of pawprint version 3"):
         read_log(log.path, model="v9")
 
@@ -101,7 +102,7 @@ def test_networks_of_one_name_and_other_runs_are_told_apart(log):
 )
 def test_earlier_pictures_are_left_out(log, since, left):
     log.add([ROW, replace(ROW, time="2025-02-01T00:00:00Z")])
-    assert len(read_log(log.path, since=since)[0].widths) == left
+    assert len(read_log(log.path, since=since)[0]) == left
 
 
 def test_a_mistake_is_one_sentence(log, tmp_path):

@@ -115,7 +115,7 @@ print(lost + [log.add([row] * 2), log.add([])])
     assert done.stderr.count("\n") == 1
     assert "only a part was written" in done.stderr
     seen, notes = read_log(path)
-    assert len(seen.widths) == 5 + 2
+    assert len(seen) == 5 + 2
     assert notes == [f"1 line of {path} cannot be read and left out."]
     assert done.stdout == "[0, 3, 1, 0, 0]\n"
 

@@ -92,11 +92,11 @@ def find_drift(path: Path, *, since: str | None = None, model: str | None = None
         log=str(path),
         model=logged.network.name,
         run_id=logged.network.run_id,
-        pictures=len(logged.widths),
+        pictures=len(logged),
         first=logged.first,
         last=logged.last,
         rows=rows,
-        notes=[*notes, *answer_notes, *_power_note(len(logged.widths), pictures_prepared, rows)],
+        notes=[*notes, *answer_notes, *_power_note(len(logged), pictures_prepared, rows)],
     )
 
 
@@ -129,9 +129,8 @@ def learned_facts(prepared: Path, answers: Answers | None) -> Facts:
 
 def logged_facts(logged: LoggedPictures) -> Facts:
     """The same facts of pictures in use."""
-    return _facts(
-        logged.widths, logged.heights, logged.brightness, logged.probabilities, logged.labels
-    )
+    widths, heights, brightness, probabilities = logged.columns()
+    return _facts(widths, heights, brightness, probabilities, logged.labels)
 
 
 def _brightness(pictures: Pictures, rows: np.ndarray) -> np.ndarray:

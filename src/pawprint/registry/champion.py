@@ -69,12 +69,9 @@ class Challenger:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a challenger.
+    """The number that a challenger has in the registry, the decision on it, and who is champion.
 
-    Attributes:
-        version: the number that it has in the registry.
-        decision: on it.
-        champion: the number of who is champion now, None if nobody.
+    ``champion`` is the number of who is it now, None if nobody.
     """
 
     version: int

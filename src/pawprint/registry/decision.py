@@ -73,8 +73,8 @@ class Decision:
 
     def dated(self, tags: Mapping[str, str], time: str) -> Decision:
         """The decision made at ``time``, or earlier if ``tags`` already say all of it."""
-        mine = self.as_tags() | {"decided": None}
-        same = all(tags.get(name) == text for name, text in mine.items() if name != "decided")
+        mine = self.as_tags()
+        same = all(tags.get(name) == mine[name] for name in mine.keys() - {"decided"})
         return replace(self, decided=tags["decided"] if same and "decided" in tags else time)
 
 

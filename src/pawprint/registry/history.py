@@ -82,18 +82,13 @@ def repair_history(registry: Registry, champion: Version | None) -> list[Event]:
     """As ``read_history``; an event that is missing in the registry is written."""
     history = read_history(registry, champion)
     for event in history[len(events_of(registry.model_tags())) :]:
-        record_event(registry, event)
+        registry.set_model_tag(event.name, event.as_tag())
     return history
 
 
 def change_champion(registry: Registry, event: Event) -> None:
     """Give the alias `champion` to the event's version, and record the event."""
     registry.set_alias(CHAMPION, event.version)
-    record_event(registry, event)
-
-
-def record_event(registry: Registry, event: Event) -> None:
-    """Add an event to the history."""
     registry.set_model_tag(event.name, event.as_tag())
 
 
@@ -106,17 +101,18 @@ def events_of(tags: Mapping[str, str]) -> list[Event]:
         try:
             content = json.loads(text)
             before = content["from"]
-            event = Event(
-                int(content["version"]),
-                str(content["at"]),
-                str(content["by"]),
-                None if before is None else int(before),
-                str(content["why"]),
-                int(content["newest"]),
+            found.append(
+                Event(
+                    int(content["version"]),
+                    str(content["at"]),
+                    str(content["by"]),
+                    None if before is None else int(before),
+                    str(content["why"]),
+                    int(content["newest"]),
+                )
             )
         except (ValueError, KeyError, TypeError):  # edited by hand
             continue
-        found.append(event)
     return sorted(found, key=lambda event: event.at)
 
 

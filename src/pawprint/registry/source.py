@@ -28,26 +28,19 @@ _REGISTERED = re.compile(r"models:/(?P<model>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<v
 _OF_RUN = re.compile(r"runs:/(?P<run>[^/]+)(?:/model)?/?")
 
 # MLflow's own tables, read only: importing MLflow takes seconds that a person would wait.
-_ALIASED = """
-    SELECT version, run_id FROM registered_model_aliases LEFT JOIN model_versions
-    USING (name, version) WHERE name = ? AND alias = ?
+_BY_NUMBER = """
+    SELECT version, run_id, storage_location FROM model_versions WHERE name = ? AND version = ?
 """
-_VERSION = "SELECT storage_location, run_id FROM model_versions WHERE name = ? AND version = ?"
+_BY_ALIAS = """
+    SELECT version, run_id, storage_location FROM registered_model_aliases
+    LEFT JOIN model_versions USING (name, version) WHERE name = ? AND alias = ?
+"""
 _TAGS = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
 _LOGGED = """
     SELECT artifact_location FROM logged_models
     WHERE source_run_id = ? AND name = 'model' AND lifecycle_stage = 'active'
     ORDER BY creation_timestamp_ms DESC
 """
-
-# What a record holds of its version's tags.
-_RECORDED = (
-    "test_accuracy",
-    "test_accuracy_low",
-    "test_accuracy_high",
-    "data_digest",
-    "git_commit",
-)
 
 
 @dataclass(frozen=True)
@@ -115,7 +108,7 @@ def version_now(name: str, uri: str | None) -> tuple[int, str | None] | None:
     path = sqlite_path(address)
     if path is not None and not path.exists():  # MLflow would make a new one
         raise UserError(f"{path} is gone; put it back, or register a champion with `dvc repro`")
-    rows = _query(path, _ALIASED, model, alias) if path is not None else None
+    rows = _query(path, _BY_ALIAS, model, alias) if path is not None else None
     if rows is not None:
         return (int(rows[0][0]), rows[0][1]) if rows else None
     from pawprint.tracking.registry import version_of_alias
@@ -146,7 +139,14 @@ def record_of(content: bytes, tags: Mapping[str, Any]) -> dict[str, Any]:
         content: of the network's file.
         tags: of its version.
     """
-    return {"network": _digest(content), **{name: tags.get(name) for name in _RECORDED}}
+    return {
+        "network": _digest(content),
+        "test_accuracy": tags.get("test_accuracy"),
+        "test_accuracy_low": tags.get("test_accuracy_low"),
+        "test_accuracy_high": tags.get("test_accuracy_high"),
+        "data_digest": tags.get("data_digest"),
+        "git_commit": tags.get("git_commit"),
+    }
 
 
 def with_facts(source: Source, content: bytes) -> Source:
@@ -160,7 +160,12 @@ def with_facts(source: Source, content: bytes) -> Source:
     """
     if source.model or source.run_id:
         return source
-    facts = _read_record(record_file(source.network))
+    try:
+        facts = json.loads(record_file(source.network).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return source
+    if not isinstance(facts, dict):
+        return source
     model, version, run_id = (facts.get(key) for key in ("model", "version", "run_id"))
     if not (isinstance(model, str) and type(version) is int and isinstance(run_id, str)):
         return source
@@ -174,15 +179,6 @@ def with_facts(source: Source, content: bytes) -> Source:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    """What JSON holds by name; nothing where it is missing or odd."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _version_name(model: str, version: int) -> str:
@@ -199,14 +195,8 @@ def _registered(address: str, model: str, alias: str | None, version: str | None
         from pawprint.tracking.registry import fetch_version
 
         fetched, folder = fetch_version(address, model, which)
-        found = Source(
-            _version_name(model, fetched.number),
-            folder / NETWORK_FILE,
-            model,
-            fetched.number,
-            fetched.run_id,
-            fetched.tags,
-        )
+        name, network = _version_name(model, fetched.number), folder / NETWORK_FILE
+        found = Source(name, network, model, fetched.number, fetched.run_id, fetched.tags)
     if not found.network.is_file():
         who = "the champion" if alias == CHAMPION else alias or f"version {version}"
         raise UserError(
@@ -233,17 +223,17 @@ def _of_run(address: str, run_id: str) -> Source:
 def _look_up_version(
     database: Path, model: str, alias: str | None, version: str | None
 ) -> Source | None:
-    rows = _query(database, _ALIASED, model, alias) if alias else [(version,)]
-    if not rows:
-        return None
-    number = int(rows[0][0])
-    rows = _query(database, _VERSION, model, number)
-    folder = _local(rows[0][0]) if rows else None
+    if alias:
+        rows = _query(database, _BY_ALIAS, model, alias)
+    else:
+        rows = _query(database, _BY_NUMBER, model, version)
+    folder = _local(rows[0][2]) if rows else None
     if not rows or folder is None:
         return None
+    number, run_id = int(rows[0][0]), rows[0][1]
     tags = dict(_query(database, _TAGS, model, number) or ())
     name = _version_name(model, number)
-    return Source(name, folder / NETWORK_FILE, model, number, rows[0][1], tags)
+    return Source(name, folder / NETWORK_FILE, model, number, run_id, tags)
 
 
 def _query(database: Path, query: str, *values: object) -> list[tuple] | None:
