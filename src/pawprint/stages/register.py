@@ -6,13 +6,12 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pawprint.config.compose import project_root, run_stage
 from pawprint.config.paths import Paths
-from pawprint.config.schema import Config, Gate
-from pawprint.data.store import Split, Summary, load_split, load_summary
+from pawprint.config.schema import Config
+from pawprint.data.store import Summary, load_split, load_summary
 from pawprint.inference.predictor import Predictor
 from pawprint.registry.champion import Challenger, Outcome, register_challenger
 from pawprint.registry.gate import broken_limit
@@ -53,7 +52,11 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
     metrics = _read_metrics(paths, trained["run_id"], summary.splits["test"].digest)
     test = load_split(paths.prepared, "test")
     correct = correct_in_table(paths.evaluation / "predictions.csv", test)
-    limit = _broken_limit(config.gate, paths.training.onnx, test, float(correct.mean()))
+    network, milliseconds = paths.training.onnx, None
+    if config.gate.max_milliseconds is not None:
+        milliseconds = milliseconds_per_picture(Predictor(network), test.pictures[0])
+    megabytes = network.stat().st_size / 1e6
+    limit = broken_limit(config.gate, float(correct.mean()), megabytes, milliseconds)
 
     # Its run, in which evaluate's figures are too.
     store = connect(config.tracking.uri, config.tracking.experiment)
@@ -94,7 +97,7 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
         "run_id": run.id,
         "champion": outcome.champion,
         **asdict(decision),
-        **record_of(paths.training.onnx.read_bytes(), challenger.tags),
+        **record_of(network.read_bytes(), challenger.tags),
     }
     write_json(paths.registered, content)
     link_opened_run(store, run, "register")
@@ -118,14 +121,6 @@ def _read_metrics(paths: Paths, run_id: str, test_digest: str) -> dict[str, floa
             "`dvc repro evaluate` or `pawprint evaluate`"
         )
     return metrics
-
-
-def _broken_limit(gate: Gate, network: Path, test: Split, accuracy: float) -> str | None:
-    """The gate's limit that this network does not keep, in words."""
-    milliseconds = None
-    if gate.max_milliseconds is not None:
-        milliseconds = milliseconds_per_picture(Predictor(network), test.pictures[0])
-    return broken_limit(gate, accuracy, network.stat().st_size / 1e6, milliseconds)
 
 
 def _version_tags(

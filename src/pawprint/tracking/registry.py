@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,15 +43,12 @@ class Registry:
         self.address = address
         self.model = model
 
-    @contextlib.contextmanager
-    def lock(self) -> Generator[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Let other processes that change this registry wait, where the store is a local one."""
         path = sqlite_path(self.address)
         if path is None:
-            yield
-            return
-        with locked(path.with_name(f"{path.name}.register.lock"), busy="", patience=None):
-            yield
+            return contextlib.nullcontext()
+        return locked(path.with_name(f"{path.name}.register.lock"), busy="", patience=None)
 
     def find(self, which: str) -> Version | None:
         """The version with that number or alias, or None where there is none."""

@@ -124,7 +124,7 @@ def connect(uri: str | None, experiment: str) -> Store:
             return Store(client, address, _experiment_id(client, address, experiment))
     except UserError:
         raise
-    except Exception as error:  # noqa: BLE001 - MLflow's own, a missing database driver, a folder not writable
+    except Exception as error:  # noqa: BLE001 - MLflow's, a driver's, the system's
         raise _unusable(address, error) from None
 
 
