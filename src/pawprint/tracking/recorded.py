@@ -7,7 +7,6 @@ import functools
 import os
 import re
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,21 +128,7 @@ class Records:
     @functools.cached_property
     def _runs(self) -> list[Any]:
         """All active runs of the experiment, newest first."""
-        return list(self._pages())
-
-    def _pages(self) -> Iterator[Any]:
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._store.experiment_id],
-                order_by=["attributes.start_time DESC"],
-                max_results=1000,
-                page_token=token,
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
+        return list(self._store.search(""))
 
     def _get(self, run_id: str) -> Any:
         from mlflow.exceptions import MlflowException

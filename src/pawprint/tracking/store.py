@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
@@ -65,12 +65,16 @@ class Store:
                     "variable or set MLFLOW_TRACKING_URI to the store that has it"
                 )
             self.client.update_run(adopt, status="RUNNING", name=name)
-            return Run(self.client, self.uri, adopt)
+            return self.run(adopt)
         tags = {"mlflow.parentRunId": parent} if parent else {}
         if training:
             tags[TRAINING_TAG] = training
         created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
-        return Run(self.client, self.uri, created.info.run_id)
+        return self.run(created.info.run_id)
+
+    def run(self, run_id: str) -> Run:
+        """The run with this id, which is there."""
+        return Run(self.client, self.uri, run_id)
 
     def explained(self) -> contextlib.AbstractContextManager[None]:
         """Where the store fails in the block, a UserError says so in a sentence."""
@@ -88,23 +92,41 @@ class Store:
             found = self.client.get_run(run_id)
         except MlflowException:
             return None
-        active = found.info.lifecycle_stage == "active"
-        return Run(self.client, self.uri, run_id) if active else None
+        return self.run(run_id) if found.info.lifecycle_stage == "active" else None
 
     def find_unfinished(self, training: str) -> Run | None:
         """The run that was opened for ``training`` and has no model yet, nor an end, if any."""
         query = f"tags.{TRAINING_TAG} = '{training}' and attributes.status = 'RUNNING'"
-        for run in self.client.search_runs([self.experiment_id], query):
+        for run in self.search(query):
             if MODEL_ID_TAG not in run.data.tags:  # else all that it lacks is its end
-                return Run(self.client, self.uri, run.info.run_id)
+                return self.run(run.info.run_id)
         return None
 
     def find_restored(self, run_id: str) -> Run | None:
         """The run that stands here for one recorded in another store, if there is one."""
-        runs = self.client.search_runs(
-            [self.experiment_id], f"tags.{RESTORED_FROM_TAG} = '{run_id}'", max_results=1
-        )
-        return Run(self.client, self.uri, runs[0].info.run_id) if runs else None
+        found = next(self.search(f"tags.{RESTORED_FROM_TAG} = '{run_id}'"), None)
+        return self.run(found.info.run_id) if found else None
+
+    def search(self, query: str, order: str = "DESC") -> Iterator[Any]:
+        """MLflow's active runs of the experiment that fit its ``query``, the newest first.
+
+        Args:
+            query: in MLflow's words; all runs fit an empty one.
+            order: "ASC" for the oldest first.
+        """
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id],
+                query,
+                order_by=[f"attributes.start_time {order}"],
+                max_results=1000,
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
 
 
 def connect(uri: str | None, experiment: str) -> Store:
