@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pawprint.training.start import start_tensorflow
+from pawprint.training.tensorflow_runtime import start_tensorflow
 
 start_tensorflow()
 
@@ -24,8 +24,8 @@ from pawprint.training.batches import (  # noqa: E402
     targets_for,
 )
 from pawprint.training.devices import set_policy  # noqa: E402
-from pawprint.training.loop import Plan, fit, seed_everything  # noqa: E402
-from pawprint.training.optimization import build_optimizer  # noqa: E402
+from pawprint.training.loop import Plan, TrainingLoop, seed_everything  # noqa: E402
+from pawprint.training.optimizers import build_optimizer  # noqa: E402
 
 
 def batches_of(pictures: Any, labels: np.ndarray, vary: Vary, batch_size: int) -> TrainingBatches:
@@ -65,14 +65,14 @@ def timed_fit(
     pictures, labels, batch_size = batches.pictures, batches.labels, batches.batch_size
     side, few = pictures.shape[1], slice(0, batch_size)
     reports: list[dict[str, float]] = []
-    fit(
+    loop = TrainingLoop(
         model,
         build_optimizer(optimizer, rate, {}),
         batches,
         ValidationBatches(pictures[few], targets_for(labels[few], 2), batch_size, 1),
         Plan([side] * (1 + epochs), steps_in(len(labels), batch_size, None)),
-        report=lambda epoch, figures: reports.append(figures),
     )
+    loop.run(lambda epoch, figures: reports.append(figures))
     seconds = [len(labels) / report["pictures_per_second"] for report in reports]
     waited = [share * s for share, s in zip(_shares(reports), seconds, strict=True)]
     return {

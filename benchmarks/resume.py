@@ -162,7 +162,7 @@ def _train_until(mark: str, seconds: float, settings: list[str]) -> None:
 def _left(copy: Copy) -> Left:
     from pawprint.data.store import load_split
     from pawprint.inference.predictor import Predictor
-    from pawprint.training.start import start_tensorflow
+    from pawprint.training.tensorflow_runtime import start_tensorflow
 
     start_tensorflow()
     import keras

@@ -42,20 +42,20 @@ from pathlib import Path
 from pawprint.config.compose import compose, project_root
 from pawprint.data.store import load_split
 from pawprint.config.paths import Paths
-from pawprint.training.start import forget_training, start_tensorflow
+from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
 start_tensorflow()
-from pawprint import learn
+from pawprint.training import trainer
 from pawprint.stages.train import augmentation_of
 settings, seeds = sys.argv[1].split(), int(sys.argv[2])
 paths = Paths(project_root())
 data = {name: load_split(paths.prepared, name) for name in ("train", "validation")}
 seconds = []
-learn._costs = lambda *given: {}
+trainer._costs = lambda *given: {}
 for seed in range(seeds):
     config = compose([*settings, f"seed={seed}"])
     begin = time.perf_counter()
-    learn.learn(config, data, augmentation_of(config), paths.features,
-                lambda epoch, figures: None, None, learn.State())
+    job = trainer.TrainingJob(config, data, augmentation_of(config), paths.features)
+    trainer.train_network(job, trainer.build_network(job))
     seconds.append(time.perf_counter() - begin)
     forget_training()
 print(json.dumps(seconds))

@@ -70,7 +70,7 @@ def import_seconds(copy: Copy) -> float:
     """What a process takes that only imports what the train stage does; the median of three."""
     program = (
         "import atexit, gc; gc.set_threshold(50_000, 20, 100); atexit.register(gc.freeze); "
-        "from pawprint.training.start import start_tensorflow; start_tensorflow(); "
+        "from pawprint.training.tensorflow_runtime import start_tensorflow; start_tensorflow(); "
         "import pawprint.training.trainer, pawprint.export.onnx, hydra, onnxruntime, tf2onnx, "
         "mlflow.pyfunc, mlflow.store.tracking.sqlalchemy_store"
     )

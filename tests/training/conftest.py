@@ -23,7 +23,7 @@ from pawprint.training.batches import (
     targets_for,
 )
 from pawprint.training.devices import set_policy
-from pawprint.training.loop import Fitted, Plan, fit, seed_everything
+from pawprint.training.loop import Fitted, Plan, TrainingLoop, seed_everything
 
 SIDE = 8
 
@@ -116,7 +116,7 @@ def _train(
     plan = {
         name: arguments.pop(name) for name in ("patience", "label_smoothing") & arguments.keys()
     }
-    trained.fitted = fit(
+    loop = TrainingLoop(
         model,
         trained.optimizer,
         batches,
@@ -124,9 +124,9 @@ def _train(
             shown, targets, 8, steps_in(len(shown), 8, validation_steps), answer_weights
         ),
         Plan(sizes, steps_in(len(labels), 8, steps), **plan),
-        report=tell,
         **arguments,
     )
+    trained.fitted = loop.run(tell)
     return trained
 
 

@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from pawprint.system.errors import UserError
-from pawprint.training.features import Rows, cached_features, features, weights_digest
+from pawprint.training.features import Rows, cached_features, compute_features, weights_digest
 
 KEY = {"backbone": "MobileNet", "alpha": None, "image_size": 32, "pictures": "0123"}
 
@@ -62,7 +62,7 @@ def saved(array):
 
 
 def computed(*arguments, **settings):
-    return np.concatenate(list(features(*arguments, **settings)))
+    return np.concatenate(list(compute_features(*arguments, **settings)))
 
 
 def test_features_are_of_each_picture_and_of_its_mirror_image(extractor):

@@ -6,10 +6,10 @@ import pytest
 
 from pawprint.system.errors import UserError
 from pawprint.training.augmentation import Augmentation
-from pawprint.training.callbacks import write_history
 from pawprint.training.checkpoint import State
 from pawprint.training.loop import DivergedError
-from pawprint.training.optimization import build_optimizer
+from pawprint.training.optimizers import build_optimizer
+from pawprint.training.recording import write_history
 
 COLUMNS = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate"]
 SPEEDS = {"seconds", "pictures_per_second", "input_wait_share", "picture_size"}

@@ -11,7 +11,7 @@ import pytest
 
 from pawprint.training.augmentation import Augmentation
 from pawprint.training.checkpoint import Checkpoint
-from pawprint.training.optimization import build_optimizer, build_schedule
+from pawprint.training.optimizers import build_optimizer, build_schedule
 
 VARIED = Augmentation(horizontal_flip=True, shift=0.1, mixup=1.0, cutout=0.2)
 STEPS = 20  # more than TensorFlow does in one call, and more than a pass

@@ -12,7 +12,7 @@ from pawprint.stages.train import augmentation_of
 from pawprint.system.errors import UserError
 from pawprint.training.checkpoint import Checkpoint, State
 from pawprint.training.loop import DivergedError
-from pawprint.training.trainer import learn
+from pawprint.training.trainer import TrainingJob, build_network, train_network
 
 RECIPES = sorted(path.stem for path in (project_root() / "conf" / "recipe").glob("*.yaml"))
 SMALL = ["batch_size=8", "image_size=32", "model.head_epochs=1", "epochs=1", "width=4", "depth=2"]
@@ -58,7 +58,7 @@ def run(
         if epoch == stop_after:
             raise StoppedError
 
-    learned = learn(
+    job = TrainingJob(
         config,
         data,
         augmentation_of(config),
@@ -67,7 +67,7 @@ def run(
         Checkpoint(folder, {}),
         state or State(),
     )
-    return learned, told, data
+    return train_network(job, build_network(job)), told, data
 
 
 def quality(row):
@@ -86,26 +86,26 @@ def assert_same_weights(one, two):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_trains_a_float32_network_for_whole_pictures(recipe, tmp_path):
-    learned, told, data = run(tmp_path, *small(recipe))
-    assert learned.model.input_shape == (None, 32, 32, 3)
-    assert learned.model.dtype_policy.name == "float32"
-    answers = learned.model.predict_on_batch(data["validation"].pictures)
+    trained, told, data = run(tmp_path, *small(recipe))
+    assert trained.model.input_shape == (None, 32, 32, 3)
+    assert trained.model.dtype_policy.name == "float32"
+    answers = trained.model.predict_on_batch(data["validation"].pictures)
     assert answers.shape == (8, 1)
     assert np.isfinite(answers).all()
     assert [epoch for epoch, _ in told] == [1]
-    assert learned.figures["best_val_accuracy"] == learned.history[0]["val_accuracy"]
+    assert trained.figures["best_val_accuracy"] == trained.history[0]["val_accuracy"]
 
 
 def test_the_default_recipe_learns_three_classes(tmp_path):
     settings = ["image_size=32", "depth=3", "width=8", "epochs=40", "batch_size=8"]
-    learned, _, _ = run(tmp_path, *settings, classes=3, count=48)
-    assert learned.figures["best_val_accuracy"] == 1.0
-    assert learned.model.output_shape == (None, 3)
+    trained, _, _ = run(tmp_path, *settings, classes=3, count=48)
+    assert trained.figures["best_val_accuracy"] == 1.0
+    assert trained.model.output_shape == (None, 3)
 
 
 def test_what_a_run_cost_is_told(tmp_path):
-    learned, _, _ = run(tmp_path, *SMALL, "growth=none")
-    costs = learned.costs
+    trained, _, _ = run(tmp_path, *SMALL, "growth=none")
+    costs = trained.costs
     assert costs["peak_memory_mb"] > 100
     assert 0 < costs["gflop_per_picture"] < 1
     assert 0 <= costs["mean_input_wait_share"] <= 1
@@ -137,22 +137,22 @@ def test_parts_of_a_whole_learn_from_its_features_as_from_their_own(tmp_path):
 
 
 def test_a_frozen_backbone_needs_no_pictures_that_grow(tmp_path):
-    learned, told, _ = run(tmp_path, *small("transfer"), "growth=steps", "image_size=40")
+    trained, told, _ = run(tmp_path, *small("transfer"), "growth=steps", "image_size=40")
     assert [figures["picture_size"] for _, figures in told] == [40]
-    assert learned.costs["seconds_of_features"] > 0
+    assert trained.costs["seconds_of_features"] > 0
 
 
 def test_a_last_picture_does_not_make_a_batch_of_its_own_for_a_head(tmp_path):
-    learned, _, _ = run(tmp_path, *small("transfer"), "batch_size=8", count=17)
-    variance = learned.model.get_layer("normalisation").get_weights()[3]
+    trained, _, _ = run(tmp_path, *small("transfer"), "batch_size=8", count=17)
+    variance = trained.model.get_layer("normalisation").get_weights()[3]
     assert (variance > 0).any()
-    assert np.isfinite(learned.history[0]["val_loss"])
+    assert np.isfinite(trained.history[0]["val_loss"])
 
 
 def test_a_frozen_backbone_stays_and_a_fine_tuned_one_moves(tmp_path):
     def first_kernel(*settings):
-        learned, _, _ = run(tmp_path, *settings)
-        return learned.model.get_layer("backbone").get_layer("conv1").get_weights()[0]
+        trained, _, _ = run(tmp_path, *settings)
+        return trained.model.get_layer("backbone").get_layer("conv1").get_weights()[0]
 
     frozen = first_kernel(*small("transfer"))
     assert np.array_equal(frozen, first_kernel(*small("transfer"), "learning_rate=0.1"))

@@ -24,9 +24,9 @@ from pawprint.training.batches import (  # noqa: E402
 )
 from pawprint.training.checkpoint import Checkpoint  # noqa: E402
 from pawprint.training.devices import strategy_for  # noqa: E402
-from pawprint.training.features import features  # noqa: E402
-from pawprint.training.loop import Plan, fit, seed_everything  # noqa: E402
-from pawprint.training.optimization import build_optimizer, build_schedule  # noqa: E402
+from pawprint.training.features import compute_features  # noqa: E402
+from pawprint.training.loop import Plan, TrainingLoop, seed_everything  # noqa: E402
+from pawprint.training.optimizers import build_optimizer, build_schedule  # noqa: E402
 
 DEVICES = {"one": ["CPU:0"], "two": ["CPU:0", "CPU:1"]}
 SETTINGS = {
@@ -62,23 +62,23 @@ def trained(name: str, optimizer: str, devices: list[str]) -> dict:
             unfreeze(model, 0.1)
         built = build_optimizer(optimizer, rate, arguments, averaging_steps=4)
     if name == "transfer":
-        seen = features(features_model(model), pictures, show=False)
+        seen = compute_features(features_model(model), pictures, show=False)
         pictures, vary = np.concatenate(list(seen)), mirrored_features
         with model.distribute_strategy.scope():
             model = head_model(model)
     start = flat(model.get_weights())
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder), {})
-        fitted = fit(
+        loop = TrainingLoop(
             model,
             built,
             # For both, so that they see the same.
             TrainingBatches(pictures, labels, 3, 8, 0, vary, multiple=2),
             ValidationBatches(pictures, targets_for(labels, 3), 8, STEPS),
             Plan([side] * EPOCHS, STEPS),
-            report=lambda epoch, figures: None,
             checkpoint=checkpoint,
         )
+        fitted = loop.run(lambda epoch, figures: None)
         saved = checkpoint.load()
     np.testing.assert_array_equal(flat(saved.arrays["best"]), flat(fitted.weights))
     return {

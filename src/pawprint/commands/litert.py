@@ -71,7 +71,7 @@ def litert(config: Config) -> dict[str, Measured]:
     from pawprint.tracking.store import connect, link_opened_run
     from pawprint.tracking.trained_run import read_record, run_of
     from pawprint.training.recording import files_explained
-    from pawprint.training.start import start_tensorflow
+    from pawprint.training.tensorflow_runtime import start_tensorflow
 
     paths = Paths(project_root())
     files = paths.training

@@ -74,7 +74,7 @@ def suspects(config: Config) -> list[Suspect]:
     from pawprint.tracking.provenance import provenance
     from pawprint.tracking.store import connect
     from pawprint.training.recording import recorded
-    from pawprint.training.start import start_tensorflow
+    from pawprint.training.tensorflow_runtime import start_tensorflow
 
     paths = Paths(project_root())
     summary = load_summary(paths.prepared)
@@ -162,8 +162,8 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
     from pawprint.stages.train import augmentation_of
     from pawprint.training.checkpoint import State
     from pawprint.training.devices import memory_explained
-    from pawprint.training.start import forget_training
-    from pawprint.training.trainer import learn
+    from pawprint.training.tensorflow_runtime import forget_training
+    from pawprint.training.trainer import TrainingJob, build_network, train_network
 
     config, learning = work.config, np.flatnonzero(work.fold_of != fold)
     held_out = work.pool.chosen(np.flatnonzero(work.fold_of == fold), work.whole)
@@ -176,18 +176,30 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
         state = checkpoint.load() or State()
         try:
             with memory_explained(config.batch_size):
-                learned = learn(
-                    *(config, data, augmentation_of(config), work.paths.features),
-                    *(lambda epoch, figures: None, checkpoint, state, time.monotonic()),
+                job = TrainingJob(
+                    config=config,
+                    data=data,
+                    augmentation=augmentation_of(config),
+                    features_folder=work.paths.features,
+                    checkpoint=checkpoint,
+                    state=state,
+                    began=time.monotonic(),
                 )
+                trained = train_network(job, build_network(job))
         except UserError:
             if not state.arrays:
                 checkpoint.remove()
             raise
         network = Path(folder) / "fold.onnx"
-        settings = (held_out.class_names, held_out.pictures[:8], config.resize, config.mirror)
-        export_onnx(learned.model, network, *settings)
-        del learned
+        export_onnx(
+            trained.model,
+            network,
+            held_out.class_names,
+            held_out.pictures[:8],
+            config.resize,
+            config.mirror,
+        )
+        del job, trained
         forget_training()  # the next network needs the room
         predictor = Predictor(network)
         answers = predictor.probabilities(held_out.pictures)

@@ -20,7 +20,7 @@ from pawprint.inference.predictor import PROBABILITIES, Predictor
 from pawprint.models.attention_maps import with_maps
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.signals import undisturbed
-from pawprint.training.start import held_back_stderr
+from pawprint.training.tensorflow_runtime import held_back_stderr
 
 log = logging.getLogger(__name__)
 

@@ -22,18 +22,16 @@ from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_json
 from pawprint.tracking.names import PRUNED_TAG
 from pawprint.training.augmentation import Augmentation
-from pawprint.training.trial import (
-    FINISHED,
-    PRUNED,
-    Outcome,
-    PrunedError,
-    Trial,
-)
+from pawprint.training.trial import FINISHED, PRUNED, Outcome, PrunedError, Trial
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pawprint.data.store import Split, Summary
     from pawprint.tracking.run import Run
-    from pawprint.training.recording import Recording
-    from pawprint.training.trainer import Learned
+    from pawprint.training.checkpoint import State
+    from pawprint.training.loop import DivergedError
+    from pawprint.training.trainer import TrainedNetwork
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ def train(config: Config) -> float:
     for key, given in vars(config.sweep).items():
         if given:
             raise UserError(f"sweep.{key} is of sweeps; add -m and an axis, or leave it out")
-    return _train(config)["best_val_accuracy"]
+    return run_training(config)["best_val_accuracy"]
 
 
 def train_trial(trial: Trial) -> Outcome:
@@ -76,10 +74,10 @@ def train_trial(trial: Trial) -> Outcome:
     Raises:
         UserError: as for ``train``.
     """
-    from pawprint.training.start import forget_training
+    from pawprint.training.tensorflow_runtime import forget_training
 
     try:
-        record = _train(trial.config, trial)
+        record = run_training(trial.config, trial)
     except PrunedError as pruned:
         return pruned.outcome
     finally:
@@ -88,25 +86,33 @@ def train_trial(trial: Trial) -> Outcome:
     return Outcome(FINISHED, figures, record["run_id"])
 
 
-def _train(config: Config, trial: Trial | None = None) -> dict[str, Any]:
-    """Train and record; returns what stands in `run.json`."""
+def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
+    """Train and record, as the pipeline's experiment or as a sweep's trial.
+
+    Returns:
+        What stands in `run.json`.
+    """
     from pawprint.data.store import load_split, load_summary
     from pawprint.tracking.provenance import provenance
     from pawprint.tracking.store import connect
     from pawprint.training.recording import recorded
-    from pawprint.training.start import start_tensorflow
+    from pawprint.training.tensorflow_runtime import start_tensorflow
 
     began = time.monotonic()
     paths = Paths(project_root())
+    files = TrainingFiles(trial.folder) if trial else paths.training
+
+    # Read what was prepared.
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
+    find_weights(config, paths)
+
+    # Name the run and say what it is of.
+    default = f"{config.model.name} depth={config.blocks} {config.optimizer.name}"
+    name = trial.name if trial else default
     parameters = {k: v for k, v in config.flat().items() if k.split(".")[0] not in LATER}
     parameters |= {"images": summary.images}  # what was really prepared
-    find_weights(config, paths)
-    files = TrainingFiles(trial.folder) if trial else paths.training
-    default = f"{config.model.name} depth={config.blocks} {config.optimizer.name}"
-    name, parent = (trial.name, trial.parent) if trial else (default, None)
     store = connect(trial.store if trial else config.tracking.uri, config.tracking.experiment)
     tags = {
         **provenance(paths.root),
@@ -115,20 +121,55 @@ def _train(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         "class_names": ", ".join(summary.class_names),
         **(trial.tags if trial else {}),
     }
+
+    # Open the run, or the one of the same training that was killed.
     start_tensorflow()
     identity = identity_of(config, data)
     if trial:  # it is not exported: the same training outside of a sweep is another one
         identity["trial"] = trial.identity
+    parent = trial.parent if trial else None
     with recorded(store, name, paths.checkpoints, identity, parent) as recording:
+        from pawprint.training.devices import memory_explained
+        from pawprint.training.loop import DivergedError
+        from pawprint.training.trainer import TrainingJob, build_network, train_network
+
         run = recording.run
         run.log_parameters(parameters)
         run.set_tags(tags)
         _record_data(config, run, summary, paths)
-        for epoch, figures in enumerate(recording.state.reports, start=1):
-            run.log_metrics(figures, step=epoch)
-            if trial and trial.watch:
-                trial.watch.tell(epoch, figures)  # to compare the next ones with
-        result = _train_network(config, data, paths, files, recording, began, trial)
+        augmentation = augmentation_of(config)
+        _record_augmentation(config, augmentation, data["train"], run, trial)
+        report = EpochReport(run, recording.state, began, trial)
+        report.earlier_epochs()
+        job = TrainingJob(
+            config=config,
+            data=data,
+            augmentation=augmentation,
+            features_folder=paths.features,
+            report=report,
+            checkpoint=recording.checkpoint,
+            state=recording.state,
+            began=began if trial else None,
+        )
+        try:
+            with memory_explained(config.batch_size):
+                # Build the network.
+                network = build_network(job)
+                # Learn.
+                trained = train_network(job, network)
+        except DivergedError as error:
+            raise _with_last_good(error, files, run) from None
+
+        # Export it; a trial keeps its network for Keras alone.
+        if trial is None:
+            result = export(config, trained, data["validation"], files, run)
+        else:
+            result = _keep_trial(config, trial, trained, data["validation"], files, run)
+            result |= report.spent()
+            # At last: they tell that the trial is done.
+            run.log_metrics(result | trained.costs, step=len(trained.history))
+
+        # Record what the later stages go by.
         record = {
             "run_id": run.id,
             "name": name,
@@ -140,6 +181,47 @@ def _train(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         write_json(files.run, record)
     files.last_good.unlink(missing_ok=True)  # of an earlier training
     return record
+
+
+class EpochReport:
+    """Records each epoch in the run, and ends a trial that is worse than others at its age.
+
+    Args:
+        run: where the figures go.
+        state: of the training, with the epochs of earlier processes.
+        began: ``time.monotonic()`` of the begin of this process's work.
+        trial: the sweep's trial, if it is one.
+    """
+
+    def __init__(self, run: Run, state: State, began: float, trial: Trial | None) -> None:
+        self._run = run
+        self._state = state
+        self._trial = trial
+        self._began = began - sum(figures["seconds"] for figures in state.reports)
+
+    def earlier_epochs(self) -> None:
+        """Record again what earlier processes trained: the last epoch may be missing there."""
+        for epoch, figures in enumerate(self._state.reports, start=1):
+            self._run.log_metrics(figures, step=epoch)
+            if self._trial and self._trial.watch:
+                self._trial.watch.tell(epoch, figures)  # to compare the next ones with
+
+    def __call__(self, epoch: int, figures: dict[str, float]) -> None:
+        """Record an epoch, counted from 1.
+
+        Raises:
+            PrunedError: the trial need not go on.
+        """
+        self._run.log_metrics(figures, step=epoch)
+        if self._trial and self._trial.watch and self._trial.watch.tell(epoch, figures):
+            best = _best_so_far(self._state.history) | {"trained_epochs": epoch} | self.spent()
+            self._run.log_metrics(best, step=epoch)
+            self._run.set_tags({PRUNED_TAG: f"after epoch {epoch}"})
+            raise PrunedError(Outcome(PRUNED, best, self._run.id))
+
+    def spent(self) -> dict[str, float]:
+        """Seconds of the trial, in all processes that trained it."""
+        return {"trial_seconds": time.monotonic() - self._began}
 
 
 def preview(config: Config) -> None:
@@ -166,12 +248,12 @@ def find_weights(config: Config, paths: Paths) -> None:
         config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
 
 
-def identity_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
+def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
     """All that decides what a training ends with: settings, data, code, and what computes it."""
     from importlib.metadata import version
 
     from pawprint.training.features import weights_digest
-    from pawprint.training.start import arithmetic
+    from pawprint.training.tensorflow_runtime import arithmetic
 
     here = Path(__file__).parents[1]
     code = hashlib.sha256()
@@ -190,7 +272,7 @@ def identity_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _record_data(config: Config, run: Any, summary: Any, paths: Paths) -> None:
+def _record_data(config: Config, run: Run, summary: Summary, paths: Paths) -> None:
     # Whole, because MLflow cuts long parameters.
     run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
     for split, context in (("train", "training"), ("validation", "validation")):
@@ -200,85 +282,63 @@ def _record_data(config: Config, run: Any, summary: Any, paths: Paths) -> None:
         run.log_file(paths.audit / "audit.html", "prepare")
 
 
-def _train_network(
-    config: Config,
-    data: dict[str, Any],
-    paths: Paths,
-    files: TrainingFiles,
-    recording: Recording,
-    began: float,
-    trial: Trial | None,
-) -> dict[str, Any]:
-    """Learn, write and record; returns the figures of the best epoch."""
-    from pawprint.training.devices import memory_explained
-    from pawprint.training.loop import DivergedError
+def _record_augmentation(
+    config: Config, vary: Augmentation, split: Split, run: Run, trial: Trial | None
+) -> None:
+    """Say and draw how the training pictures are varied."""
     from pawprint.training.preview import draw
-    from pawprint.training.trainer import learn
 
-    run, state = recording.run, recording.state
-    earlier = sum(figures["seconds"] for figures in state.reports)  # in processes before this one
-
-    def spent() -> dict[str, float]:
-        return {"trial_seconds": earlier + time.monotonic() - began}
-
-    def report(epoch: int, figures: dict[str, float]) -> None:
-        run.log_metrics(figures, step=epoch)
-        if trial and trial.watch and trial.watch.tell(epoch, figures):
-            best = _best_so_far(state.history) | {"trained_epochs": epoch} | spent()
-            run.log_metrics(best, step=epoch)
-            run.set_tags({PRUNED_TAG: f"after epoch {epoch}"})
-            raise PrunedError(Outcome(PRUNED, best, run.id))
-
-    vary = augmentation_of(config)
     if config.frozen:
         does = "mirrors pictures, no more" if vary.horizontal_flip else "changes nothing"
         log.info("while the backbone is frozen, augment=%s %s", config.augment.name, does)
     if trial is None or any(key.startswith("augment") for key in trial.axes):
-        run.log_image(draw(data["train"].pictures, vary, config.seed), PREVIEW_FILE)
-    try:
-        with memory_explained(config.batch_size):
-            given = (config, data, vary, paths.features, report, recording.checkpoint, state)
-            learned = learn(*given, began if trial else None)
-    except DivergedError as error:
-        if not error.fitted.best:
-            raise
-        with replacing_file(files.last_good) as temporary:
-            error.model.save(temporary)
-        also = f" and in the run {run.id}" if run.log_file(files.last_good) else ""
-        raise UserError(
-            f"{error}; the best weights before are in {files.last_good}{also}"
-        ) from None
-    if trial is None:
-        return export(config, learned, data["validation"], files, run)
-    result = learned.figures | {"trained_epochs": len(learned.history)}
+        run.log_image(draw(split.pictures, vary, config.seed), PREVIEW_FILE)
+
+
+def _with_last_good(error: DivergedError, files: TrainingFiles, run: Run) -> UserError:
+    """Keep the best network of a training whose loss went astray, and say where it is."""
+    if error.model is None or not error.fitted.best:
+        return error
+    with replacing_file(files.last_good) as temporary:
+        error.model.save(temporary)
+    also = f" and in the run {run.id}" if run.log_file(files.last_good) else ""
+    return UserError(f"{error}; the best weights before are in {files.last_good}{also}")
+
+
+def _keep_trial(
+    config: Config,
+    trial: Trial,
+    trained: TrainedNetwork,
+    validation: Split,
+    files: TrainingFiles,
+    run: Run,
+) -> dict[str, Any]:
+    """Write and record a trial's network for Keras and its history; returns its figures."""
+    from pawprint.training.recording import write_history
+
+    result = trained.figures | {"trained_epochs": len(trained.history)}
     if trial.timed:
-        result["seconds_per_picture"] = _seconds_per_picture(config, learned, data["validation"])
-    _keep(learned, files, run)
-    result |= spent()
-    # At last: they tell that the trial is done.
-    run.log_metrics(result | learned.costs, step=len(learned.history))
+        result["seconds_per_picture"] = _seconds_per_picture(config, trained, validation)
+    with replacing_file(files.model) as keras_file:
+        trained.model.save(keras_file)
+        write_history(files.history, trained.history)
+    run.log_file(files.history)
+    run.log_file(files.model)
     return result
 
 
-def _keep(learned: Learned, files: TrainingFiles, run: Run) -> None:
-    """Write the network for Keras and its history, and record both."""
-    from pawprint.training.callbacks import write_history
-
-    with replacing_file(files.model) as keras_file:
-        learned.model.save(keras_file)
-        write_history(files.history, learned.history)
-    run.log_file(files.history)
-    run.log_file(files.model)
-
-
 def export(
-    config: Config, learned: Learned, validation: Any, files: TrainingFiles, run: Run
+    config: Config,
+    trained: TrainedNetwork,
+    validation: Split,
+    files: TrainingFiles,
+    run: Run,
 ) -> dict[str, Any]:
     """Write the network for Keras and as ONNX, calibrated, and record both.
 
     Args:
         config: what was trained.
-        learned: the network, its history, figures and costs.
+        trained: the network, its history, figures and costs.
         validation: the validation split.
         files: where they go.
         run: where they are recorded.
@@ -288,37 +348,39 @@ def export(
     """
     from pawprint.export.onnx import calibrate_onnx, export_onnx
     from pawprint.training.batches import balanced_weights
-    from pawprint.training.callbacks import write_history
+    from pawprint.training.recording import write_history
 
+    class_names = validation.class_names
     # Of all classes: they lie one after the other.
     compared = validation.pictures[:: -(-len(validation.pictures) // COMPARED)]
     # All take their places together, at the end: until then there are those of the last training.
     with replacing_file(files.model) as keras_file, replacing_file(files.onnx) as onnx_file:
-        learned.model.save(keras_file)
-        settings = (validation.class_names, compared, config.resize, config.mirror)
-        expected = export_onnx(learned.model, onnx_file, *settings)
+        trained.model.save(keras_file)
+        expected = export_onnx(
+            trained.model, onnx_file, class_names, compared, config.resize, config.mirror
+        )
         probabilities = Predictor(onnx_file).probabilities(validation.pictures)
         weights = (
-            balanced_weights(validation.labels, len(validation.class_names))[validation.labels]
+            balanced_weights(validation.labels, len(class_names))[validation.labels]
             if config.class_weights == "balanced"
             else None
         )
         right = probabilities.argmax(axis=1) == validation.labels
-        result = learned.figures | {
+        result = trained.figures | {
             "exported_val_accuracy": float(np.average(right, weights=weights)),
             "temperature": calibrate_onnx(
                 onnx_file, validation.labels, probabilities, (compared, expected)
             ),
         }
-        run.log_metrics(result | learned.costs, step=len(learned.history))
-        model_id = run.log_model(onnx_file, validation.class_names, compared[0])
-        write_history(files.history, learned.history)
+        run.log_metrics(result | trained.costs, step=len(trained.history))
+        model_id = run.log_model(onnx_file, class_names, compared[0])
+        write_history(files.history, trained.history)
     run.log_file(files.history)
     run.log_file(files.model)
     return {**result, "model_id": model_id}
 
 
-def _seconds_per_picture(config: Config, learned: Learned, validation: Any) -> float:
+def _seconds_per_picture(config: Config, trained: TrainedNetwork, validation: Split) -> float:
     """How long the network as it would be used takes for one picture alone."""
     from pawprint.export.onnx import export_onnx
     from pawprint.registry.scoring import milliseconds_per_picture
@@ -326,8 +388,7 @@ def _seconds_per_picture(config: Config, learned: Learned, validation: Any) -> f
     some = validation.pictures[:8]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        settings = (validation.class_names, some, config.resize, config.mirror)
-        export_onnx(learned.model, path, *settings)
+        export_onnx(trained.model, path, validation.class_names, some, config.resize, config.mirror)
         return milliseconds_per_picture(Predictor(path), some[0]) / 1000
 
 
@@ -346,7 +407,7 @@ def augmentation_of(config: Config) -> Augmentation:
     return Augmentation(**{k: v for k, v in vars(config.augment).items() if k != "name"})
 
 
-def check_prepared(config: Config, summary: Any) -> None:
+def check_prepared(config: Config, summary: Summary) -> None:
     """Refuse pictures that were prepared in another way than is configured.
 
     Raises:

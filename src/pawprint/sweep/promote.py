@@ -36,13 +36,13 @@ def promote(winner: TrialRun, order: Order, paths: Paths, store: Store) -> None:
         log.info("the winner, %s, is version %s already", winner.name, version)
         return
     log.info("promoting the winner, %s", winner.name)
-    from pawprint.training.start import start_tensorflow
+    from pawprint.training.tensorflow_runtime import start_tensorflow
 
     start_tensorflow()
     import keras
 
     from pawprint.stages.train import export
-    from pawprint.training.trainer import Learned
+    from pawprint.training.trainer import TrainedNetwork
 
     here = replace(paths, own=order.folder / FOLDER)
     files = here.training
@@ -59,7 +59,7 @@ def promote(winner: TrialRun, order: Order, paths: Paths, store: Store) -> None:
     try:
         result = export(
             config,
-            Learned(model, history, figures, {}),
+            TrainedNetwork(model, history, figures, {}),
             load_split(paths.prepared, "validation"),
             files,
             run,

@@ -167,14 +167,14 @@ def _paste(
 
 
 def mirrored_features(
-    features: np.ndarray, targets: np.ndarray, rng: np.random.Generator, size: int
+    features: np.ndarray, targets: np.ndarray, rng: np.random.Generator, _size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of features (n, 2, d), of pictures and their mirror images, one at random: (n, d)."""
     return features[np.arange(len(features)), rng.integers(0, 2, len(features))], targets
 
 
 def plain_features(
-    features: np.ndarray, targets: np.ndarray, rng: np.random.Generator, size: int
+    features: np.ndarray, targets: np.ndarray, _rng: np.random.Generator, _size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of features (n, 2, d), of pictures and their mirror images, those of the pictures: (n, d)."""
     return features[:, 0], targets

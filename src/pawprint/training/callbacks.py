@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
-
-from pawprint.system.files import replacing_table
+from tqdm import tqdm
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from pawprint.training.loop import Plan
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +42,16 @@ class StepWatch(keras.callbacks.Callback):
         self._optimizer = optimizer  # the model's may be one that wraps it
         self._averages = False
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, *_: object, **__: object) -> None:
         """Go on from the running metrics, which Keras has just reset."""
         for variable, value in zip(self.model.metrics_variables, self._running or (), strict=False):
             variable.assign(value)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, *_: object, **__: object) -> None:
         """Keep the weights: Keras puts their averages in their place at the end of every fit."""
         self._averages, self._optimizer.use_ema = self._optimizer.use_ema, False
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, *_: object, **__: object) -> None:
         """Let the next epoch average again."""
         self._optimizer.use_ema = self._averages
 
@@ -101,20 +96,19 @@ class Progress:
     """A bar over all pictures of a training on a terminal, and a line per epoch in the log.
 
     Args:
-        plan: how many epochs of how many steps.
+        epochs: epochs at most.
+        steps: batches per epoch.
         pictures: training pictures per epoch.
     """
 
-    def __init__(self, plan: Plan, pictures: int) -> None:
-        from tqdm import tqdm
-
-        self._plan = plan
+    def __init__(self, epochs: int, steps: int, pictures: int) -> None:
+        self._epochs = epochs
+        self._steps = steps
         self._pictures = pictures
-        total = plan.epochs * pictures
-        shown = sys.stderr.isatty()
-        self._bar = tqdm(total=total, unit=" pictures", disable=not shown, leave=False)
 
     def __enter__(self) -> Progress:
+        total, shown = self._epochs * self._pictures, sys.stderr.isatty()
+        self._bar = tqdm(total=total, unit=" pictures", disable=not shown, leave=False)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,17 +131,14 @@ class Progress:
         self._bar.clear()
         log.info(
             "epoch %d/%d: accuracy %.4f, val_accuracy %.4f, val_loss %.4f, %.1f s, %.0f pictures/s",
-            *(epoch, self._plan.epochs, figures["accuracy"], figures["val_accuracy"]),
-            *(figures["val_loss"], figures["seconds"], figures["pictures_per_second"]),
+            epoch,
+            self._epochs,
+            figures["accuracy"],
+            figures["val_accuracy"],
+            figures["val_loss"],
+            figures["seconds"],
+            figures["pictures_per_second"],
         )
 
     def _place(self, epoch: int, step: int) -> int:
-        return epoch * self._pictures + round(step / self._plan.steps * self._pictures)
-
-
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write the history of a training as CSV, every digit kept."""
-    with replacing_table(path) as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
+        return epoch * self._pictures + round(step / self._steps * self._pictures)

@@ -88,7 +88,7 @@ class Checkpoint:
                 }
         except FileNotFoundError:
             return None
-        except Exception as error:  # a damaged zip raises many kinds
+        except Exception as error:
             log.warning("%s cannot be read (%s); training starts anew", self.path, error)
             return None
         return State(**content, arrays=arrays)
@@ -97,9 +97,11 @@ class Checkpoint:
         """Write the state; also after a power failure there is the old one or the new one."""
         counts = {name: len(arrays) for name, arrays in state.arrays.items()}
         content = {k: v for k, v in vars(state).items() if k != "arrays"} | {"counts": counts}
-        flat = {f"{n}_{i}": a for n, arrays in state.arrays.items() for i, a in enumerate(arrays)}
+        saved: dict[str, Any] = {"content": np.array(json.dumps(content))}
+        for name, arrays in state.arrays.items():
+            saved |= {f"{name}_{i}": array for i, array in enumerate(arrays)}
         with replacing_file(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, content=np.array(json.dumps(content)), **flat)
+            np.savez(file, **saved)
             file.flush()
             os.fsync(file.fileno())
 

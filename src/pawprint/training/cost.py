@@ -73,14 +73,19 @@ def peak_memory() -> int:
 def forget_peak_memory() -> None:
     """Let ``peak_memory`` count from now on, where the system can (Linux)."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def seconds_since_start() -> float | None:
     """Seconds since this process started; None where the system does not tell (not Linux)."""
     try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        fields = (
+            Path("/proc/self/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
+        uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
     except (OSError, ValueError, IndexError):
         return None
     return uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK")

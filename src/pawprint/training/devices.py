@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from pawprint.system.errors import UserError
-from pawprint.training.start import cpu_multiplies_bfloat16
+from pawprint.training.tensorflow_runtime import cpu_multiplies_bfloat16
 
 log = logging.getLogger(__name__)
 

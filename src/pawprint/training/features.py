@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,8 +19,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pawprint.config.paths import weights_file
+from pawprint.config.schema import Config
 from pawprint.data.image_array import Pictures
+from pawprint.data.store import Split
 from pawprint.models import transfer
+from pawprint.models.transfer import features_model
 from pawprint.system.files import mend_file, replacing_file, write_json
 from pawprint.system.lock import locked
 
@@ -29,7 +33,56 @@ _PART = 2**20  # bytes read at a time
 _HEADER = 128  # bytes of a .npy file before its numbers, for up to some dimensions
 
 
-def features(
+def features_of_splits(
+    config: Config,
+    model: keras.Model,
+    data: Mapping[str, Split],
+    folder: Path,
+    empty_model: Callable[[], keras.Model],
+) -> dict[str, np.ndarray | Rows]:
+    """What the backbone of ``model`` sees in each split, from the disk where it is there.
+
+    Args:
+        config: says which backbone it is and how pictures come to it.
+        model: the whole network.
+        data: the splits.
+        folder: where all features are kept.
+        empty_model: builds the same network without weights, for whole pictures; called only where
+            something is to be computed.
+
+    Returns:
+        By split, float32 (n, 2, d): of each picture, and of the picture flipped left to right.
+    """
+
+    def compute(pictures: Pictures | np.ndarray) -> Iterator[np.ndarray]:
+        whole = empty_model()
+        whole.set_weights(model.get_weights())
+        return compute_features(features_model(whole), pictures, show=sys.stderr.isatty())
+
+    key = {
+        "backbone": config.model.backbone,
+        "alpha": config.model.alpha,
+        "weights": weights_digest(str(config.model.weights)),
+        "image_size": config.image_size,
+        "resize": config.resize,
+        "precision": keras.config.dtype_policy().compute_dtype,
+        "seed": config.seed if config.model.weights == "none" else None,
+        "computed_by": computed_by(),
+    }
+
+    def whole(name: str, part: Split) -> np.ndarray:
+        pictures = {"pictures": part.digest}
+        return cached_features(folder, key | pictures, name, lambda: compute(part.pictures))
+
+    def of(name: str, part: Split) -> np.ndarray | Rows:
+        if part.part_of:
+            return Rows(whole("whole", part.part_of.whole), part.part_of.places)
+        return whole(name, part)
+
+    return {split: of(split, part) for split, part in data.items()}
+
+
+def compute_features(
     extractor: keras.Model,
     pictures: Pictures | np.ndarray,
     *,
@@ -109,9 +162,13 @@ def _computed(
     seconds = time.perf_counter() - begin
     write_json(path.with_name("key.json"), content)
     found = np.load(path, mmap_mode="r")
+    speed = len(found) / max(seconds, 1e-9)
     log.info(
         "features of %s: %d pictures, computed in %.1f s, %.0f pictures/s",
-        *(split, len(found), seconds, len(found) / max(seconds, 1e-9)),
+        split,
+        len(found),
+        seconds,
+        speed,
     )
     return found
 

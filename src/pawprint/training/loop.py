@@ -81,18 +81,8 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def fit(
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    batches: TrainingBatches,
-    validation: ValidationBatches,
-    plan: Plan,
-    *,
-    report: Report,
-    checkpoint: Checkpoint | None = None,
-    state: State | None = None,
-) -> Fitted:
-    """Train ``model`` epoch by epoch; validate, save and report after each.
+class TrainingLoop:
+    """Trains a model epoch by epoch; validates, saves and reports after each.
 
     Where the optimizer averages the weights, the averages are validated and kept. Epochs of smaller
     pictures than the last are validated on pictures of that size, and are not as good as any of a
@@ -105,20 +95,9 @@ def fit(
         batches: the training pictures.
         validation: the validation pictures.
         plan: how long.
-        report: told the epoch (from 1) and its figures: those of the history, ``seconds``
-            (training and validation), ``pictures_per_second`` (training alone),
-            ``input_wait_share`` and ``picture_size``. An epoch is saved before it is reported.
         checkpoint: where the state is saved after each epoch and on SIGTERM; None for nowhere.
         state: where to go on, as ``checkpoint`` had it.
-
-    Raises:
-        DivergedError: the loss is not a number any more; it has the best weights so far.
     """
-    return _Fit(model, optimizer, batches, validation, plan, checkpoint, state).run(report)
-
-
-class _Fit:
-    """The parts of one training that its epochs share."""
 
     def __init__(
         self,
@@ -127,16 +106,24 @@ class _Fit:
         batches: TrainingBatches,
         validation: ValidationBatches,
         plan: Plan,
-        checkpoint: Checkpoint | None,
-        state: State | None,
+        checkpoint: Checkpoint | None = None,
+        state: State | None = None,
     ) -> None:
-        self.model, self.optimizer, self.batches = model, optimizer, batches
-        self.validation, self.plan, self.checkpoint = validation, plan, checkpoint
+        self.model = model
+        self.optimizer = optimizer
+        self.batches = batches
+        self.validation = validation
+        self.plan = plan
+        self.checkpoint = checkpoint
+        self.state = state or State()
+        self.pictures_per_epoch = pictures_in(len(batches.labels), batches.batch_size, plan.steps)
+        self.termination = Termination()
+        self.progress = Progress(plan.epochs, plan.steps, self.pictures_per_epoch)
         classes = batches.classes
-        # A second network is judged: it takes the averaged weights, the first one keeps its. On one
-        # device, because several cannot share a last batch of fewer pictures than they are.
-        self.judge = keras.models.clone_model(model)
-        self.judge.compile(loss=loss_for(classes), weighted_metrics=[accuracy_for(classes)])
+        # A second network is validated: it takes the averaged weights, the first one keeps its. On
+        # one device, because several cannot share a last batch of fewer pictures than they are.
+        self.validated = keras.models.clone_model(model)
+        self.validated.compile(loss=loss_for(classes), weighted_metrics=[accuracy_for(classes)])
         with model.distribute_strategy.scope():
             model.compile(
                 optimizer,
@@ -153,32 +140,39 @@ class _Fit:
         # In a clone all layers learn: its weights are found by their place.
         places = {id(weight): place for place, weight in enumerate(model.weights)}
         learning = [places[id(weight)] for weight in model.trainable_variables]
-        self.averaged = [self.judge.weights[place] for place in learning]
-        self.state = state or State()
+        self.averaged = [self.validated.weights[place] for place in learning]
         self.fitted = Fitted(model.get_weights(), self.state.history, self.state.before)
         if self.state.arrays:
             self._restore()
 
     def run(self, report: Report) -> Fitted:
-        plan = self.plan
-        count = len(self.batches.labels)
-        per_epoch = pictures_in(count, self.batches.batch_size, plan.steps)
-        with Termination() as termination, Progress(plan, per_epoch) as progress:
-            progress.skip(self.state.epoch, self.state.step)
-            for epoch in range(self.state.epoch, plan.epochs):
+        """Train up to the last epoch, or until patience is over.
+
+        Args:
+            report: told the epoch (from 1) and its figures: those of the history, ``seconds``
+                (training and validation), ``pictures_per_second`` (training alone),
+                ``input_wait_share`` and ``picture_size``. An epoch is saved before it is reported.
+
+        Raises:
+            DivergedError: the loss is not a number any more; it has the best weights so far.
+        """
+        with self.termination, self.progress:
+            self.progress.skip(self.state.epoch, self.state.step)
+            for epoch in range(self.state.epoch, self.plan.epochs):
                 if self._patience_is_over():
                     break
-                figures = self._epoch(epoch, termination, progress)
+                figures = self._run_epoch(epoch)
                 self._save()
-                progress.tell(epoch + 1, figures)
-                termination.stop_if_asked()
+                self.progress.tell(epoch + 1, figures)
+                self.termination.stop_if_asked()
                 report(epoch + 1, figures)
-            termination.stop_if_asked()
-        self._add_up(per_epoch)
+            self.termination.stop_if_asked()
+        self._add_up()
         return self.fitted
 
-    def _add_up(self, per_epoch: int) -> None:
+    def _add_up(self) -> None:
         """What the epochs took, also those of earlier processes."""
+        per_epoch = self.pictures_per_epoch
         for figures in self.state.reports:
             speed, size = figures["pictures_per_second"], int(figures["picture_size"])
             if speed:  # else stopped between training and validation: it is not known any more
@@ -186,26 +180,25 @@ class _Fit:
                 self.fitted.seconds += per_epoch / speed
                 self.fitted.seconds_waited += per_epoch / speed * figures["input_wait_share"]
 
-    def _epoch(self, epoch: int, termination: Termination, progress: Progress) -> dict[str, float]:
+    def _run_epoch(self, epoch: int) -> dict[str, float]:
         """Train and validate; the state is then that of the next epoch's begin."""
         begin, waited = time.perf_counter(), self.batches.seconds_waited
         first, size = self.state.step, self.plan.sizes[epoch]
-        logs = self._train(epoch, first, size, termination, progress)
+        logs = self._run_steps(epoch, first, size)
         trained = time.perf_counter() - begin
         rate = self._rate()
-        logs |= self._validate(epoch, termination)
+        logs |= self._validate(epoch)
         for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
             self._check_finite(name, logs[name], epoch)
-        weights = self.judge.get_weights()
+        weights = self.validated.get_weights()
         for weight in weights:  # of which a ReLU may hide one from the loss
             self._check_finite("sum of some weights", float(weight.sum()), epoch)
         row = {"epoch": epoch + 1, **dict(sorted(logs.items())), "learning_rate": rate}
-        pictures = pictures_in(len(self.batches.labels), self.batches.batch_size, self.plan.steps)
-        pictures -= pictures_in(len(self.batches.labels), self.batches.batch_size, first)
+        done_before = pictures_in(len(self.batches.labels), self.batches.batch_size, first)
         figures = {
             **{name: value for name, value in row.items() if name != "epoch"},
             "seconds": time.perf_counter() - begin,
-            "pictures_per_second": pictures / trained,
+            "pictures_per_second": (self.pictures_per_epoch - done_before) / trained,
             "input_wait_share": (self.batches.seconds_waited - waited) / trained,
             "picture_size": size,
         }
@@ -215,17 +208,14 @@ class _Fit:
         self._keep_if_best(row, weights)
         return figures
 
-    def _train(
-        self, epoch: int, first: int, size: int, termination: Termination, progress: Progress
-    ) -> dict[str, float]:
+    def _run_steps(self, epoch: int, first: int, size: int) -> dict[str, float]:
+        """Train the steps of an epoch from ``first`` on; returns their mean figures."""
         steps = self.plan.steps
         if first < steps:
             watch = StepWatch(
                 first,
                 running=self.state.arrays.get("running") if first else None,
-                after=lambda step, logs: self._after_steps(
-                    epoch, step, logs, termination, progress
-                ),
+                after=lambda step, logs: self._after_steps(epoch, step, logs),
                 optimizer=self.optimizer,
             )
             self.model.fit(
@@ -242,42 +232,36 @@ class _Fit:
         self.state.step = steps
         return {k: float(v) for k, v in self.model.get_metrics_result().items()}
 
-    def _after_steps(
-        self,
-        epoch: int,
-        step: int,
-        logs: dict[str, Any],
-        termination: Termination,
-        progress: Progress,
-    ) -> None:
+    def _after_steps(self, epoch: int, step: int, logs: dict[str, Any]) -> None:
         step = min(step, self.plan.steps)  # Keras counts the last call's steps as if it were whole
         self._check_finite("loss", float(logs["loss"]), epoch)
-        progress.move(epoch, step, logs)
-        if termination.asked and step < self.plan.steps:
+        self.progress.move(epoch, step, logs)
+        if self.termination.asked and step < self.plan.steps:
             self.state.epoch, self.state.step = epoch, step
             self._save()
-            termination.stop_if_asked()
+            self.termination.stop_if_asked()
 
-    def _validate(self, epoch: int, termination: Termination) -> dict[str, float]:
+    def _validate(self, epoch: int) -> dict[str, float]:
         def stop_if_asked(*_: object, **__: object) -> None:
-            if termination.asked:
+            if self.termination.asked:
                 self._save()
-                termination.stop_if_asked()
+                self.termination.stop_if_asked()
 
         stop_if_asked()
         self._give_weights()
         size = self.plan.sizes[epoch]
         data = self.validation.dataset(None if size == self.plan.sizes[-1] else size)
         watch = keras.callbacks.LambdaCallback(on_test_batch_end=stop_if_asked)
-        logs = self.judge.evaluate(data, verbose=0, return_dict=True, callbacks=[watch])
+        logs = self.validated.evaluate(data, verbose=0, return_dict=True, callbacks=[watch])
         return {f"val_{name}": float(value) for name, value in logs.items()}
 
     def _give_weights(self) -> None:
-        """Give the judge the weights, averaged where the optimizer averages them."""
-        self.judge.set_weights(self.model.get_weights())
+        """Give the validated network the weights, averaged where the optimizer averages them."""
+        self.validated.set_weights(self.model.get_weights())
         if self.optimizer.use_ema:
             # Not by finalize_variable_values: variables of several devices cannot go to one's so.
-            _assign(self.averaged, _values(self.optimizer._model_variables_moving_average))
+            averages = self.optimizer._model_variables_moving_average
+            _assign(self.averaged, _values(averages))
 
     def _keep_if_best(self, row: dict[str, float], weights: list[np.ndarray]) -> None:
         best = self.fitted.best
@@ -302,9 +286,8 @@ class _Fit:
     def _check_finite(self, name: str, value: float, epoch: int) -> None:
         if not math.isfinite(value):
             rate = self._rate()
-            scheduled = isinstance(
-                self.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
-            )
+            given = self.optimizer.get_config()["learning_rate"]
+            scheduled = isinstance(given, dict)
             reduced = keras.config.dtype_policy().compute_dtype != "float32"
             raise DivergedError(
                 f"the {name} is {value} in epoch {epoch + 1} at learning rate {rate:.3g}; try a "

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pawprint.config.schema import Config
+from pawprint.models.build import ANY_SIZE
+from pawprint.models.transfer import HALVED
+from pawprint.system.errors import UserError
+
 
 def sizes_by_epoch(
     image_size: int, epochs: int, shares: Sequence[float], until: Sequence[float], step: int = 4
@@ -28,3 +33,36 @@ def sizes_by_epoch(
     ]
     sizes = [sides[sum(epoch >= share * epochs for share in until)] for epoch in range(epochs)]
     return [*sizes[:-1], sides[-1]]  # of few epochs too the last one is of the last size
+
+
+def picture_sizes(config: Config) -> list[int]:
+    """Side of the training pictures of each epoch, as configured.
+
+    Raises:
+        UserError: the network does not take pictures of these sizes.
+    """
+    if config.frozen:  # whose features are of whole pictures
+        return [config.image_size] * config.epochs
+    shares, until = config.growth.sizes, config.growth.until
+    pretrained = config.model.name == "transfer"
+    step = HALVED if pretrained else 4
+    sizes = sizes_by_epoch(config.image_size, config.epochs, shares, until, step)
+    grows = set(sizes) != {config.image_size}
+    if grows and pretrained and config.image_size % step:
+        raise UserError(
+            f"image_size is {config.image_size}, but growth={config.growth.name} with "
+            f"model=transfer needs a multiple of {step}; set growth=none or image_size to "
+            f"{config.image_size // step * step + step}"
+        )
+    if grows and pretrained and str(config.model.backbone).startswith("NASNet"):
+        raise UserError(
+            f"growth={config.growth.name} needs a network for pictures of any size, which "
+            f"model.backbone={config.model.backbone} is not; set growth=none"
+        )
+    if grows and config.model.name not in ANY_SIZE:
+        raise UserError(
+            f"growth={config.growth.name} needs a network for pictures of any size, which "
+            f"model={config.model.name} is not; set growth=none or model to one of "
+            f"{', '.join(ANY_SIZE)}"
+        )
+    return sizes

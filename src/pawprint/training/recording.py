@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pawprint.system.errors import UserError
+from pawprint.system.files import replacing_table
 from pawprint.training.trial import PrunedError
 
 if TYPE_CHECKING:
@@ -20,8 +22,14 @@ if TYPE_CHECKING:
 
 # Of the disk and its permissions, not of this code.
 MENDED_OUTSIDE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.EISDIR, errno.ENOTDIR),
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
 )
 
 
@@ -119,3 +127,11 @@ def files_explained() -> Iterator[None]:
             f"{where} cannot be read or written: {error.strerror}; free room on the disk or mend "
             "permissions, then the same command goes on"
         ) from error
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Write the history of a training as CSV, every digit kept."""
+    with replacing_table(path) as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)

@@ -8,7 +8,7 @@ from keras import layers
 
 from pawprint.config.compose import project_root
 from pawprint.system.errors import UserError
-from pawprint.training.optimization import OPTIMIZERS, build_optimizer, build_schedule
+from pawprint.training.optimizers import OPTIMIZERS, build_optimizer, build_schedule
 
 CONF = project_root() / "conf"
 COSINE = {"warmup_fraction": 0.1, "final_fraction": 0.01}

@@ -22,7 +22,7 @@ _WITH_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one as ARM call
 def cpu_multiplies_bfloat16() -> bool:
     """Whether the processor says that it multiplies bfloat16 natively; only Linux tells."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             if name.strip() in ("flags", "Features"):
                 return not _WITH_BFLOAT16.isdisjoint(value.split())
