@@ -20,7 +20,6 @@ from pawprint.tracking.pyfunc import FIXED, PATHS, SURE_PRECISION, THRESHOLD
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas
     from mlflow.models import Model, ModelSignature
 
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pillow", "simplejpeg")
@@ -64,7 +63,11 @@ def save_model(
         example: a picture, uint8 (size, size, 3).
     """
     import mlflow.pyfunc
+    import pandas
+    from PIL import Image
 
+    example_file = io.BytesIO()
+    Image.fromarray(example).save(example_file, "PNG")
     with tempfile.TemporaryDirectory() as code:
         loader = write_model_code(Path(code))
         mlflow.pyfunc.save_model(
@@ -74,7 +77,7 @@ def save_model(
             code_paths=[str(Path(code) / loader.partition(".")[0])],
             model_config={PATHS: None},
             signature=_signature(class_names),
-            input_example=_table(example),
+            input_example=pandas.DataFrame({"image": [example_file.getvalue()]}),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
     shutil.copyfile(network, Path(path) / NETWORK_FILE)
@@ -132,12 +135,3 @@ def _signature(class_names: list[str]) -> ModelSignature:
     ]
     params = ParamSchema([ParamSpec(name, "double", None) for name in (SURE_PRECISION, THRESHOLD)])
     return ModelSignature(Schema([ColSpec("string")]), Schema([*columns]), params)
-
-
-def _table(picture: np.ndarray) -> pandas.DataFrame:
-    import pandas
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(picture).save(content, "PNG")
-    return pandas.DataFrame({"image": [content.getvalue()]})

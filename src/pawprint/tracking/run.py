@@ -115,8 +115,7 @@ class Run:
             for key, value in named.items()
             if (key, step) not in self._known
         ]
-        if self._attempt(None, self._send):
-            self._waiting.clear()
+        self._attempt(None, self._send)
 
     def log_dataset(self, name: str, source: str, digest: str, context: str) -> None:
         """Record that this run read the data with this digest, as ``context`` (training, …)."""
@@ -227,8 +226,8 @@ class Run:
 
     def tell_missed(self) -> None:
         """Send what is still waiting; say in the log what could not be recorded."""
-        if self._waiting and self._attempt(None, self._send):
-            self._waiting.clear()
+        if self._waiting:
+            self._attempt(None, self._send)
         if self._waiting:
             steps = sorted({metric.step for metric in self._waiting})
             self._missed.insert(0, f"metrics of steps {steps[0]} to {steps[-1]}")
@@ -239,10 +238,10 @@ class Run:
                 ", ".join(dict.fromkeys(self._missed)),
             )
 
-    def _send(self) -> bool:
+    def _send(self) -> None:
         for start in range(0, len(self._waiting), 500):
             self._client.log_batch(self.id, metrics=self._waiting[start : start + 500])
-        return True
+        self._waiting.clear()
 
     def _attempt(self, what: str | None, action: Callable[[], Any]) -> Any:
         """Do ``action``; a store that does not take it is told once, and ``what`` is remembered."""
