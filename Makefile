@@ -3,15 +3,26 @@ BIN := .venv/bin
 # The stages call `python`: it must be this environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test test-spark setup
+# Slow modules first, so that both workers have work to the end; what a module shares is made once.
+PYTEST := pytest -n 2 --dist loadscope --no-loadscope-reorder
+
+.PHONY: repro test test-fast test-spark lint setup
 
 repro: setup
 	dvc repro
 
-test: setup
+test: lint
+	$(PYTEST)
+
+# Without what starts a pipeline, a server, a browser or a training of seconds.
+test-fast: lint
+	$(PYTEST) -m "not slow" --durations 5 --durations-min 5
+
+lint: setup
 	ruff check .
 	ruff format --check .
-	pytest -n 2 --dist loadscope  # what a module shares is made once
+	mypy
+	lint-imports
 
 # Spark is half a gigabyte for one test, so `make test` does without.
 test-spark: setup

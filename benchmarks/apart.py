@@ -34,6 +34,7 @@ def run(script: str | Path, what: str, *, python: str = sys.executable, **settin
         done = subprocess.run(
             [python, str(script), _ASKED, what, str(told), json.dumps(settings)],
             env=os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -53,5 +54,5 @@ def answered(works: Mapping[str, Callable[..., Any]]) -> bool:
     if sys.argv[1:2] != [_ASKED]:
         return False
     _, _, what, told, settings = sys.argv
-    Path(told).write_text(json.dumps(works[what](**json.loads(settings))))
+    Path(told).write_text(json.dumps(works[what](**json.loads(settings))), encoding="utf-8")
     return True

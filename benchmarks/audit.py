@@ -157,9 +157,9 @@ def _report_real(rows: list[dict]) -> None:
 # Bad files
 
 
-def _content(image: Image.Image, format: str = "JPEG", **options: object) -> bytes:
+def _content(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, format, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -167,16 +167,16 @@ def _write(content: bytes) -> Painter:
     return lambda path, _: path.write_bytes(content)
 
 
-def _cut(format: str, part: float) -> Painter:
+def _cut(kind: str, part: float) -> Painter:
     def paint(path: Path, image: Image.Image) -> None:
-        content = _content(image, format)
+        content = _content(image, kind)
         path.write_bytes(content[: int(part * len(content))])
 
     return paint
 
 
-def _save(make: Callable[[Image.Image], Image.Image], format: str = "JPEG") -> Painter:
-    return lambda path, image: path.write_bytes(_content(make(image), format))
+def _save(make: Callable[[Image.Image], Image.Image], kind: str = "JPEG") -> Painter:
+    return lambda path, image: path.write_bytes(_content(make(image), kind))
 
 
 def _damaged(path: Path, image: Image.Image) -> None:

@@ -32,7 +32,7 @@ from pawprint.data.store import load_sizes, load_split
 from pawprint.drift.compare import Facts, compare
 from pawprint.drift.find import learned_facts, logged_facts
 from pawprint.drift.log import read_log
-from pawprint.inference.prediction_log import Seen, SeenLog, utc
+from pawprint.inference.prediction_log import LoggedPrediction, PredictionLog, utc
 
 COUNTS = (100, 300, 1000)
 
@@ -196,11 +196,13 @@ def costs(copy: Copy, rows: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     run = copy.json("reports/evaluate/evaluated.json")["run_id"]
     batch = [
-        Seen(utc(time.time()), 200 + i, 300, 100.0 + i / 9, "cats", 0.9, "pawprint version 1", run)
+        LoggedPrediction(
+            utc(time.time()), 200 + i, 300, 100.0 + i / 9, "cats", 0.9, "pawprint version 1", run
+        )
         for i in range(256)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        log = SeenLog(Path(folder) / "seen.jsonl")
+        log = PredictionLog(Path(folder) / "seen.jsonl")
         tables.head("what", "per second")
         _rate("brightness of a picture of 64 pixels", 1, lambda: brightness(pixels), 5000)
         _rate("rows logged, one a call", 1, lambda: log.add(batch[:1]), 5000)

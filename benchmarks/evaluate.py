@@ -58,7 +58,9 @@ def main() -> None:
                 alone.append(float(seconds))
             beside = [a - b for a, b in zip(whole, alone, strict=True)]
             tables.row(
-                *(name, f"{int(pictures):,}", f"{statistics.median(whole):.1f}"),
+                name,
+                f"{int(pictures):,}",
+                f"{statistics.median(whole):.1f}",
                 f"{statistics.median(alone):.1f}",
                 f"{statistics.median(beside):.1f} ({min(beside):.1f} to {max(beside):.1f})",
             )

@@ -46,14 +46,40 @@ MARK = b"mark"
 FORM = f"multipart/form-data; boundary={MARK.decode()}"
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "ICO", "PPM")
 NAMES = (
-    *("../../../../etc/passwd", "/dev/null", "C:\\windows\\system32\\a.jpg", "a\0.jpg", "~root"),
-    *("<script>alert(1)</script>.png", "<img src=x onerror=alert(1)>.png", "a\r\nX: b", "'; --"),
-    *("$(reboot).jpg", "{{7*7}}.jpg", "%s%s%n.jpg", "a\u202egpj.exe", "x" * 5000, "\ud83d", " "),
+    "../../../../etc/passwd",
+    "/dev/null",
+    "C:\\windows\\system32\\a.jpg",
+    "a\0.jpg",
+    "~root",
+    "<script>alert(1)</script>.png",
+    "<img src=x onerror=alert(1)>.png",
+    "a\r\nX: b",
+    "'; --",
+    "$(reboot).jpg",
+    "{{7*7}}.jpg",
+    "%s%s%n.jpg",
+    "a\u202egpj.exe",
+    "x" * 5000,
+    "\ud83d",
+    " ",
 )
 OTHER_TYPES = (
-    *(b"%PDF-1.7\n", b"PK\x03\x04", b"MZ\x90\x00", b"\x7fELF", b"<html><script>", b"#!/bin/sh\n"),
-    *(b"<svg xmlns='http://www.w3.org/2000/svg'>", b"%!PS-Adobe EPSF\n", b"GIF89a", b"RIFF"),
-    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"BM", b"II*\x00", b"\0\0\0\x18ftypheic", b"{}"),
+    b"%PDF-1.7\n",
+    b"PK\x03\x04",
+    b"MZ\x90\x00",
+    b"\x7fELF",
+    b"<html><script>",
+    b"#!/bin/sh\n",
+    b"<svg xmlns='http://www.w3.org/2000/svg'>",
+    b"%!PS-Adobe EPSF\n",
+    b"GIF89a",
+    b"RIFF",
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff\xe0",
+    b"BM",
+    b"II*\x00",
+    b"\0\0\0\x18ftypheic",
+    b"{}",
 )
 
 
@@ -346,7 +372,7 @@ def _server(folder: Path) -> Iterator[tuple[tuple[str, int], subprocess.Popen, l
     path = os.pathsep.join([str(HERE / "src"), os.environ.get("PYTHONPATH", "")])
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
-            [*(sys.executable, "-m", "pawprint", "serve", "--port", "0"), "--model", network],
+            [sys.executable, "-m", "pawprint", "serve", "--port", "0", "--model", network],
             cwd=empty[0],
             env=os.environ
             | {"PYTHONPATH": path, "TMPDIR": str(empty[1])}
@@ -377,12 +403,12 @@ def _export(path: Path) -> None:
 
 def _written(process: subprocess.Popen) -> int:
     """Bytes that a process wrote to disk."""
-    lines = Path(f"/proc/{process.pid}/io").read_text().splitlines()
+    lines = Path(f"/proc/{process.pid}/io").read_text(encoding="utf-8").splitlines()
     return int(dict(line.split(": ") for line in lines)["write_bytes"])
 
 
 def _megabytes(process: subprocess.Popen) -> float:
-    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 

@@ -25,8 +25,16 @@ from pawprint.evaluation.metrics import classification_metrics
 NAMES = ["cats", "dogs"]
 MANY = 5_000_000
 FIGURES = (
-    *("accuracy", "balanced_accuracy", "roc_auc", "average_precision", "log_loss"),
-    *("brier_score", "expected_calibration_error", "precision_dogs", "recall_dogs", "f1_dogs"),
+    "accuracy",
+    "balanced_accuracy",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier_score",
+    "expected_calibration_error",
+    "precision_dogs",
+    "recall_dogs",
+    "f1_dogs",
 )
 
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]

@@ -37,8 +37,14 @@ def main() -> None:
     if set(PRETRAINED) & set(given.recipes) and not given.weights:
         parser.error("transfer and fine_tune need --weights")
     tables.head(
-        *("recipe", "network", "MB", "test accuracy", "largest difference", "mean difference"),
-        *("ms a picture", "seconds of the command"),
+        "recipe",
+        "network",
+        "MB",
+        "test accuracy",
+        "largest difference",
+        "mean difference",
+        "ms a picture",
+        "seconds of the command",
     )
     with copied() as copy:
         for recipe in given.recipes:
@@ -54,8 +60,12 @@ def main() -> None:
             seconds = time.monotonic() - begin
             for kind, one in copy.json("models/litert/metrics.json").items():
                 tables.row(
-                    *(recipe, kind, f"{one['megabytes']:.2f}", f"{one['test_accuracy']:.4f}"),
-                    *(f"{one['largest_difference']:.4f}", f"{one['mean_difference']:.4f}"),
+                    recipe,
+                    kind,
+                    f"{one['megabytes']:.2f}",
+                    f"{one['test_accuracy']:.4f}",
+                    f"{one['largest_difference']:.4f}",
+                    f"{one['mean_difference']:.4f}",
                     f"{one['milliseconds']:.2f}",
                     f"{seconds:.0f}",
                 )

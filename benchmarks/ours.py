@@ -72,7 +72,7 @@ def timed_fit(
         ValidationBatches(pictures[few], targets_for(labels[few], 2), batch_size, 1),
         Plan([side] * (1 + epochs), steps_in(len(labels), batch_size, None)),
     )
-    loop.run(lambda epoch, figures: reports.append(figures))
+    loop.run(lambda _, figures: reports.append(figures))
     seconds = [len(labels) / report["pictures_per_second"] for report in reports]
     waited = [share * s for share, s in zip(_shares(reports), seconds, strict=True)]
     return {

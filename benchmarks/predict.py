@@ -52,7 +52,7 @@ from PIL import Image
 from pawprint.data.decode import read_picture
 from pawprint.data.reading.workers import on_all_cores
 from pawprint.inference.listing import find_files
-from pawprint.inference.parallel import _opened
+from pawprint.inference.parallel import _open_predictor
 
 def decode(files):
     return [read_picture(Path(file), 64) is None for file in files]
@@ -64,7 +64,7 @@ def plain(files):
 
 def compute(files):
     pictures = np.zeros((len(files), 64, 64, 3), np.uint8)
-    return _opened(Path("models/model.onnx")).probabilities(pictures)
+    return _open_predictor(Path("models/model.onnx")).probabilities(pictures)
 
 files = list(find_files([sys.argv[1]], recursive=True))
 parts = [files[at:at + 64] for at in range(0, len(files), 64)]

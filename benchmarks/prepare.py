@@ -1,12 +1,15 @@
 """How fast pictures are prepared, beside a plain Pillow loop and Keras's own reader.
 
     python benchmarks/prepare.py FOLDER --keras
+    python benchmarks/prepare.py FOLDER --against OTHER/src
 
 FOLDER is of class folders, or split. It is copied first, so that pictures can be added. Each figure
 is the median over rounds; in a round everything runs once, in processes of their own, one after the
 other. "work" is without the start of Python and its imports; ours is all of prepare: reading,
 hashes, copies, splits, manifest, audit page. The Pillow loop resizes with Pillow's default filter;
-ours is as the bilinear one. Expected for 10,000
+ours is as the bilinear one. "killed, then again" is the run after one that was killed when half of
+the time of a first one had passed. With --against the code in another folder runs in turn with this
+one, and both must write the same pixels and the same manifest. Expected for 10,000
 JPEG of 200×200 on 2 cores: 2.3 to 2.6 times as fast as the Pillow loop, 1.7 times the bilinear one;
 a second time with one picture more takes an eighth of the first.
 """
@@ -14,6 +17,7 @@ a second time with one picture more takes an eighth of the first.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -38,6 +42,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keras", action="store_true", help="read once through Keras as well")
+    parser.add_argument("--against", type=Path, help="another folder with pawprint in it")
     given = parser.parse_args()
     results: dict[str, list[dict]] = defaultdict(list)
     with tempfile.TemporaryDirectory(dir=".") as name:
@@ -47,6 +52,9 @@ def main() -> None:
         files = _files(pictures)
         few = _some_of(files, pictures, place / "few", len(files) // 5)
         for turn in range(given.rounds):
+            if given.against:
+                _compare(results, pictures, place, given.against.resolve())
+                continue
             shutil.rmtree(place / "out", ignore_errors=True)
             results["Pillow loop"].append(_run("pillow", pictures))
             results["Pillow loop, bilinear"].append(_run("bilinear", pictures))
@@ -69,6 +77,30 @@ def main() -> None:
     _print(results, len(files))
 
 
+def _compare(results: dict[str, list[dict]], pictures: Path, place: Path, other: Path) -> None:
+    """Run this code and the other in turn: a first time, again, and after a kill."""
+    written = []
+    for name, source in (("this", None), ("other", other)):
+        out = place / f"out-{name}"
+        shutil.rmtree(out, ignore_errors=True)
+        first = _run("ours", pictures, out, source=source)
+        results[f"first time, {name}"].append(first)
+        results[f"again, nothing new, {name}"].append(_run("ours", pictures, out, source=source))
+        written.append(_written(out))
+        shutil.rmtree(out)
+        _run("ours", pictures, out, source=source, kill_after=first["whole"] / 2)
+        results[f"killed, then again, {name}"].append(_run("ours", pictures, out, source=source))
+        written.append(_written(out))
+    if any(content != written[0] for content in written):
+        sys.exit("not all runs wrote the same")
+
+
+def _written(out: Path) -> dict[str, str]:
+    """Digests of the pixels and the manifest; the summary names the code that made them."""
+    files = [file for file in sorted((out / "prepared").iterdir()) if file.suffix != ".json"]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
 def _print(results: dict[str, list[dict]], pictures: int) -> None:
     medians = {
         name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
@@ -89,18 +121,38 @@ def _print(results: dict[str, list[dict]], pictures: int) -> None:
         ("again, 1 picture more", "first time", "work"),
         ("again, 1 picture more", "first time", "whole"),
         ("first time", f"first time, {pictures // 5:,} pictures", "memory"),
+        ("first time, this", "first time, other", "work"),
+        ("again, nothing new, this", "again, nothing new, other", "work"),
+        ("killed, then again, this", "killed, then again, other", "work"),
     ):
+        if name not in results:
+            continue
         pairs = [a[key] / b[key] for a, b in zip(results[name], results[other], strict=True)]
         low, middle, high = min(pairs), statistics.median(pairs), max(pairs)
         print(f"{key}: {name} ÷ {other}: {middle:.3f} ({low:.3f} to {high:.3f})")
 
 
-def _run(what: str, *arguments: Path) -> dict[str, float]:
-    """Run one thing in a process of its own; its figures, and those of the process."""
-    with tempfile.NamedTemporaryFile("r") as told:
+def _run(
+    what: str, *arguments: Path, source: Path | None = None, kill_after: float | None = None
+) -> dict[str, float]:
+    """Run one thing in a process of its own; its figures, and those of the process.
+
+    Args:
+        what: its name.
+        arguments: what it is given.
+        source: the folder with the code that runs. Defaults to what this Python finds.
+        kill_after: seconds after which it is killed; there are no figures then.
+    """
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as told:
         begin = time.monotonic()
         command = [sys.executable, __file__, "--one", what, told.name, *map(str, arguments)]
-        child = subprocess.Popen(command)
+        environment = {**os.environ, "PYTHONPATH": str(source)} if source else None
+        child = subprocess.Popen(command, env=environment)
+        if kill_after is not None:
+            time.sleep(kill_after)
+            child.kill()
+            child.wait()
+            return {}
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = status
         whole = time.monotonic() - begin
@@ -111,14 +163,14 @@ def _run(what: str, *arguments: Path) -> dict[str, float]:
 
 def _one(what: str, told: str, *arguments: str) -> None:
     work = {"pillow": _pillow, "bilinear": _bilinear, "ours": _ours, "keras": _keras}[what]
-    Path(told).write_text(json.dumps(work(*map(Path, arguments))))
+    Path(told).write_text(json.dumps(work(*map(Path, arguments))), encoding="utf-8")
 
 
 def _bilinear(folder: Path) -> dict[str, float]:
     return _pillow(folder, Image.Resampling.BILINEAR)
 
 
-def _pillow(folder: Path, filter: Image.Resampling | None = None) -> dict[str, float]:
+def _pillow(folder: Path, resample: Image.Resampling | None = None) -> dict[str, float]:
     import numpy as np
 
     files = _files(folder)
@@ -126,12 +178,15 @@ def _pillow(folder: Path, filter: Image.Resampling | None = None) -> dict[str, f
     begin = time.monotonic()
     for place, file in enumerate(files):
         with Image.open(file) as image:
-            out[place] = image.convert("RGB").resize((SIZE, SIZE), filter)
+            out[place] = image.convert("RGB").resize((SIZE, SIZE), resample)
     return {"work": time.monotonic() - begin, "decoded": len(files)}
 
 
 def _ours(folder: Path, out: Path) -> dict[str, float]:
-    from pawprint.stages.prepare import prepare
+    try:
+        from pawprint.stages.prepare import prepare
+    except ModuleNotFoundError:  # an earlier version
+        from pawprint.prepare import prepare
 
     lines: list[str] = []
     handler = logging.Handler()

@@ -29,6 +29,7 @@ class Copy:
         path = f"{Path(sys.executable).parent}{os.pathsep}{mine['PATH']}"
         done = subprocess.run(
             command,
+            check=False,
             cwd=self.root,
             env=mine | {"PATH": path, "PYTHONPATH": str(self.root / "src")},
             stdout=subprocess.PIPE if quiet else None,

@@ -47,8 +47,15 @@ def main() -> None:
         parser.error("transfer and fine_tune need --weights")
     results: dict[str, list[tuple[Trained, dict[str, float]]]] = defaultdict(list)
     tables.head(
-        *("recipe", "seed", "seconds", "beyond imports", "pictures/s", "validation", "test"),
-        *("calibration error before scaling", "after"),
+        "recipe",
+        "seed",
+        "seconds",
+        "beyond imports",
+        "pictures/s",
+        "validation",
+        "test",
+        "calibration error before scaling",
+        "after",
     )
     with copied() as copy:
         imports = import_seconds(copy)
@@ -59,7 +66,11 @@ def main() -> None:
                     _tell(name, seed, trained, trained.seconds - imports, test)
     print()
     tables.head(
-        *("recipe", "seeds", "seconds, median", "validation, mean", "test, mean (range)"),
+        "recipe",
+        "seeds",
+        "seconds, median",
+        "validation, mean",
+        "test, mean (range)",
         "calibration error, mean (range)",
     )
     for name, runs in results.items():
@@ -83,7 +94,10 @@ def _trainings(
 
 def _tell(name: str, seed: int, trained: Trained, work: float, test: dict[str, float]) -> None:
     tables.row(
-        *(name, seed, f"{trained.seconds:.0f}", f"{work:.1f}"),
+        name,
+        seed,
+        f"{trained.seconds:.0f}",
+        f"{work:.1f}",
         f"{trained.metrics['mean_pictures_per_second']:,.0f}",
         f"{trained.run['best_val_accuracy']:.4f}",
         f"{test['test_accuracy']:.4f}",
@@ -95,7 +109,8 @@ def _tell(name: str, seed: int, trained: Trained, work: float, test: dict[str, f
 def _sum_up(name: str, trainings: list[Trained], tests: list[dict[str, float]]) -> None:
     validation = statistics.mean(trained.run["best_val_accuracy"] for trained in trainings)
     tables.row(
-        *(name, len(tests)),
+        name,
+        len(tests),
         f"{statistics.median(trained.seconds for trained in trainings):.0f}",
         f"{validation:.4f}",
         *(_mean_and_range(tests, name) for name in ("accuracy", CALIBRATION)),

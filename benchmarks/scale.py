@@ -64,8 +64,7 @@ def _figures(runs: list[dict[str, Any]], name: str) -> list[float]:
 
 def _repeat(folder: Path, place: Path, counts: list[int]) -> None:
     """Folders of pictures as prepare leaves them, each of so many, and the labels beside them."""
-    from pawprint.data.image_array import complete, pictures_file
-    from pawprint.data.reading.cache import HEADER
+    from pawprint.data.image_array import HEADER, complete, pictures_file
     from pawprint.data.store import load_split
     from pawprint.stages.prepare import prepare
 

@@ -6,7 +6,7 @@ FOLDER holds class folders, or `training_set` and `test_set` with them, which ar
 Both search the same space; each trial learns for at most five epochs, and a search ends when its
 trials have seen as many pictures as ten unpruned ones do. The test pictures are not looked at.
 
-EXPECTED on cats and dogs, 8,000 pictures, five seeds: see the README; half an hour on 2 cores.
+EXPECTED on cats and dogs, 8,000 pictures, five seeds: see docs/sweeps.md; half an hour on 2 cores.
 """
 
 from __future__ import annotations
@@ -71,8 +71,15 @@ def _search(
 ) -> list[dict[str, float]]:
     """Search until the budget of epochs is spent; returns the trials within it."""
     copy.stage(
-        *("train", "-m", "hydra/sweeper=optuna", *words, *settings, *SPACE, "sweep.fresh=true"),
-        *(f"hydra.sweeper.sampler.seed={1000 * seed}", f"hydra.sweeper.max_epochs={budget}"),
+        "train",
+        "-m",
+        "hydra/sweeper=optuna",
+        *words,
+        *settings,
+        *SPACE,
+        "sweep.fresh=true",
+        f"hydra.sweeper.sampler.seed={1000 * seed}",
+        f"hydra.sweeper.max_epochs={budget}",
         "hydra.sweeper.n_trials=1000",
     )
     with contextlib.closing(sqlite3.connect(copy.root / "mlflow.db")) as store:

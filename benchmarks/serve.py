@@ -44,8 +44,14 @@ OURS, MLFLOW = "pawprint serve", "mlflow models serve"
 COMMANDS = {
     OURS: ("python", "-m", "pawprint", "serve", "--port"),
     MLFLOW: (
-        *("mlflow", "models", "serve", "-m", "models:/pawprint@champion"),
-        *("--env-manager", "local", "--port"),
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        "models:/pawprint@champion",
+        "--env-manager",
+        "local",
+        "--port",
     ),
 }
 

@@ -109,8 +109,12 @@ def _maps(n: int) -> torch.Tensor:
     mirror, slant = draws[2].sign(), VARIATION["shear"] * draws[3]
     nothing = torch.zeros(n)
     maps = [
-        *(mirror * zoom_x, -mirror * zoom_y * slant.sin(), nothing),
-        *(nothing, zoom_y * slant.cos(), nothing),
+        mirror * zoom_x,
+        -mirror * zoom_y * slant.sin(),
+        nothing,
+        nothing,
+        zoom_y * slant.cos(),
+        nothing,
     ]
     return torch.stack(maps, 1).reshape(n, 2, 3)
 

@@ -80,10 +80,10 @@ def _speed(stored: list[bytes], size: int, decode: Callable[[bytes, int], np.nda
     return statistics.median(rates)
 
 
-def _pillow(format: str, **options: object) -> tuple[Callable, Callable]:
+def _pillow(kind: str, **options: object) -> tuple[Callable, Callable]:
     def encode(picture: np.ndarray) -> bytes:
         content = io.BytesIO()
-        Image.fromarray(picture).save(content, format, **options)
+        Image.fromarray(picture).save(content, kind, **options)
         return content.getvalue()
 
     return encode, lambda content, _: np.asarray(Image.open(io.BytesIO(content)))

@@ -47,8 +47,16 @@ def main() -> None:
         parser.error("transfer and fine_tune need --weights")
     first = given.flips * 3 // 2
     tables.head(
-        *("recipe", "labels", "flipped", f"flipped among the first {first}", "share"),
-        *("suspect", "flipped", "probably wrong", "flipped", "seconds"),
+        "recipe",
+        "labels",
+        "flipped",
+        f"flipped among the first {first}",
+        "share",
+        "suspect",
+        "flipped",
+        "probably wrong",
+        "flipped",
+        "seconds",
     )
     with copied() as copy, tempfile.TemporaryDirectory() as folder:
         flipped = flip(given.folder.resolve(), Path(folder), given.flips, given.seed)
@@ -94,8 +102,16 @@ def _tell(copy: Copy, recipe: str, flipped: set[str], first: int, seconds: float
     wrong = [hit for hit, row in zip(hits, listed, strict=True) if row["probably_wrong"] == "true"]
     found = sum(hits[:first])
     tables.row(
-        *(recipe, f"{labels:,}", len(flipped), found, f"{found / len(flipped):.1%}"),
-        *(len(listed), sum(hits), len(wrong), sum(wrong), f"{seconds:.0f}"),
+        recipe,
+        f"{labels:,}",
+        len(flipped),
+        found,
+        f"{found / len(flipped):.1%}",
+        len(listed),
+        sum(hits),
+        len(wrong),
+        sum(wrong),
+        f"{seconds:.0f}",
     )
 
 

@@ -11,7 +11,7 @@ workers   twelve equal trials, in one process and with `hydra/launcher=joblib`, 
 killed    a grid of 3 optimizers x 3 depths, its whole process group killed with SIGKILL at three
           random moments; started again until it is done
 
-EXPECTED on 2 cores: see the README. Minutes: 1, 3, 6, 2.
+EXPECTED on 2 cores: see docs/sweeps.md. Minutes: 1, 3, 6, 2.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def memory(copy: Copy, given: argparse.Namespace) -> None:
     resident: list[float] = []
     for _, line, process in _told_by(copy, *SMALL, "depth=2", "epochs=2", f"seed={seeds}"):
         if line.startswith("finished: "):
-            status = Path(f"/proc/{process}/status").read_text()
+            status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
             resident.append(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024)
     tables.head("after trial", "resident memory, MB", "of the first")
     for place in sorted({0, 1, 4, 9, 24, len(resident) - 1}):

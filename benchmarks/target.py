@@ -121,7 +121,7 @@ def _article(
     from article_keras import network, test_pictures, training_pictures
 
     class Clock(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG002  (Keras gives both)
             seconds.append(time.time() - begin)
             scores.append(logs["val_accuracy"])
             if scores[-1] >= target and not whole:

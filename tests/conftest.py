@@ -1,14 +1,52 @@
-"""What many tests share: tiny folders of real pictures, the same on every run, and a browser."""
+"""What many tests share: tiny folders of real pictures, the same on every run, and a browser.
+
+Also which tests are slow (``make test-fast`` leaves them out), and what is said about skipped ones.
+"""
 
 import colorsys
+import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+TESTS = Path(__file__).parent
+# Folders and modules whose tests start pipelines, servers or trainings of seconds.
+SLOW = (
+    "pipeline",
+    "server",
+    "evaluation/test_intervals.py",
+    "evaluation/test_overlay.py",
+    "export",
+    "stages/prepare/test_interrupted.py",
+    "training/test_loop.py",
+    "training/test_resume.py",
+    "training/test_trainer.py",
+    "training/test_two_devices.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark slow tests, and let them come first, so that no worker is left alone with them."""
+    if gone := [place for place in SLOW if not (TESTS / place).exists()]:
+        raise pytest.UsageError(f"tests/conftest.py calls {gone} slow, which are not there")
+    for item in items:
+        place = item.path.relative_to(TESTS).as_posix()
+        if place.startswith(SLOW) or "browser" in item.fixturenames:
+            item.add_marker("slow")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many tests were skipped and why, which is to say what to install."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.most_common():
+        tests = "test" if count == 1 else "tests"
+        terminalreporter.write_line(f"skipped: {count} {tests}: {reason}", yellow=True)
 
 
 @pytest.fixture(scope="session")
@@ -54,15 +92,26 @@ def paint_textures():
     return paint
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """The paths of Chromium and of its driver."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not (path and driver):
+        # .ci/run sets the variable: there no test of a page may be skipped.
+        give_up = pytest.fail if os.environ.get("PAWPRINT_REQUIRE_BROWSER") else pytest.skip
+        give_up("pages need Chromium: apt-get install chromium chromium-driver")
+    return path, driver
+
+
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
+def chromium(browser, tmp_path_factory):
     """A browser without a window."""
-    if not (CHROMIUM.exists() and DRIVER.exists()):
-        pytest.skip("needs Chromium and its driver")
     from selenium import webdriver
 
+    path, driver = browser
     options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
+    options.binary_location = path
     folder = tmp_path_factory.mktemp("chromium")
     for argument in (
         "headless=new",
@@ -78,9 +127,9 @@ def chromium(tmp_path_factory):
     ):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
+    chromium = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield chromium
+    chromium.quit()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -37,6 +37,7 @@ def test_a_sweep_over_a_grid_loads_nothing_of_searches_and_clusters():
     words = ("-m", "depth=1,2", "dropout=0.1,7")  # 7 is refused
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pawprint", "train", *words],
+        check=False,
         capture_output=True,
         text=True,
         env=os.environ,
@@ -73,5 +74,5 @@ def test_answering_with_an_exported_network_loads_no_heavy_library():
 
 def test_logging_what_was_seen_loads_no_heavy_library():
     modules, _ = imported_by("-c", "import pawprint.inference.prediction_log")
-    assert "numpy" in modules
-    assert not modules & (HEAVY | {"scipy", "pyarrow", "sklearn", "onnxruntime", "rich"})
+    assert "pawprint" in modules
+    assert not modules & (HEAVY | {"numpy", "scipy", "pyarrow", "sklearn", "onnxruntime", "rich"})

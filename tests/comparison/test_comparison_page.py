@@ -1,7 +1,7 @@
 import re
 from html.parser import HTMLParser
 
-from pawprint.comparison.compared import compare_runs
+from pawprint.comparison.compare import compare_runs
 from pawprint.comparison.page import MOST_TILES, comparison_page
 
 SCRIPT = "<script>alert(1)</script>"
@@ -90,3 +90,9 @@ def test_without_prepared_pictures_their_paths_are_shown_and_it_is_said(a_run, c
 def test_names_that_are_no_utf8_can_be_written(a_run, cat):
     first, second = (a_run(answers=[cat("caf\udce9.jpg", p)]) for p in (0.9, 0.1))
     assert b"caf\\xe9.jpg" in page_of(first, second).encode("utf-8")
+
+
+def test_a_name_in_an_attribute_holds_no_markup(a_run, cat):
+    page = page_of(*(a_run(answers=[cat("a/b_c.jpg", p)]) for p in (0.9, 0.1)))
+    assert not re.search(r'="[^"]*(<|&lt;)', page)
+    assert 'alt="cats: a/b_c.jpg"' in page

@@ -18,12 +18,12 @@ class Web:
     content: bytes = b""
     etag: str | None = "of the content"
     last_modified: str | None = None
-    ranges: bool = True
     length: int | None = None  # declared instead of the true one; -1: none
     cuts: list[int | None] = field(default_factory=list)  # bytes until the connection breaks
     statuses: list[int] = field(default_factory=list)
     redirects: dict[str, str] = field(default_factory=dict)
     stalls: bool = False
+    password: str | None = None  # the header that is demanded
     asked: list[dict[str, str]] = field(default_factory=list)
     address: str = ""
     over: threading.Event = field(default_factory=threading.Event)
@@ -36,52 +36,40 @@ class Web:
             return f'"{hashlib.md5(self.content).hexdigest()}"'
         return self.etag
 
-    def ranges_asked(self) -> list[str | None]:
-        return [request.get("Range") for request in self.asked]
+    def methods(self) -> list[str]:
+        return [request["method"] for request in self.asked]
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def do_HEAD(self):
+        self._answer()
+
     def do_GET(self):
+        self._answer()
+
+    def _answer(self):
         web = self.server.web
-        web.asked.append({"path": self.path, **self.headers})
+        web.asked.append({"method": self.command, "path": self.path, **self.headers})
         self.close_connection = True
         if self.path in web.redirects:
             return self._head(302, {"Location": web.redirects[self.path], "Content-Length": "0"})
         if web.statuses:
             return self._head(web.statuses.pop(0), {"Content-Length": "0"})
+        if web.password and self.headers.get("Authorization") != web.password:
+            return self._head(401, {"Content-Length": "0"})
         facts = {"ETag": web.tag(), "Last-Modified": web.last_modified}
-        facts = {name: value for name, value in facts.items() if value is not None}
-        known = (self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since"))
-        if set(known) & set(facts.values()):
-            return self._head(304, facts)
-        return self._content(web, facts)
-
-    def _content(self, web, facts):
-        start = self._start(web, facts)
-        if start is not None and start >= len(web.content):
-            end = f"bytes */{len(web.content)}"
-            return self._head(416, facts | {"Content-Range": end, "Content-Length": "0"})
-        body = web.content[start or 0 :]
         if web.length != -1:
-            facts |= {"Content-Length": str(len(body) if web.length is None else web.length)}
-        if start is not None:
-            end = f"bytes {start}-{len(web.content) - 1}/{len(web.content)}"
-            facts |= {"Content-Range": end}
-        self._head(200 if start is None else 206, facts)
+            facts["Content-Length"] = str(len(web.content) if web.length is None else web.length)
+        self._head(200, {name: value for name, value in facts.items() if value is not None})
+        if self.command == "HEAD":
+            return None
         cut = web.cuts.pop(0) if web.cuts else None
-        self.wfile.write(body[:cut])
+        self.wfile.write(web.content[:cut])
         self.wfile.flush()
         if web.stalls:
             web.over.wait(10)
-
-    def _start(self, web, facts):
-        wanted = self.headers.get("Range")
-        only_if = self.headers.get("If-Range")
-        if wanted is None or not web.ranges or only_if not in (None, *facts.values()):
-            return None
-        return int(wanted.removeprefix("bytes=").removesuffix("-"))
 
     def _head(self, status, headers):
         self.send_response(status)

@@ -22,9 +22,9 @@ from pawprint.system.errors import UserError
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
-def saved(image, format="PNG", **options) -> bytes:
+def saved(image, file_format="PNG", **options) -> bytes:
     file = io.BytesIO()
-    image.save(file, format, **options)
+    image.save(file, file_format, **options)
     return file.getvalue()
 
 
@@ -96,7 +96,7 @@ def test_facts_tell_what_the_file_holds_before_any_turning_or_scaling():
 # As a person sees it
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize(
     ("orientation", "seen"),
     [
@@ -110,11 +110,13 @@ def test_facts_tell_what_the_file_holds_before_any_turning_or_scaling():
         (8, [GREEN, WHITE, RED, BLUE]),
     ],
 )
-def test_exif_orientation_turns_the_corners_where_a_person_sees_them(format, orientation, seen):
+def test_exif_orientation_turns_the_corners_where_a_person_sees_them(
+    file_format, orientation, seen
+):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if format == "WEBP" else {}
-    array = read_picture(saved(four_corners(), format, exif=exif, **options), 16)
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    array = read_picture(saved(four_corners(), file_format, exif=exif, **options), 16)
     for got, expected in zip(corners_of(array), seen, strict=True):
         assert_colour(np.array(got), expected, tolerance=12)
 
@@ -124,9 +126,9 @@ def test_a_broken_exif_block_does_not_hide_the_picture():
     assert read_picture(content, 8).shape == (8, 8, 3)
 
 
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO"])
-def test_common_formats_are_read(format):
-    content = saved(Image.new("RGB", (32, 32), (200, 40, 60)), format)
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO"])
+def test_common_formats_are_read(file_format):
+    content = saved(Image.new("RGB", (32, 32), (200, 40, 60)), file_format)
     assert_colour(read_picture(content, 8), (200, 40, 60), tolerance=4)
 
 
@@ -195,9 +197,9 @@ def test_a_cmyk_picture_with_a_useless_profile_is_still_read(profile):
     assert_colour(read_picture(content, 4), RED)
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
-def test_sixteen_bit_grey_is_scaled_rather_than_clipped(format):
-    content = saved(one_pixel_values([[0, 32896, 65535]], "I;16"), format)
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bit_grey_is_scaled_rather_than_clipped(file_format):
+    content = saved(one_pixel_values([[0, 32896, 65535]], "I;16"), file_format)
     assert read_picture(content, 3)[0, :, 0].tolist() == [0, 128, 255]
 
 
@@ -227,21 +229,21 @@ def test_a_float_picture_with_no_finite_value_is_black():
 
 
 @pytest.mark.parametrize(
-    ("mode", "format"),
+    ("mode", "file_format"),
     [
         *(("F", "TIFF"), ("I", "TIFF"), ("I;16", "PNG"), ("CMYK", "TIFF"), ("RGB", "PNG")),
         *(("RGBA", "PNG"), ("LA", "PNG"), ("P", "GIF"), ("1", "PNG"), ("YCbCr", "JPEG")),
     ],
 )
-def test_a_picture_converted_in_strips_is_the_same(mode, format, monkeypatch):
+def test_a_picture_converted_in_strips_is_the_same(mode, file_format, monkeypatch):
     random = np.random.default_rng(1)
     if mode in ("F", "I", "I;16"):
         image = one_pixel_values(random.integers(0, 60_000, (41, 30)), mode)
     else:
         image = Image.fromarray(random.integers(0, 256, (41, 30, 4), np.uint8)).convert(mode)
-    content = saved(image, format)
+    content = saved(image, file_format)
     whole = np.asarray(decode_file(io.BytesIO(content), 41).image)
-    monkeypatch.setattr("pawprint.data.decode._STRIP", 100)
+    monkeypatch.setattr("pawprint.data.rgb._STRIP", 100)
     assert np.array_equal(np.asarray(decode_file(io.BytesIO(content), 41).image), whole)
 
 
@@ -259,16 +261,16 @@ def test_a_picture_too_large_for_the_memory_is_one_sentence(monkeypatch):
     def refuse(*_):
         raise MemoryError("Unable to allocate 381 MiB for an array")
 
-    monkeypatch.setattr("pawprint.data.decode._as_rgb", refuse)
+    monkeypatch.setattr("pawprint.data.decode.as_rgb", refuse)
     with pytest.raises(PictureError, match=r"^is too large for the memory of this machine$"):
         read_picture(saved(four_corners()), 8)
 
 
-@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
-def test_an_animation_shows_its_first_frame(format):
+@pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_an_animation_shows_its_first_frame(file_format):
     frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN, BLUE)]
-    options = {"lossless": True} if format == "WEBP" else {}
-    content = saved(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    content = saved(frames[0], file_format, save_all=True, append_images=frames[1:], **options)
     picture = decode_content(content, 4)
     assert_colour(np.asarray(picture.image), RED)
     assert picture.frames == 3
@@ -475,11 +477,11 @@ def test_heic_is_named_with_a_way_out():
     assert cause(content) == "cannot be read: HEIC is not supported (convert it to JPEG)"
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM"])
 @pytest.mark.parametrize("part", [0.5, 0.95])
-def test_a_file_cut_short_is_named_truncated(format, part):
+def test_a_file_cut_short_is_named_truncated(file_format, part):
     noise = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
-    content = saved(Image.fromarray(noise), format)
+    content = saved(Image.fromarray(noise), file_format)
     assert cause(content[: int(len(content) * part)]) == "is truncated"
 
 
@@ -532,12 +534,12 @@ def test_a_jpeg_that_claims_to_be_huge_is_refused_before_it_is_decoded():
     assert cause(bytes(content)) == expected
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
 @pytest.mark.parametrize(("limit", "refused"), [(66_933, False), (66_932, True), (20_000, True)])
 def test_a_sound_picture_is_refused_exactly_above_pillows_limit(
-    texture, monkeypatch, format, limit, refused
+    texture, monkeypatch, file_format, limit, refused
 ):
-    content = saved(texture(1, (201, 333)), format)
+    content = saved(texture(1, (201, 333)), file_format)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     if refused:
         assert cause(content).startswith("is too large (66,933 pixels: ")

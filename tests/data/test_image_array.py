@@ -7,9 +7,16 @@ import pytest
 from PIL import Image
 
 from pawprint.data import image_array as module
-from pawprint.data.encoding import encode
-from pawprint.data.image_array import Pictures, complete, pictures_file
-from pawprint.data.reading.cache import HEADER
+from pawprint.data.image_array import (
+    HEADER,
+    Pictures,
+    bytes_of_one,
+    complete,
+    decode,
+    encode,
+    is_raw,
+    pictures_file,
+)
 
 COUNT = 20
 ROWS = np.array([3, 4, 5, 6, 11, 12, 19, 0, 7, 7, 1, 18])  # 12, in no order, one twice
@@ -163,7 +170,7 @@ def test_what_was_read_does_not_stay_in_this_processs_memory(tmp_path, monkeypat
 
 def mapped(path):
     """Bytes of a file that are in this process's memory, by its maps."""
-    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    lines = iter(Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines())
     for line in lines:
         if line.endswith(str(path)):
             return next(int(x.split()[1]) * 1024 for x in lines if x.startswith("Rss:"))
@@ -221,3 +228,63 @@ def test_missing_pixels_are_an_os_error(tmp_path, texture, size):
     pictures_file(written(tmp_path, [texture(1, (size, size))], size), size).unlink()
     with pytest.raises(FileNotFoundError):
         Pictures(tmp_path, size, np.array([0]))
+
+
+# How one picture is encoded
+
+
+def decoded(square):
+    out = np.empty((square.height, square.width, 3), np.uint8)
+    decode(encode(square), out)
+    return out
+
+
+def difference(square):
+    return np.abs(decoded(square).astype(int) - np.asarray(square))
+
+
+def test_pictures_of_up_to_128_pixels_are_stored_as_they_are(texture):
+    assert is_raw(1)
+    assert is_raw(128)
+    assert not is_raw(129)
+    assert encode(texture(1, (128, 128))) == np.asarray(texture(1, (128, 128))).tobytes()
+
+
+@pytest.mark.parametrize("size", [129, 160, 224, 1024])
+def test_larger_pictures_come_back_within_a_step_on_the_average(texture, size):
+    square = texture(size, (size, size))
+    assert encode(square).startswith(b"\xff\xd8")
+    assert difference(square).mean() < 1
+    assert difference(square).max() < 16
+
+
+def test_fine_colours_are_not_smeared_over_their_neighbours():
+    stripes = np.zeros((130, 130, 3), np.uint8)
+    stripes[:, ::2, 0], stripes[:, 1::2, 2] = 255, 255
+    assert difference(Image.fromarray(stripes)).mean() < 6
+
+
+def test_the_same_picture_gives_the_same_bytes(texture):
+    assert encode(texture(1, (200, 200))) == encode(texture(1, (200, 200)))
+
+
+@pytest.mark.parametrize("size", [8, 128, 129, 224, 512])
+def test_the_room_that_a_picture_is_said_to_need_is_enough(texture, size):
+    assert len(encode(texture(2, (size, size)))) <= bytes_of_one(size)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff", b"no picture at all"])
+def test_damaged_bytes_are_a_value_error(content):
+    with pytest.raises(ValueError, match=r"JPEG|jpeg|mpty|SOI|header"):
+        decode(content, np.empty((129, 129, 3), np.uint8))
+
+
+def test_bytes_that_end_too_early_are_a_value_error(texture):
+    content = encode(texture(3, (224, 224)))
+    with pytest.raises(ValueError, match=r"[Pp]remature"):
+        decode(content[: len(content) // 2], np.empty((224, 224, 3), np.uint8))
+
+
+def test_a_picture_of_another_size_is_a_value_error(texture):
+    with pytest.raises(ValueError, match="buffer"):
+        decode(encode(texture(3, (256, 256))), np.empty((129, 129, 3), np.uint8))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.data.resize import CROP, PAD, RESIZES, SQUASH, to_square
+from pawprint.data.resize import CROP, PAD, RESIZES, SQUASH, resize_image
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -16,7 +16,7 @@ def bands(*colours, across, along, down=False):
 
 
 def squared(image, size, resize):
-    square = to_square(image, size, resize)
+    square = resize_image(image, size, resize)
     assert (square.mode, square.size) == ("RGB", (size, size))
     return np.asarray(square).astype(int)
 
@@ -39,7 +39,7 @@ def test_squashing_keeps_all_of_the_picture_from_edge_to_edge(down):
 
 def test_squashing_is_what_happens_unless_another_way_is_asked_for():
     image = bands(RED, GREEN, BLUE, across=20, along=90)
-    assert np.array_equal(to_square(image, 12), to_square(image, 12, SQUASH))
+    assert np.array_equal(resize_image(image, 12), resize_image(image, 12, SQUASH))
 
 
 @pytest.mark.parametrize("down", [False, True])
@@ -133,4 +133,4 @@ def test_shrinking_averages_over_all_pixels_that_become_one(resize):
 
 def test_another_way_is_a_mistake_in_the_code():
     with pytest.raises(ValueError, match='squash, crop, pad, but was "stretch"'):
-        to_square(Image.new("RGB", (4, 4)), 8, "stretch")
+        resize_image(Image.new("RGB", (4, 4)), 8, "stretch")

@@ -151,7 +151,7 @@ def test_a_class_with_fewer_pictures_than_splits_is_refused(records, some, neede
     with pytest.raises(UserError) as caught:
         assign(records)
     message = str(caught.value)
-    assert f'The class "dogs" in "pictures" has {some}' in message
+    assert f'the class "dogs" in "pictures" has {some}' in message
     assert needed in message
 
 

@@ -3,15 +3,17 @@ from dataclasses import replace
 import pytest
 
 from pawprint.drift.log import Network, read_log
-from pawprint.inference.prediction_log import Seen, SeenLog
+from pawprint.inference.prediction_log import LoggedPrediction, PredictionLog
 from pawprint.system.errors import UserError
 
-ROW = Seen("2025-01-31T12:00:00Z", 640, 480, 117.0, "cats", 0.9, "pawprint version 3", "a" * 32)
+ROW = LoggedPrediction(
+    "2025-01-31T12:00:00Z", 640, 480, 117.0, "cats", 0.9, "pawprint version 3", "a" * 32
+)
 
 
 @pytest.fixture
 def log(tmp_path):
-    return SeenLog(tmp_path / "seen.jsonl")
+    return PredictionLog(tmp_path / "seen.jsonl")
 
 
 def test_what_was_written_is_read(log):

@@ -160,6 +160,26 @@ def test_the_calibrated_file_is_compared_with_keras_too(tmp_path):
     np.testing.assert_allclose(answers, scale(expected, temperature), atol=1e-4)
 
 
+@pytest.mark.parametrize("names", [NAMES[:2], NAMES])
+def test_answers_near_certainty_whose_last_bit_differs_are_calibrated(tmp_path, names):
+    model = build("article" if len(names) == 2 else "resnet", len(names))
+    last = model.get_layer("probabilities")
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel * 60, bias])
+    path, given = tmp_path / "model.onnx", pictures(64)
+    expected = export_onnx(model, path, names, given)
+    raw = Predictor(path).probabilities(given)
+    assert (raw.max(axis=1) > 1 - 1e-6).any()  # in the last bits of float32
+    # As another order of the same sums would have it.
+    keras = np.where(expected > 0.5, np.nextafter(expected, np.float32(0)), expected + 1e-7)
+    labels = np.where(np.arange(64) % 4 == 0, (raw.argmax(axis=1) + 1) % len(names), raw.argmax(1))
+    temperature = calibrate_onnx(path, labels, raw, (given, keras))
+    assert temperature > 3
+    assert np.abs(scale(keras, temperature) - scale(raw, temperature)).max() > 1e-2
+    answers = Predictor(path).probabilities(given)
+    np.testing.assert_allclose(answers, scale(raw, temperature), atol=1e-4)
+
+
 def test_the_temperature_is_part_of_the_network(calibrated):
     path, raw, labels, temperature = calibrated
     assert temperature == pytest.approx(fit_temperature(labels, raw))

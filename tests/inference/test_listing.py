@@ -48,7 +48,7 @@ def test_a_folder_below_a_hidden_one_can_be_given(tmp_path):
 def test_files_and_folders_come_in_the_order_given(tmp_path):
     touch(tmp_path, "z.jpg", "folder/b.jpg", "folder/a.jpg", ".hidden.jpg")
     paths = found(tmp_path / "z.jpg", tmp_path / "folder", tmp_path / ".hidden.jpg")
-    assert [Path(path).name for path in paths] == [*("z.jpg", "a.jpg", "b.jpg", ".hidden.jpg")]
+    assert [Path(path).name for path in paths] == ["z.jpg", "a.jpg", "b.jpg", ".hidden.jpg"]
 
 
 @pytest.mark.parametrize("recursive", [False, True])

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from pawprint.data.brightness import brightness
-from pawprint.inference.prediction_log import Seen, SeenLog, see
+from pawprint.inference.prediction_log import LoggedPrediction, PredictionLog, log_entry
 from pawprint.system.errors import UserError
 
-ROW = Seen("2025-01-31T12:00:00Z", 640, 480, 117.25, "cats", 0.9, "pawprint version 3", "a" * 32)
+ROW = LoggedPrediction(
+    "2025-01-31T12:00:00Z", 640, 480, 117.25, "cats", 0.9, "pawprint version 3", "a" * 32
+)
 
 
 def lines(path):
@@ -23,7 +25,7 @@ def lines(path):
 
 
 def test_a_picture_is_a_line_of_facts_without_its_name_or_pixels(tmp_path):
-    log = SeenLog(tmp_path / "new/seen.jsonl")
+    log = PredictionLog(tmp_path / "new/seen.jsonl")
     log.add([ROW])
     log.add([replace(ROW, label='a "b"\n{"time":é', run_id=None, probability=1 / 3)])
     first, second = lines(log.path)
@@ -43,13 +45,8 @@ def test_a_picture_is_a_line_of_facts_without_its_name_or_pixels(tmp_path):
 
 def test_what_was_seen_is_made_of_the_picture_and_its_answer():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    seen = see(
-        pixels,
-        width=640,
-        height=480,
-        probabilities={"cats": 0.2, "dogs": 0.5, "birds": 0.3},
-        model="pawprint version 3",
-    )
+    probabilities = {"cats": 0.2, "dogs": 0.5, "birds": 0.3}
+    seen = log_entry((640, 480), brightness(pixels), probabilities, "pawprint version 3")
     assert (seen.label, seen.probability, seen.width, seen.height) == ("dogs", 0.5, 640, 480)
     assert seen.brightness == brightness(pixels)
     assert seen.run_id is None
@@ -59,7 +56,7 @@ def test_what_was_seen_is_made_of_the_picture_and_its_answer():
 
 
 def _write(path, writer, calls):
-    log = SeenLog(path)
+    log = PredictionLog(path)
     for call in range(calls):
         log.add([replace(ROW, width=writer, height=call, label="x" * 50 * writer)] * 7)
 
@@ -81,7 +78,7 @@ def test_lines_of_several_processes_and_threads_stay_whole(tmp_path):
 
 
 def test_a_full_disk_is_told_once_and_predicting_goes_on(tmp_path, caplog):
-    log = SeenLog(tmp_path / "seen.jsonl")
+    log = PredictionLog(tmp_path / "seen.jsonl")
     log.path.unlink()
     log.path.symlink_to("/dev/full")
     with caplog.at_level(logging.WARNING):
@@ -98,8 +95,8 @@ def test_a_line_that_was_written_in_part_is_told_and_spoils_no_other(tmp_path):
     program = f"""
 import resource, sys
 from pathlib import Path
-from pawprint.inference.prediction_log import Seen, SeenLog
-row, log = {ROW!r}, SeenLog(Path(sys.argv[1]))
+from pawprint.inference.prediction_log import LoggedPrediction, PredictionLog
+row, log = {ROW!r}, PredictionLog(Path(sys.argv[1]))
 lost = [log.add([row] * 5)]
 size = log.path.stat().st_size
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -122,16 +119,16 @@ print(lost + [log.add([row] * 2), log.add([])])
 
 def test_a_line_torn_by_another_command_spoils_no_other(tmp_path):
     path = tmp_path / "seen.jsonl"
-    SeenLog(path).add([ROW] * 2)
+    PredictionLog(path).add([ROW] * 2)
     path.write_bytes(path.read_bytes()[:-20])
-    log = SeenLog(path)
+    log = PredictionLog(path)
     for _ in range(3):
         log.add([ROW])
     assert len(path.read_text().splitlines()) == 2 + 3
 
 
 def test_it_is_told_again_after_it_worked_in_between(tmp_path, caplog):
-    log = SeenLog(tmp_path / "seen.jsonl")
+    log = PredictionLog(tmp_path / "seen.jsonl")
     with caplog.at_level(logging.WARNING):
         for full in (True, True, False, False, True):
             log.path.unlink(missing_ok=True)
@@ -142,7 +139,7 @@ def test_it_is_told_again_after_it_worked_in_between(tmp_path, caplog):
 
 
 def test_a_file_moved_away_is_begun_anew(tmp_path):
-    log = SeenLog(tmp_path / "seen.jsonl")
+    log = PredictionLog(tmp_path / "seen.jsonl")
     log.add([ROW])
     log.path.rename(tmp_path / "seen.1.jsonl")
     log.add([ROW, ROW])
@@ -153,9 +150,9 @@ def test_a_file_that_is_something_else_is_not_written(tmp_path):
     other = tmp_path / "answers.csv"
     other.write_text("path,label\n")
     with pytest.raises(UserError, match=r"answers\.csv is no log of pictures seen; give another"):
-        SeenLog(other)
+        PredictionLog(other)
     assert other.read_text() == "path,label\n"
     with pytest.raises(UserError, match="is a folder"):
-        SeenLog(tmp_path)
+        PredictionLog(tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
-        SeenLog(other / "below.jsonl")
+        PredictionLog(other / "below.jsonl")

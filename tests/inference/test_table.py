@@ -130,7 +130,9 @@ def test_lines_name_the_answer_or_the_most_probable_classes():
     file = io.StringIO()
     write_lines(file, PREDICTIONS, None)
     assert file.getvalue().splitlines() == [
-        *("a.jpg\tcats\t0.7500", "b.txt\tis not a picture", "c.jpg\tnot sure\t0.5000")
+        "a.jpg\tcats\t0.7500",
+        "b.txt\tis not a picture",
+        "c.jpg\tnot sure\t0.5000",
     ]
     file = io.StringIO()
     write_lines(file, PREDICTIONS, 2)

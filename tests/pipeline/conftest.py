@@ -45,6 +45,7 @@ class Project:
             command,
             cwd=cwd or self.root,
             env=self.environment(**variables),
+            check=False,
             capture_output=True,
             text=True,
             timeout=300,

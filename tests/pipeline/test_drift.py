@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pawprint.data.brightness import brightness
 from pawprint.data.store import load_sizes, load_split
-from pawprint.inference.prediction_log import SeenLog, see
+from pawprint.inference.prediction_log import PredictionLog, log_entry
 from pawprint.inference.predictor import Predictor
 
 DRIFT = ("python", "-m", "pawprint", "drift")
@@ -32,13 +33,12 @@ def rows(drifting):
     sizes = zip(*load_sizes(drifting.root / "data/prepared", "train"), strict=True)
     run_id = drifting.json("models/run.json")["run_id"]
     return [
-        see(
-            pixels,
-            width=int(width),
-            height=int(height),
-            probabilities=dict(zip(predictor.class_names, answer.tolist(), strict=True)),
-            model="pawprint version 2",
-            run_id=run_id,
+        log_entry(
+            (int(width), int(height)),
+            brightness(pixels),
+            dict(zip(predictor.class_names, answer.tolist(), strict=True)),
+            "pawprint version 2",
+            run_id,
         )
         for pixels, (width, height), answer in zip(
             train.pictures, sizes, predictor.probabilities(train.pictures), strict=True
@@ -47,7 +47,7 @@ def rows(drifting):
 
 
 def logged(path, rows):
-    SeenLog(path).add(rows)
+    PredictionLog(path).add(rows)
     return str(path)
 
 

@@ -34,7 +34,7 @@ def _stop(project, mark, sent):
         if line.startswith(mark):
             training.send_signal(sent)
             break
-    rest, _ = training.communicate(timeout=60)
+    rest, _ = training.communicate(timeout=300)
     return training.returncode, "".join(lines) + rest
 
 

@@ -9,6 +9,8 @@ from pawprint.data.store import load_split
 from pawprint.export.litert_predictor import LiteRTPredictor
 from pawprint.inference.predictor import Predictor
 
+pytest.importorskip("ai_edge_litert", reason="takes pawprint[litert]")
+
 FIGURES = {
     "megabytes",
     "test_accuracy",

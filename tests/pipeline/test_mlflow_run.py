@@ -3,8 +3,16 @@
 
 def _mlflow_run(project, entry, *parameters):
     project.run(
-        *("mlflow", "run", ".", "-e", entry, "--env-manager", "local"),
-        *("--experiment-name", "pawprint", *parameters),
+        "mlflow",
+        "run",
+        ".",
+        "-e",
+        entry,
+        "--env-manager",
+        "local",
+        "--experiment-name",
+        "pawprint",
+        *parameters,
     )
 
 

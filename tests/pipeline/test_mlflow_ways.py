@@ -125,8 +125,17 @@ def test_mlflow_models_predict_takes_a_table_of_paths_and_text(finished, files, 
     cells = [str(files[0]), *map(text, files[1:])]
     pd.DataFrame({"image": cells}).to_csv(tmp_path / "pictures.csv", index=False)
     done = finished.run(
-        *("mlflow", "models", "predict", "-m", CHAMPION, "--env-manager", "local"),
-        *("-t", "csv", "-i", str(tmp_path / "pictures.csv")),
+        "mlflow",
+        "models",
+        "predict",
+        "-m",
+        CHAMPION,
+        "--env-manager",
+        "local",
+        "-t",
+        "csv",
+        "-i",
+        str(tmp_path / "pictures.csv"),
     )
     line = next(line for line in done.stdout.splitlines() if line.startswith("{"))
     same(json.loads(line)["predictions"], rows)
@@ -154,7 +163,7 @@ def ask(finished):
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=300) as response:
             return json.loads(response.read(), parse_constant=pytest.fail)["predictions"]
 
     try:
@@ -162,7 +171,7 @@ def ask(finished):
         yield post
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
+        process.wait(timeout=300)
 
 
 def test_mlflow_models_serve_answers_pictures_in_all_its_forms(ask, files, rows):

@@ -11,7 +11,7 @@ from pawprint.config.compose import project_root
 def test_queued_experiments_run_at_once_into_one_store_and_are_shown(project):
     project.run("dvc", "exp", "run", "--queue", "-S", "optimizer=adam,sgd", "-S", "epochs=1")
     project.run("dvc", "queue", "start", "-j", "2")
-    until = time.monotonic() + 240
+    until = time.monotonic() + 900
     while "Running" in (said := project.run("dvc", "queue", "status").stdout) or "Queued" in said:
         assert time.monotonic() < until, said
         time.sleep(1)
@@ -21,8 +21,8 @@ def test_queued_experiments_run_at_once_into_one_store_and_are_shown(project):
     assert {r.data.params["optimizer"] for r in runs} == {"adam", "sgd"}
     assert all("test_accuracy" in r.data.metrics for r in runs)
     assert {r.info.status for r in runs} == {"FINISHED"}
-    readme = (project_root() / "README.md").read_text()
-    (dropped,) = re.findall(r"dvc exp show --only-changed --drop '(.*)'", readme)
+    chapter = (project_root() / "docs" / "sweeps.md").read_text()
+    (dropped,) = re.findall(r"dvc exp show --only-changed --drop '(.*)'", chapter)
     show = ("dvc", "exp", "show", "--csv", "--only-changed", "--drop", dropped)
     rows = list(csv.DictReader(io.StringIO(project.run(*show).stdout)))
     names = {r.data.tags["dvc_exp_name"] for r in runs}

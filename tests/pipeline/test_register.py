@@ -105,12 +105,24 @@ def test_a_version_and_its_run_tell_the_whole_decision(contest):
     commit = contest.run("git", "rev-parse", "HEAD").stdout.strip()
     summary = contest.json("data/prepared/summary.json")
     expected = {
-        **{"test_accuracy": "1.0", "test_log_loss": "0.5", "class_names": "cats, dogs"},
-        **{"test_accuracy_low": "0.7", "test_accuracy_high": "1.0", "git_commit": commit},
+        "test_accuracy": "1.0",
+        "test_log_loss": "0.5",
+        "class_names": "cats, dogs",
+        "test_accuracy_low": "0.7",
+        "test_accuracy_high": "1.0",
+        "git_commit": commit,
         "test_digest": summary["splits"]["test"]["digest"],
-        **{"verdict": "promoted", "policy": "better", "compared_with": "1", "beat": "1"},
-        **{"pictures": "8", "gained": "8", "lost": "0", "p_value": "0.0078125"},
-        **{"difference": "1.0", "difference_low": "1.0", "difference_high": "1.0"},
+        "verdict": "promoted",
+        "policy": "better",
+        "compared_with": "1",
+        "beat": "1",
+        "pictures": "8",
+        "gained": "8",
+        "lost": "0",
+        "p_value": "0.0078125",
+        "difference": "1.0",
+        "difference_low": "1.0",
+        "difference_high": "1.0",
         "reason": "better than champion version 1 on the same 8 test pictures: accuracy 1.0000 "
         "against 0.0000, difference +1.0000 (95 % interval +1.0000 to +1.0000, McNemar's p = "
         "0.00781): champion",

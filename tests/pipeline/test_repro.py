@@ -82,7 +82,7 @@ def test_the_registered_model_has_signature_example_requirements_and_class_names
     assert info.metadata["class_names"] == ["cats", "dogs"]
     assert info.saved_input_example_info is not None
     file = mlflow.artifacts.download_artifacts("models:/pawprint@champion/requirements.txt")
-    assert all("==" in line for line in Path(file).read_text().split())
+    assert all("==" in line for line in Path(file).read_text(encoding="utf-8").split())
 
 
 def test_nothing_changed_means_no_stage_runs(project):
@@ -137,8 +137,11 @@ def test_metrics_and_plots_render_with_dvc(finished):
     finished.run("dvc", "plots", "show", "-o", "plots")
     page = (finished.root / "plots" / "index.html").read_text()
     for title in (
-        *("accuracy of training and validation", "confusion matrix", "ROC"),
-        *("precision and recall of the test split", "reliability with the temperature"),
+        "accuracy of training and validation",
+        "confusion matrix",
+        "ROC",
+        "precision and recall of the test split",
+        "reliability with the temperature",
     ):
         assert title in page
 

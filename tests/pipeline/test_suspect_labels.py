@@ -90,7 +90,7 @@ def test_stopped_and_killed_it_goes_on_with_the_next_fold(looked, prepared, tmp_
             if line.startswith(mark):
                 process.send_signal(sent)
                 break
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=300)
         assert process.returncode == code, said
         assert "Traceback" not in said
         assert not (project.root / "reports/suspects").exists()

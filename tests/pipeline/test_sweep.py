@@ -16,7 +16,7 @@ def _sweeps(project):
 
 def _table(project, run, name, folder):
     path = project.client().download_artifacts(run.info.run_id, name, str(folder))
-    with Path(path).open(newline="") as file:
+    with Path(path).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -69,7 +69,7 @@ def test_a_failed_trial_does_not_stop_the_others_and_the_exit_code_says_so(proje
     done = project.stage("train", "-m", "depth=1,7", code=1)
     assert "\nfailed: depth=7: depth=7 is too deep for pictures of 16 pixels" in f"\n{done.stderr}"
     log = re.search(r"; log: (.*)", done.stderr)[1]
-    assert "depth=7 is too deep" in Path(log).read_text()
+    assert "depth=7 is too deep" in Path(log).read_text(encoding="utf-8")
     assert "error: 1 trial failed, as told above; the same command runs it again" in done.stderr
     assert "Traceback" not in done.stderr
     parent = next(r for r in project.runs() if r.data.tags.get("kind") == "sweep")
@@ -106,9 +106,16 @@ def test_a_sweep_over_what_does_not_exist_opens_no_run(project):
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_ctrl_c_marks_the_running_trials_as_killed_and_ranks_what_is_there(project, launcher):
     sweep = project.start(
-        *("python", "-u", "-m", "pawprint", "train", "-m", f"hydra/launcher={launcher}"),
-        *("hydra.launcher.n_jobs=2",) * (launcher == "joblib"),
-        *("epochs=2,500", "patience=500"),
+        "python",
+        "-u",
+        "-m",
+        "pawprint",
+        "train",
+        "-m",
+        f"hydra/launcher={launcher}",
+        *(["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []),
+        "epochs=2,500",
+        "patience=500",
     )
     said = ""
     for line in sweep.stdout:
@@ -118,7 +125,7 @@ def test_ctrl_c_marks_the_running_trials_as_killed_and_ranks_what_is_there(proje
         if line.startswith("epoch 3/"):
             break
     sweep.send_signal(signal.SIGINT)
-    rest, _ = sweep.communicate(timeout=60)
+    rest, _ = sweep.communicate(timeout=300)
     said += rest
     assert sweep.returncode == 130, said
     assert "Traceback" not in said
@@ -218,7 +225,7 @@ def test_two_sweeps_that_share_a_trial_train_it_once(project):
             break
     done = project.stage("train", "-m", "depth=1,2", "optimizer=adam", *longer)
     assert "another process trains depth=1; waiting for it" in done.stdout
-    first.communicate(timeout=120)
+    first.communicate(timeout=300)
     assert first.returncode == 0
     trials = [r for r in project.runs() if "trial" in r.data.tags]
     assert Counter(r.info.status for r in trials) == {"FINISHED": 3}

@@ -3,8 +3,12 @@
 import re
 
 SEARCH = (
-    *("-m", "hydra/sweeper=optuna", "epochs=3"),
-    *("optimizer=adam,sgd", "learning_rate=tag(log,interval(0.0001,0.1))", "depth=range(1,3)"),
+    "-m",
+    "hydra/sweeper=optuna",
+    "epochs=3",
+    "optimizer=adam,sgd",
+    "learning_rate=tag(log,interval(0.0001,0.1))",
+    "depth=range(1,3)",
 )
 
 
@@ -37,8 +41,13 @@ def test_a_search_suggests_prunes_and_goes_on_where_it_ended(project):
 
 def test_accuracy_and_speed_are_searched_together(project):
     done = project.stage(
-        *("train", "-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=nsga2", "epochs=1"),
-        *("hydra.sweeper.objective=[best_val_accuracy,seconds_per_picture]", "depth=1,2"),
+        "train",
+        "-m",
+        "hydra/sweeper=optuna",
+        "hydra/sweeper/sampler=nsga2",
+        "epochs=1",
+        "hydra.sweeper.objective=[best_val_accuracy,seconds_per_picture]",
+        "depth=1,2",
         "hydra.sweeper.n_trials=3",
     )
     assert "seconds_per_picture" in done.stdout

@@ -47,8 +47,17 @@ def test_trials_run_elsewhere_and_are_recorded_whole(project, words):
 
 def test_a_trial_that_the_system_kills_is_told_at_once_and_the_others_finish(project):
     sweep = project.start(
-        *("python", "-u", "-m", "pawprint", "train", "-m", "hydra/launcher=joblib"),
-        *("hydra.launcher.n_jobs=2", "dropout=0.1,0.2", "epochs=150", "patience=150"),
+        "python",
+        "-u",
+        "-m",
+        "pawprint",
+        "train",
+        "-m",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        "dropout=0.1,0.2",
+        "epochs=150",
+        "patience=150",
         "steps_per_epoch=1",
     )
     killed, said = False, ""
@@ -66,7 +75,7 @@ def test_a_trial_that_the_system_kills_is_told_at_once_and_the_others_finish(pro
             assert "(SIGKILL), probably for want of memory" in line
             assert "finished" not in said
     assert killed
-    assert sweep.wait(60) == 1, said
+    assert sweep.wait(300) == 1, said
     statuses = {name: r.info.status for name, r in _children(project).items()}
     assert sorted(statuses.values()) == ["FAILED", "FINISHED"], said
     assert said.count("\nfailed: ") == 1
@@ -74,7 +83,7 @@ def test_a_trial_that_the_system_kills_is_told_at_once_and_the_others_finish(pro
 
 def _process_of(log, parent):
     """The child of a process that writes this log."""
-    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text("utf-8").split():
         for file in Path(f"/proc/{child}/fd").iterdir():
             try:
                 if file.readlink() == log:
@@ -86,8 +95,17 @@ def _process_of(log, parent):
 
 def test_processes_end_with_a_sweep_that_is_killed(project):
     sweep = project.start(
-        *("python", "-u", "-m", "pawprint", "train", "-m", "hydra/launcher=joblib"),
-        *("hydra.launcher.n_jobs=1", "dropout=0.1,0.2", "epochs=2000", "patience=2000"),
+        "python",
+        "-u",
+        "-m",
+        "pawprint",
+        "train",
+        "-m",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=1",
+        "dropout=0.1,0.2",
+        "epochs=2000",
+        "patience=2000",
     )
     for line in sweep.stdout:
         if line.startswith("trial 0: "):
@@ -95,7 +113,7 @@ def test_processes_end_with_a_sweep_that_is_killed(project):
     workers = []
     while not workers:
         time.sleep(0.05)
-        children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
+        children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text("utf-8").split()
         command = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
         workers = [child for child, words in command.items() if b"spawn_main" in words]
     (worker,) = workers
@@ -104,7 +122,7 @@ def test_processes_end_with_a_sweep_that_is_killed(project):
     descriptor = None
     try:
         descriptor = os.pidfd_open(worker)
-        assert select.select([descriptor], [], [], 30)[0], "the worker lives on"
+        assert select.select([descriptor], [], [], 300)[0], "the worker lives on"
     except ProcessLookupError:
         pass
     finally:

@@ -13,8 +13,8 @@ def network(tmp_path_factory):
 @pytest.fixture(scope="module")
 def served(network):
     """A server with small limits: 100 kB a file, 1 megapixel, 4 files."""
-    from pawprint.server.reload import Watched
+    from pawprint.server.model import WatchedModel
 
     limits = {"file_bytes": 100_000, "pixels": 1_000_000, "files": 4, "stall_seconds": 1.0}
-    with serving(Watched(str(network)), **limits) as server:
+    with serving(WatchedModel(str(network)), **limits) as server:
         yield server

@@ -60,6 +60,16 @@ def address(process):
     return found[1]
 
 
+def wait_until_refused(where):
+    """Wait until nobody listens there any more."""
+    while True:
+        try:
+            socket.create_connection(where, timeout=20).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_in_work_is_answered_before_the_server_ends(start, network, number):
     server = start("--port", "0", "--model", str(network))
@@ -72,12 +82,13 @@ def test_a_request_in_work_is_answered_before_the_server_ends(start, network, nu
     )
     head = "POST /predict HTTP/1.1\r\nHost: localhost\r\n"
     head += "Content-Type: multipart/form-data; boundary=x\r\n"
-    head += f"Content-Length: {len(body)}\r\n\r\n"
+    head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=20) as client:
-        client.sendall(head.encode() + body[:100])
-        time.sleep(0.3)
+        client.sendall(head.encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
+        client.sendall(body[:100])
         server.send_signal(number)
-        time.sleep(0.5)
+        wait_until_refused((host, int(port)))
         client.sendall(body[100:])
         answer = client.recv(65536)
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -85,20 +96,38 @@ def test_a_request_in_work_is_answered_before_the_server_ends(start, network, nu
     assert (server.returncode, out, err) == (0, "", "")
 
 
+def begin_to_send(client):
+    """Send a part of a request, until the server waits for its rest; so large that it may take
+    minutes to arrive.
+    """
+    head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += "Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
+    client.sendall(head.encode())
+    assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
+    client.sendall(b" " * 200_000)
+
+
 def test_a_second_ctrl_c_ends_the_server_at_once_and_without_a_word(start, network):
     server = start("--port", "0", "--model", str(network))
-    where = address(server)
-    host, port = where.removeprefix("http://").rstrip("/").split(":")
-    head = "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    host, port = address(server).removeprefix("http://").rstrip("/").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as client:
-        client.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
-        time.sleep(0.3)
-        begin = time.monotonic()
-        for _ in range(2):
-            server.send_signal(signal.SIGINT)
-            time.sleep(0.4)
-        out, err = server.communicate(timeout=20)
-        assert time.monotonic() - begin < 4
+        begin_to_send(client)
+        server.send_signal(signal.SIGINT)
+        wait_until_refused((host, int(port)))
+        assert server.poll() is None  # it waits for the request
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=60)
+        assert b" 408 " not in client.recv(65536)  # it was cut off, and did not take too long
+    assert (server.returncode, out, err) == (0, "", "")
+
+
+def test_ctrl_c_again_and_again_until_the_process_is_gone_does_no_harm(start, network):
+    server = start("--port", "0", "--model", str(network))
+    address(server)
+    while server.poll() is None:  # while it ends, and while Python does
+        server.send_signal(signal.SIGINT)
+        time.sleep(0.001)
+    out, err = server.communicate(timeout=60)
     assert (server.returncode, out, err) == (0, "", "")
 
 

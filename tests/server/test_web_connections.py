@@ -9,9 +9,9 @@ import time
 import pytest
 from web_server import picture, serving
 
-from pawprint.server.connections import Once
-from pawprint.server.examples import Example
-from pawprint.server.reload import Watched
+from pawprint.server.connections import LoopErrors
+from pawprint.server.model import WatchedModel
+from pawprint.server.page_routes import Example
 
 HALF = (
     b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 14\r\n"
@@ -23,7 +23,7 @@ HALF = (
 def crowded(network, monkeypatch):
     """A server that takes ten connections at a time."""
     monkeypatch.setattr("pawprint.server.connections._MOST", 10)
-    with serving(Watched(str(network))) as server:
+    with serving(WatchedModel(str(network))) as server:
         yield server
 
 
@@ -70,10 +70,13 @@ def test_where_all_are_in_work_one_more_is_sent_away_at_once(crowded):
 
 
 def test_an_answer_that_nobody_takes_is_given_up(network, tmp_path, monkeypatch):
-    monkeypatch.setattr("pawprint.server.protocol.TAKEN_SECONDS", 0.3)
+    monkeypatch.setattr("pawprint.server.connections.TAKEN_SECONDS", 0.3)
     (tmp_path / "a.jpg").write_bytes(bytes(20_000_000))
     example = Example(tmp_path / "a.jpg", "image/jpeg")
-    with serving(Watched(str(network)), examples=[example]) as server, socket.socket() as client:
+    with (
+        serving(WatchedModel(str(network)), examples=[example]) as server,
+        socket.socket() as client,
+    ):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(10)
         client.connect(server.where)
@@ -91,7 +94,7 @@ def test_an_example_comes_in_pieces_and_only_as_a_whole(network, tmp_path):
     content = bytes(range(256)) * 1000
     (tmp_path / "a.png").write_bytes(content)
     example = Example(tmp_path / "a.png", "image/png")
-    with serving(Watched(str(network)), examples=[example]) as server:
+    with serving(WatchedModel(str(network)), examples=[example]) as server:
         for asked in ("bytes=0-9", "nonsense", "bytes=9999999-"):
             response = server.get("examples/0", headers={"Range": asked})
             assert (response.status_code, response.content) == (200, content)
@@ -103,7 +106,7 @@ def test_an_example_comes_in_pieces_and_only_as_a_whole(network, tmp_path):
 def test_connections_that_cannot_be_taken_in_are_told_once(caplog):
     async def fail():
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(Once())
+        loop.set_exception_handler(LoopErrors())
         for _ in range(100):
             context = {"exception": OSError(24, "Too many open files")}
             context["message"] = "socket.accept() out of system resource"

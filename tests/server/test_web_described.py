@@ -8,8 +8,8 @@ import pytest
 import requests
 from web_server import picture, serving
 
-from pawprint.server.examples import find_examples
-from pawprint.server.reload import Watched
+from pawprint.server.model import WatchedModel
+from pawprint.server.page_routes import find_examples
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def described(network, tmp_path_factory):
     (folder := tmp_path_factory.mktemp("examples")).joinpath("a.png").write_bytes(picture(1))
     limits = {"file_bytes": 100_000, "pixels": 1_000_000, "files": 4, "stall_seconds": 0.2}
     examples = find_examples(folder, 10**6)
-    with serving(Watched(str(network)), examples=examples, local=True, **limits) as server:
+    with serving(WatchedModel(str(network)), examples=examples, local=True, **limits) as server:
         server.description = server.get("openapi.json").json()
         yield server
 
@@ -83,7 +83,7 @@ def test_a_request_that_does_not_end_is_answered_as_described(described):
 
 
 def test_a_busy_server_s_answer_is_as_described(described, network):
-    with serving(Watched(str(network)), waiting_requests=0) as busy:
+    with serving(WatchedModel(str(network)), waiting_requests=0) as busy:
         response = busy.send(picture(1))
     assert response.status_code == 503
     check(described.description, "post", "/predict", response)
@@ -109,7 +109,7 @@ def test_answers_of_the_other_routes_are_as_described(described, asked, path, st
 
 
 def test_a_server_that_failed_answers_as_described(described, network):
-    watched = Watched(str(network))
+    watched = WatchedModel(str(network))
     with serving(watched) as broken:
         watched.model.predictor = None
         response = broken.send(picture(1))

@@ -5,8 +5,8 @@ import time
 
 from web_server import picture, serving
 
-from pawprint.inference.prediction_log import SeenLog
-from pawprint.server.reload import Watched
+from pawprint.inference.prediction_log import PredictionLog
+from pawprint.server.model import WatchedModel
 
 
 def measured(server):
@@ -17,7 +17,7 @@ def measured(server):
 
 
 def test_requests_pictures_batches_and_the_model_are_counted(network):
-    with serving(Watched(str(network))) as server:
+    with serving(WatchedModel(str(network))) as server:
         labels = []
         for seed in range(5):
             rows = server.send(picture(seed), picture(seed + 10)).json()["predictions"]
@@ -40,7 +40,7 @@ def test_requests_pictures_batches_and_the_model_are_counted(network):
 
 
 def test_paths_that_do_not_exist_make_no_new_series(network):
-    with serving(Watched(str(network))) as server:
+    with serving(WatchedModel(str(network))) as server:
         for place in range(5):
             server.get(f"nowhere/{place}")
         values = measured(server)
@@ -50,8 +50,8 @@ def test_paths_that_do_not_exist_make_no_new_series(network):
 
 
 def test_what_the_app_never_sees_is_counted_too(network, monkeypatch):
-    monkeypatch.setattr("pawprint.server.protocol.HEAD_SECONDS", 0.2)
-    with serving(Watched(str(network))) as server:
+    monkeypatch.setattr("pawprint.server.connections.HEAD_SECONDS", 0.2)
+    with serving(WatchedModel(str(network))) as server:
         for said in (b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost"):
             with socket.create_connection(server.where, timeout=10) as client:
                 client.sendall(said)
@@ -63,8 +63,8 @@ def test_what_the_app_never_sees_is_counted_too(network, monkeypatch):
 
 
 def test_pictures_that_could_not_be_logged_are_counted(network, tmp_path):
-    log = SeenLog(tmp_path / "seen.jsonl")
-    with serving(Watched(str(network)), seen=log) as server:
+    log = PredictionLog(tmp_path / "seen.jsonl")
+    with serving(WatchedModel(str(network)), seen=log) as server:
         server.send(picture(1))
         log.path.unlink()
         log.path.symlink_to("/dev/full")
@@ -73,7 +73,7 @@ def test_pictures_that_could_not_be_logged_are_counted(network, tmp_path):
 
 
 def test_a_body_that_ends_in_the_middle_is_counted_once(network):
-    with serving(Watched(str(network))) as server:
+    with serving(WatchedModel(str(network))) as server:
         with socket.create_connection(server.where, timeout=10) as client:
             client.sendall(
                 b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n"

@@ -5,8 +5,8 @@ import base64
 import pytest
 from web_server import Registry, picture, serving
 
-from pawprint.server.examples import find_examples
-from pawprint.server.reload import Watched
+from pawprint.server.model import WatchedModel
+from pawprint.server.page_routes import find_examples
 
 DROP = """
 const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
@@ -27,7 +27,7 @@ def page(network, tmp_path_factory):
         (folder / f"{seed}.jpg").write_bytes(picture(seed))
     (folder / "notes.txt").write_text("no picture")
     examples = find_examples(folder, 10**6)
-    with serving(Watched(str(network)), examples=examples) as server:
+    with serving(WatchedModel(str(network)), examples=examples) as server:
         yield server
 
 
@@ -233,7 +233,7 @@ def test_a_server_that_is_away_is_told_on_the_page(chromium, network, tmp_path):
     for place in range(2):
         (tmp_path / f"{place}.jpg").write_bytes(picture(place))
     examples = find_examples(tmp_path, 10**6)
-    with serving(Watched(str(network)), examples=examples) as server:
+    with serving(WatchedModel(str(network)), examples=examples) as server:
         chromium.get(server.address)
         wait(chromium, lambda: len(chosen(chromium, "#strip button")) == 2)
         (tmp_path / "0.jpg").unlink()
@@ -257,7 +257,7 @@ def test_a_server_that_is_away_is_told_on_the_page(chromium, network, tmp_path):
 def test_the_page_learns_of_a_new_champion_and_old_cards_say_who_answered(chromium, tmp_path):
     registry = Registry(tmp_path)
     registry.add()
-    with serving(Watched("models:/colours@champion", registry.uri, seconds=0.05)) as server:
+    with serving(WatchedModel("models:/colours@champion", registry.uri, seconds=0.05)) as server:
         chromium.get(server.address)
         wait(chromium, lambda: text(chromium, "#who") == "colours version 1")
         bring(chromium, picture(1), "cat.jpg")
@@ -278,7 +278,7 @@ def test_the_page_learns_of_a_new_champion_and_old_cards_say_who_answered(chromi
     ("most", "said"), [(20_971, "20.5 kB"), (3 * 2**19, "1.5 MB"), (20 * 2**20, "20 MB")]
 )
 def test_sizes_are_said_alike_by_page_and_server(chromium, network, most, said):
-    with serving(Watched(str(network)), file_bytes=most) as server:
+    with serving(WatchedModel(str(network)), file_bytes=most) as server:
         chromium.get(server.address)
         wait(chromium, lambda: f"Up to {said} and " in text(chromium, "#limits"))
         large = bytes(most + 1)

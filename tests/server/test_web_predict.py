@@ -13,11 +13,11 @@ from web_server import NAMES, picture, serving, write_network
 
 from pawprint.data.decode import read_picture
 from pawprint.inference.parallel import classify
-from pawprint.inference.prediction_log import SeenLog, remembered
+from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Predictor
 from pawprint.registry.source import find_network
-from pawprint.server.reload import Watched
-from pawprint.server.responses import ModelFacts, Predictions
+from pawprint.server.model import WatchedModel
+from pawprint.server.schemas import ModelFacts, Predictions
 
 
 def figures(row):
@@ -121,7 +121,7 @@ def test_on_wish_the_answer_tells_where_the_model_looked(served):
 
 def test_a_network_without_maps_answers_without_them(tmp_path):
     network = write_network(tmp_path / "model.onnx", maps=False)
-    with serving(Watched(str(network))) as server:
+    with serving(WatchedModel(str(network))) as server:
         response = server.send(picture(1), query="?maps=true")
         assert response.status_code == 200
         assert "map" not in response.json()["predictions"][0]
@@ -130,7 +130,7 @@ def test_a_network_without_maps_answers_without_them(tmp_path):
 def test_below_the_threshold_the_label_is_not_sure(tmp_path):
     points = json.dumps([[0.5, 0.8, 0.9], [0.999999, 0.95, 0.1]])
     network = write_network(tmp_path / "model.onnx", temperature="1.0", sure_points=points)
-    with serving(Watched(str(network), sure_precision=0.9)) as server:
+    with serving(WatchedModel(str(network), sure_precision=0.9)) as server:
         (row,) = server.send(picture(1)).json()["predictions"]
         assert row["label"] == "not sure"
         assert server.get("model").json()["threshold"] == 0.999999
@@ -160,11 +160,16 @@ def test_what_is_seen_is_logged_as_the_command_logs_it(network, tmp_path):
         path.write_bytes(picture(seed, (30 + seed, 20)))
         files.append(str(path))
     predictor, source = Predictor(network), find_network(str(network), None)
-    by_command, by_server = SeenLog(tmp_path / "command.log"), SeenLog(tmp_path / "server.log")
-    list(
-        remembered(classify(files, predictor, measure=True), by_command, source.name, source.run_id)
+    by_command, by_server = (
+        PredictionLog(tmp_path / "command.log"),
+        PredictionLog(tmp_path / "server.log"),
     )
-    with serving(Watched(str(network)), seen=by_server) as server:
+    list(
+        log_predictions(
+            classify(files, predictor, measure=True), by_command, source.name, source.run_id
+        )
+    )
+    with serving(WatchedModel(str(network)), seen=by_server) as server:
         server.send(*[Path(file).read_bytes() for file in files], b"no picture")
     logs = [log.path.read_text().splitlines() for log in (by_command, by_server)]
     told = [[json.loads(line) | {"time": None} for line in lines] for lines in logs]

@@ -31,7 +31,7 @@ def test_weights_stay_float32_whatever_products_are_in(precision, policy):
 @pytest.mark.skipif(not CPU_ALONE, reason="there is a GPU")
 @pytest.mark.skipif(not CPUINFO.is_file(), reason="only Linux tells what its CPU can do")
 def test_auto_is_bfloat16_only_where_the_cpu_multiplies_it():
-    words = set(CPUINFO.read_text().split())
+    words = set(CPUINFO.read_text(encoding="utf-8").split())
     native = bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
     assert policy_for("auto") == ("mixed_bfloat16" if native else "float32")
 

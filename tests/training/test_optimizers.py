@@ -332,7 +332,10 @@ def test_every_schedule_of_conf_is_built():
         content |= yaml.safe_load(path.read_text())
         name = content.pop("name")
         assert name == path.stem
-        assert build_schedule(name, 0.1, 10, **content) is not None
+        schedule = build_schedule(name, 0.1, 10, **content)
+        seen = [schedule] if name == "constant" else rates(schedule, 10)
+        assert max(seen) == pytest.approx(0.1)
+        assert len(seen) == 1 or seen[-1] == pytest.approx(0.1 * content["final_fraction"])
 
 
 def test_muon_leaves_mobilenets_depthwise_kernels_to_adamw():

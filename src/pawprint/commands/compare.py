@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pawprint.comparison.compared import MOST_RUNS, Comparison, compare_runs
+from pawprint.comparison.compare import MOST_RUNS, Comparison, compare_runs
 from pawprint.comparison.page import comparison_page
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
@@ -82,7 +82,7 @@ def _prepared_pictures(
 ) -> Callable[[str], bytes | None] | None:
     """Make JPEGs of the first run's test pictures, where the project still has those prepared."""
     from pawprint.data.store import load_split, load_summary
-    from pawprint.suspects.page import jpeg_of
+    from pawprint.pages.thumbnail import jpeg_of
 
     try:
         digest = load_summary(prepared).splits["test"].digest
@@ -102,7 +102,7 @@ def _prepared_pictures(
 def _write(
     folder: Path, comparison: Comparison, picture: Callable[[str], bytes | None] | None
 ) -> None:
-    from pawprint.evaluation.figures import compared_curves_figure, png_of
+    from pawprint.evaluation.plots import compared_curves_figure, png_of
 
     letters, runs = comparison.letters, comparison.runs
     named = {

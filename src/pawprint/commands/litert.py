@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,49 +29,34 @@ METRICS = "metrics.json"
 SHOWN = 200  # training pictures by which int8 chooses the ranges of its numbers
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a file of the network takes, and what it answers to the test pictures.
-
-    Attributes:
-        megabytes: of 1,000,000 bytes.
-        test_accuracy: share of them that it gets right.
-        largest_difference: of a probability from the ONNX network's.
-        mean_difference: the mean of all these differences.
-        milliseconds: for one picture alone, on this machine.
-    """
-
-    megabytes: float
-    test_accuracy: float
-    largest_difference: float
-    mean_difference: float
-    milliseconds: float
-
-
 def main() -> None:
     """Write the project's network for phones."""
     run_stage("litert", litert)
 
 
-def litert(config: Config) -> dict[str, Measured]:
+def litert(config: Config) -> dict[str, dict[str, float]]:
     """Write the trained network as LiteRT, in float16 and in int8, and measure both.
 
     Files and figures go into `models/litert` and into the training's run. The test pictures
     measure and choose nothing: both files are written, whatever the figures are.
 
     Returns:
-        The figures of the ONNX network and of both files, by "onnx", "float16" and "int8".
+        The figures of the ONNX network and of both files, by "onnx", "float16" and "int8"; see
+        ``_measure``.
 
     Raises:
-        UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
+        UserError: LiteRT is not installed, nothing is prepared or trained, they do not fit, or the
+            store does not answer.
         RuntimeError: in float16 a probability of a validation picture differs by more than 1e-2
             from the ONNX network's; nothing is written.
     """
+    from pawprint.export.litert_predictor import check_litert
     from pawprint.tracking.store import connect, link_opened_run
     from pawprint.tracking.trained_run import read_record, run_of
     from pawprint.training.recording import files_explained
     from pawprint.training.tensorflow_runtime import start_tensorflow
 
+    check_litert()
     paths = Paths(project_root())
     files = paths.training
     summary = load_summary(paths.prepared)
@@ -84,7 +68,7 @@ def litert(config: Config) -> dict[str, Measured]:
     check_fit(test, onnx, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
     start_tensorflow()
-    from pawprint.export.litert_convert import export_litert, load_model
+    from pawprint.export.litert import export_litert, load_model
 
     with files_explained(), store.explained():
         run = run_of(store, files)
@@ -93,7 +77,7 @@ def litert(config: Config) -> dict[str, Measured]:
                 load_model(files.model),
                 folder,
                 onnx,
-                _some(train),
+                _some_pictures(train),
                 validation.pictures,
                 mirror=bool(record["parameters"].get("mirror")),
                 run_id=record["run_id"],
@@ -103,8 +87,11 @@ def litert(config: Config) -> dict[str, Measured]:
             measured = {ONNX: _measure(files.onnx, onnx, test, expected)}
             for kind, network in written.items():
                 measured[kind] = _measure(network.path, network, test, expected)
-            write_json(folder / METRICS, {name: asdict(one) for name, one in measured.items()})
-        run.log_metrics(_named(measured), model_id=run.tags.get("model_id"))
+            write_json(folder / METRICS, measured)
+        figures = {
+            f"{kind}_{name}": figure for kind in written for name, figure in measured[kind].items()
+        }
+        run.log_metrics(figures, model_id=run.tags.get("model_id"))
         run.log_files(files.litert, "litert")
         run.tell_missed()
         link_opened_run(store, run, "litert")
@@ -113,7 +100,7 @@ def litert(config: Config) -> dict[str, Measured]:
     return measured
 
 
-def _some(train: Split) -> np.ndarray:
+def _some_pictures(train: Split) -> np.ndarray:
     """The same few training pictures each time, uint8 (n, size, size, 3)."""
     count = len(train.labels)
     places = np.random.default_rng(0).choice(count, min(SHOWN, count), replace=False)
@@ -122,38 +109,35 @@ def _some(train: Split) -> np.ndarray:
 
 def _measure(
     path: Path, network: Predictor | LiteRTPredictor, test: Split, expected: np.ndarray
-) -> Measured:
+) -> dict[str, float]:
+    """What a file of the network takes, and what it answers to the test pictures.
+
+    Returns:
+        Its size in megabytes of 1,000,000 bytes, the share of the pictures that it gets right, the
+        largest and the mean difference of a probability from the ONNX network's, and milliseconds
+        for one picture alone on this machine.
+    """
     answers = network.probabilities(test.pictures)
     differences = np.abs(answers - expected)
-    return Measured(
-        path.stat().st_size / 1e6,
-        float((answers.argmax(axis=1) == test.labels).mean()),
-        float(differences.max()),
-        float(differences.mean()),
-        milliseconds_per_picture(network, test.pictures[0]),
-    )
-
-
-def _named(measured: Mapping[str, Measured]) -> dict[str, float]:
-    """The figures as the run has them, as "float16_test_accuracy"."""
     return {
-        f"{kind}_{name}": value
-        for kind, one in measured.items()
-        for name, value in asdict(one).items()
-        if kind != ONNX
+        "megabytes": path.stat().st_size / 1e6,
+        "test_accuracy": float((answers.argmax(axis=1) == test.labels).mean()),
+        "largest_difference": float(differences.max()),
+        "mean_difference": float(differences.mean()),
+        "milliseconds": milliseconds_per_picture(network, test.pictures[0]),
     }
 
 
-def _show(measured: Mapping[str, Measured], pictures: int) -> None:
+def _show(measured: Mapping[str, Mapping[str, float]], pictures: int) -> None:
     rows = [
         {
             "network": kind,
-            "MB": f"{one.megabytes:.2f}",
-            "accuracy": f"{one.test_accuracy:.4f}",
-            "largest difference": f"{one.largest_difference:.4f}",
-            "mean difference": f"{one.mean_difference:.4f}",
-            "ms a picture": f"{one.milliseconds:.2f}",
+            "MB": f"{figures['megabytes']:.2f}",
+            "accuracy": f"{figures['test_accuracy']:.4f}",
+            "largest difference": f"{figures['largest_difference']:.4f}",
+            "mean difference": f"{figures['mean_difference']:.4f}",
+            "ms a picture": f"{figures['milliseconds']:.2f}",
         }
-        for kind, one in measured.items()
+        for kind, figures in measured.items()
     ]
     print_rows(f"Test pictures: {pictures:,}; differences from {ONNX}", rows)

@@ -16,7 +16,7 @@ from pawprint.commands.predict_options import who_answers
 from pawprint.inference.listing import LIST, find_files, read_list
 from pawprint.inference.output import FORMS, output
 from pawprint.inference.parallel import Tally, classify
-from pawprint.inference.prediction_log import SeenLog, remembered
+from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.inference.table import Columns, write_csv, write_json, write_lines
 from pawprint.registry.source import Source, find_network
@@ -63,11 +63,11 @@ def predict(request: Request) -> int:
     form = _form(request)
     source, predictor = _open(request)
     files = _files(request)
-    seen = SeenLog(request.log) if request.log else None
+    seen = PredictionLog(request.log) if request.log else None
 
     def answers(files: Iterable[str]) -> Iterator[Prediction]:
         found = classify(files, predictor, measure=seen is not None)
-        return tally.of(remembered(found, seen, source.name, source.run_id) if seen else found)
+        return tally.of(log_predictions(found, seen, source.name, source.run_id) if seen else found)
 
     tally = Tally(lambda sentence: print(f"error: {printable(sentence)}", file=sys.stderr))
     columns = Columns(tuple(predictor.class_names), request.top)

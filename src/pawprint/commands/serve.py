@@ -62,16 +62,16 @@ def serve(given: argparse.Namespace) -> int:
     """
     limits = _limits(given)
     asked = who_answers(given.model, given.sure_precision)
-    from pawprint.inference.prediction_log import SeenLog
+    from pawprint.inference.prediction_log import PredictionLog
     from pawprint.server.app import make_app
-    from pawprint.server.examples import find_examples
-    from pawprint.server.reload import Watched
+    from pawprint.server.model import WatchedModel
+    from pawprint.server.page_routes import find_examples
     from pawprint.server.running import address_of, bind, is_local, run
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    watched = Watched(asked.name, asked.uri, asked.sure_precision)
+    watched = WatchedModel(asked.name, asked.uri, asked.sure_precision)
     listening = bind(given.host, given.port)
-    seen = SeenLog(given.log) if given.log else None
+    seen = PredictionLog(given.log) if given.log else None
     app = make_app(
         watched,
         find_examples(_images(), limits.file_bytes),

@@ -1,1 +1,1 @@
-"""Runs side by side: what differs, their figures, and the pictures that changed sides."""
+"""Recorded runs side by side: what differs, how good they are, and which pictures changed sides."""

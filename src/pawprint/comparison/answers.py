@@ -36,10 +36,10 @@ class Answers:
     def in_order_of(self, other: Answers) -> Answers | None:
         """These answers with the pictures as in ``other``; None where the pictures are others."""
         place = {pair: i for i, pair in enumerate(zip(self.paths, self.labels, strict=True))}
-        asked = list(zip(other.paths, other.labels, strict=True))
-        if set(asked) != set(place) or len(asked) != len(self.paths):
+        wanted = list(zip(other.paths, other.labels, strict=True))
+        if set(wanted) != set(place) or len(wanted) != len(self.paths):
             return None
-        order = [place[pair] for pair in asked]
+        order = [place[pair] for pair in wanted]
         predicted = [self.predicted[i] for i in order]
         return Answers(other.paths, other.labels, predicted, self.probabilities[order])
 

@@ -7,8 +7,8 @@ import sys
 import time
 from typing import Any
 
-from pawprint.comparison.compared import Changed, Comparison, Pair
-from pawprint.comparison.figures import Figure
+from pawprint.comparison.compare import Changed, Comparison, Pair
+from pawprint.comparison.metrics import Metric
 from pawprint.system.terminal import print_table
 
 _MOST_CHARACTERS = 40
@@ -25,11 +25,11 @@ def print_comparison(comparison: Comparison, *, found_in: str) -> None:
     """
     letters = list(comparison.letters)
     runs = [
-        [letter, run.id[:8], when(run.started), run.name]
+        [letter, run.id[:8], local_time(run.started), run.name]
         for letter, run in zip(letters, comparison.runs, strict=True)
     ]
     between = "\n" if sys.stdout.isatty() and len(runs) > 3 else " "  # ten runs are wide
-    differing = {**comparison.parameters, **comparison.origins}
+    differing = comparison.differing
     tables = [
         ("runs", ["", "run", "started", "name"], runs),
         ("what differs", ["", *letters], [[key, *map(_short, v)] for key, v in differing.items()]),
@@ -37,8 +37,8 @@ def print_comparison(comparison: Comparison, *, found_in: str) -> None:
             "figures, with 95 % intervals where they are recorded",
             ["", *letters],
             [
-                [k, *(figure_text(k, one, between) for one in row)]
-                for k, row in comparison.figures.items()
+                [k, *(metric_text(k, one, between) for one in row)]
+                for k, row in comparison.metrics.items()
             ],
         ),
     ]
@@ -55,21 +55,21 @@ def print_comparison(comparison: Comparison, *, found_in: str) -> None:
         print(note)
 
 
-def figure_text(name: str, figure: Figure | None, between: str = " ") -> str:
-    """The figure ``name``, and after ``between`` its interval where it has one."""
-    if figure is None:
+def metric_text(name: str, metric: Metric | None, between: str = " ") -> str:
+    """The metric ``name``, and after ``between`` its interval where it has one."""
+    if metric is None:
         return "–"
-    if name in _COUNTS and math.isfinite(figure.value):
-        return f"{figure.value:,.0f}"
+    if name in _COUNTS and math.isfinite(metric.value):
+        return f"{metric.value:,.0f}"
     if name.startswith("seconds"):
-        return f"{figure.value:,.1f}"
-    value = _number(figure.value)
-    if figure.low is None or figure.high is None:
+        return f"{metric.value:,.1f}"
+    value = _number(metric.value)
+    if metric.low is None or metric.high is None:
         return value
-    return f"{value}{between}({_number(figure.low)} to {_number(figure.high)})"
+    return f"{value}{between}({_number(metric.low)} to {_number(metric.high)})"
 
 
-def when(milliseconds: int) -> str:
+def local_time(milliseconds: int) -> str:
     """A moment in local time, to the minute."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
 
@@ -77,14 +77,14 @@ def when(milliseconds: int) -> str:
 def as_plain(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain values; what is not finite or not there is None."""
     ids = [run.id for run in comparison.runs]
-    figures = {**comparison.figures, **comparison.class_figures}
+    metrics = {**comparison.metrics, **comparison.class_metrics}
     return {
         "runs": [
             {"id": run.id, "name": run.name, "started": run.started} for run in comparison.runs
         ],
         "parameters": comparison.parameters,
         "origins": comparison.origins,
-        "figures": {name: [_plain_figure(one) for one in row] for name, row in figures.items()},
+        "figures": {name: [_plain_metric(one) for one in row] for name, row in metrics.items()},
         "pairs": [_plain_pair(pair, ids) for pair in comparison.pairs],
         "changed": [
             {
@@ -105,10 +105,10 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
 
 
-def _plain_figure(figure: Figure | None) -> dict[str, float | None] | None:
-    if figure is None:
+def _plain_metric(metric: Metric | None) -> dict[str, float | None] | None:
+    if metric is None:
         return None
-    return {k: v if v is None or math.isfinite(v) else None for k, v in vars(figure).items()}
+    return {k: v if v is None or math.isfinite(v) else None for k, v in vars(metric).items()}
 
 
 def _plain_pair(pair: Pair, ids: list[str]) -> dict[str, Any]:

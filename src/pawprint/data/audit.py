@@ -25,8 +25,8 @@ class Finding:
     """One thing wrong with a file.
 
     Attributes:
-        kind: One of ``KINDS``.
-        text: To stand after the file's name: "is truncated", "duplicate of cats/1.jpg".
+        kind: one of ``KINDS``.
+        text: to stand after the file's name: "is truncated", "duplicate of cats/1.jpg".
     """
 
     kind: str
@@ -38,16 +38,16 @@ class FileRecord:
     """What one file is; the fields after ``findings`` are None where it cannot be used.
 
     Attributes:
-        path: Relative to the images, with forward slashes.
-        label: Its class.
-        given_split: The split whose folder it came in, or None.
-        sha256: Of the content, in hex; None where the file cannot be opened.
-        bytes: Size of the file; None where the file cannot be opened.
-        findings: What is wrong with the file by itself.
-        format: As "JPEG".
-        mode: Pixel format in the file, as "RGB".
-        width: In pixels, before any turning.
-        height: In pixels, before any turning.
+        path: relative to the images, with forward slashes.
+        label: its class.
+        given_split: the split whose folder it came in, or None.
+        sha256: of the content, in hex; None where the file cannot be opened.
+        bytes: size of the file; None where the file cannot be opened.
+        findings: what is wrong with the file by itself.
+        format: as "JPEG".
+        mode: pixel format in the file, as "RGB".
+        width: in pixels, before any turning.
+        height: in pixels, before any turning.
         orientation: EXIF orientation, 1 (upright) to 8.
         frames: 1, or more for an animation.
         perceptual_hash: 64 bits in hex, equal or close for pictures that look the same.
@@ -69,7 +69,7 @@ class FileRecord:
 
     @property
     def usable(self) -> bool:
-        """Whether it can be seen as a picture."""
+        """Whether it can be decoded as a picture."""
         return not any(finding.kind in UNUSABLE for finding in self.findings)
 
 
@@ -78,9 +78,9 @@ class Audit:
     """Every file with what was found; the lists go together, in the order of the paths.
 
     Attributes:
-        records: The files.
-        findings: All that is wrong with each, the gravest first.
-        groups: The number of the group of copies that it belongs to, from 0, or None.
+        records: the files.
+        findings: all that is wrong with each, the gravest first.
+        groups: the number of the group of copies that it belongs to, from 0, or None.
         splits: "train", "validation" or "test", or None where it is left out.
     """
 
@@ -119,13 +119,13 @@ def audit_files(records: list[FileRecord], groups: Sequence[int], equals: Sequen
     """Judge what copies mean: two labels, leaks into held-out pictures, or just more of the same.
 
     Args:
-        records: The files, in the order of their paths.
-        groups: For each the number of its group of copies, or -1.
-        equals: For each the index of the first file with the same content, or -1 if it is the
+        records: the files, in the order of their paths.
+        groups: for each the number of its group of copies, or -1.
+        equals: for each the index of the first file with the same content, or -1 if it is the
             first or the only one.
 
     Returns:
-        The files with what was found; ``splits`` is still empty.
+        the files with what was found; ``splits`` is still empty.
     """
     found = {row: list(record.findings) for row, record in enumerate(records) if record.findings}
     members: dict[int, list[int]] = {}
@@ -178,7 +178,7 @@ def refuse_unusable(
     """Stop where so much cannot be read that the rest is not what the person meant.
 
     Raises:
-        UserError: A class folder, of any split, has no readable picture; or more than
+        UserError: a class folder, of any split, has no readable picture; or more than
             ``max_refused_fraction`` (0 to 1) of all files are refused.
     """
     folders: dict[tuple[str, str], list[FileRecord]] = {}
@@ -188,15 +188,15 @@ def refuse_unusable(
         if not any(record.usable for record in inside):
             where = f" of the {split} split" if split else ""
             raise UserError(
-                f'The class "{label}"{where} in "{images}" has no readable pictures '
-                f"({_first(inside)}): put pictures into its folder, or take it away."
+                f'the class "{label}"{where} in "{images}" has no readable pictures '
+                f"({_first(inside)}): put pictures into its folder, or take it away"
             )
     refused = [record for record in records if not record.usable]
     if len(refused) > max_refused_fraction * len(records):
         raise UserError(
             f'{len(refused)} of {len(records)} files in "{images}" cannot be read '
             f"({_first(refused)}), more than max_refused_fraction: {max_refused_fraction:g} "
-            "allows: mend or remove them, or raise max_refused_fraction."
+            "allows: mend or remove them, or raise max_refused_fraction"
         )
 
 

@@ -9,31 +9,20 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from pawprint.data.resize import SQUASH, to_square
+from pawprint.data.resize import SQUASH, resize_image
+from pawprint.data.rgb import as_rgb
 from pawprint.system.errors import UserError
 
 # Only formats that Pillow decodes by itself: EPS, for one, would start another program.
-_FORMATS = (
-    "JPEG",
-    "PNG",
-    "GIF",
-    "BMP",
-    "PPM",
-    "TIFF",
-    "WEBP",
-    "JPEG2000",
-    "ICO",
-    "AVIF",
-)
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000", "ICO", "AVIF")
 _ICON, _LARGEST_ICON = b"\0\0\1\0", 2**16
 _HEIC_STARTS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypheim", b"ftypheis")
 
@@ -47,10 +36,8 @@ _TURN_OF_ORIENTATION = {
     8: Image.Transpose.ROTATE_90,
 }
 
-
 _SPARE = 1.55  # a reduced JPEG is this much larger than the square, or more; 1.5 blurs: in step
 WHOLE = 64 * 2**20  # bytes: a larger file is not read into memory at once
-_STRIP = 2**22  # pixels of a large picture that are converted at a time
 _LEAST = 64  # smaller squares reduce no further, so that perceptual hashes do not depend on them
 _MODES = {"YCbCr": "RGB", "Gray": "L"}  # of a JPEG, by its colours
 TOO_LARGE = "is too large for the memory of this machine"
@@ -77,11 +64,11 @@ class Picture:
     """A decoded picture and what its file says about itself.
 
     Attributes:
-        image: As a person sees it: RGB, upright, over white; perhaps smaller than in the file.
+        image: as a person sees it: RGB, upright, over white; perhaps smaller than in the file.
         format: Pillow's name of the file format, as "JPEG".
         mode: Pillow's name of the pixel format in the file, as "RGB" or "CMYK".
-        width: Pixels in the file, before any turning.
-        height: Pixels in the file, before any turning.
+        width: pixels in the file, before any turning.
+        height: pixels in the file, before any turning.
         orientation: EXIF orientation, 1 (upright) to 8.
         frames: 1, or more for an animation; the first is the one decoded.
     """
@@ -102,26 +89,28 @@ def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUA
     animation's first frame.
 
     Args:
-        source: A file, or its content.
-        image_size: Side of the square in pixels, 1 or more.
-        resize: "squash", "crop" or "pad"; see ``to_square``. Defaults to "squash".
+        source: a file, or its content.
+        image_size: side of the square in pixels, 1 or more.
+        resize: "squash", "crop" or "pad"; see ``resize_image``. Defaults to "squash".
 
     Returns:
         uint8 (image_size, image_size, 3), RGB from 0 to 255.
 
     Raises:
-        PictureError: With a short cause, to stand after the file's name.
+        PictureError: with a short cause, to stand after the file's name.
     """
-    return look_at(source, image_size, resize)[0]
+    return read_picture_with_facts(source, image_size, resize)[0]
 
 
-def look_at(
+def read_picture_with_facts(
     source: Path | str | bytes, image_size: int, resize: str = SQUASH
 ) -> tuple[np.ndarray, Picture]:
     """As ``read_picture``, with what the file says about itself."""
-    opened = decode_content if isinstance(source, bytes) else open_picture
-    picture = opened(source, image_size)
-    return np.array(to_square(picture.image, image_size, resize)), picture
+    if isinstance(source, bytes):
+        picture = decode_content(source, image_size)
+    else:
+        picture = open_picture(source, image_size)
+    return np.array(resize_image(picture.image, image_size, resize)), picture
 
 
 def open_picture(path: Path | str, image_size: int) -> Picture:
@@ -135,12 +124,12 @@ def open_picture(path: Path | str, image_size: int) -> Picture:
         raise _problem(error) from error
 
 
-def open_file(path: Path | str) -> BinaryIO:
+def open_file(path: Path | str) -> io.FileIO:
     """Open a file to read pictures from it.
 
     Raises:
-        OSError: It cannot be opened.
-        PictureError: It is a folder, or a pipe, a device or the like, which might never end.
+        OSError: it cannot be opened.
+        PictureError: it is a folder, or a pipe, a device or the like, which might never end.
     """
     mode = os.stat(path).st_mode  # noqa: PTH116 - a Path for each of very many takes longer
     if stat.S_ISDIR(mode) and os.access(path, os.R_OK):
@@ -157,11 +146,11 @@ def decode_content(content: bytes, image_size: int) -> Picture:
     reduced inverse cosine transform of libjpeg.
 
     Args:
-        content: The whole file.
-        image_size: Side in pixels of the square that is to be made of it.
+        content: the whole file.
+        image_size: side in pixels of the square that is to be made of it.
 
     Raises:
-        PictureError: With a short cause, to stand after the file's name.
+        PictureError: with a short cause, to stand after the file's name.
     """
     return _plain_jpeg(content, image_size) or decode_file(io.BytesIO(content), image_size)
 
@@ -197,7 +186,7 @@ def pixels_told(content: bytes) -> int:
             with _PILLOW_QUIET, Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 width, height = image.size
         return width * height
-    except Exception:  # to decode it says what is wrong
+    except Exception:  # noqa: BLE001 - to decode it says what is wrong
         return 0
 
 
@@ -224,13 +213,15 @@ def _plain_jpeg(content: bytes, image_size: int) -> Picture | None:
         if colours not in _MODES or width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
             return None
         by = _reduced(width, height, image_size)
-        least = {"min_height": -(-height // by), "min_width": -(-width // by)}
-        pixels = simplejpeg.decode_jpeg(content, "RGB", **least)
+        least_height, least_width = -(-height // by), -(-width // by)
+        pixels = simplejpeg.decode_jpeg(
+            content, "RGB", min_height=least_height, min_width=least_width
+        )
     except (ValueError, MemoryError):  # damage, or what libjpeg warns of and Pillow lets pass
         return None
     image = Image.frombuffer("RGB", pixels.shape[1::-1], pixels, "raw", "RGB", 0, 1)
-    seen = _trimmed(image, width, height, by)
-    return Picture(seen, "JPEG", _MODES[colours], width, height, orientation=1, frames=1)
+    rgb = _trimmed(image, width, height, by)
+    return Picture(rgb, "JPEG", _MODES[colours], width, height, orientation=1, frames=1)
 
 
 def _decode(file: BinaryIO, image_size: int) -> Picture:
@@ -238,15 +229,15 @@ def _decode(file: BinaryIO, image_size: int) -> Picture:
         width, height = image.size
         if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
             raise _too_large(width * height)
-        mode, format, frames = image.mode, image.format, getattr(image, "n_frames", 1)
+        mode, file_format, frames = image.mode, image.format or "", getattr(image, "n_frames", 1)
         by = _reduced(width, height, image_size)
         image.draft(None, (width // by, height // by))  # of a JPEG
         image.load()
-        seen, orientation = _trimmed(_as_rgb(image), width, height, by), _orientation(image)
+        rgb, orientation = _trimmed(as_rgb(image), width, height, by), _orientation(image)
     turn = _TURN_OF_ORIENTATION.get(orientation)
     if turn is not None:
-        seen = seen.transpose(turn)
-    return Picture(seen, format, mode, width, height, orientation, frames)
+        rgb = rgb.transpose(turn)
+    return Picture(rgb, file_format, mode, width, height, orientation, frames)
 
 
 def _reduced(width: int, height: int, image_size: int) -> int:
@@ -266,86 +257,9 @@ def _trimmed(image: Image.Image, width: int, height: int, by: int) -> Image.Imag
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # the picture can still be seen where its EXIF block is broken
+    except Exception:  # noqa: BLE001 - its EXIF block is broken, and the picture still there
         return 1
     return orientation if orientation in _TURN_OF_ORIENTATION else 1
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """RGB over white; of a large picture a strip at a time, as what lies between takes memory."""
-    width, height = image.size
-    grey = _grey_range(image) if image.mode == "F" or image.mode.startswith("I") else None
-    if width * height <= _STRIP:
-        return _strip_as_rgb(image, grey)
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return image
-    seen = Image.new("RGB", image.size)
-    for box in _strips(image):
-        seen.paste(_strip_as_rgb(image.crop(box), grey), box)
-    return seen
-
-
-def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes, from the top to the bottom."""
-    width, height = image.size
-    rows = max(1, _STRIP // width)
-    for top in range(0, height, rows):
-        yield 0, top, width, min(height, top + rows)
-
-
-def _strip_as_rgb(image: Image.Image, grey: tuple[float, float] | None) -> Image.Image:
-    if grey is not None:
-        image = Image.fromarray(_grey_to_8_bits(np.asarray(image), *grey))
-    if image.mode == "CMYK":
-        image = _cmyk_to_rgb(image)
-    if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), seen)
-    return image.convert("RGB")
-
-
-def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            target = ImageCms.createProfile("sRGB")
-            return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):  # a broken profile, or one of another colour space
-            pass
-    return image.convert("RGB")
-
-
-def _grey_range(image: Image.Image) -> tuple[float, float]:
-    """The least and the largest finite value; zeros where there is none."""
-    ends = []
-    for box in _strips(image):
-        values = np.asarray(image.crop(box))
-        finite = values[np.isfinite(values)]
-        if finite.size:
-            ends += [float(finite.min()), float(finite.max())]
-    return (min(ends), max(ends)) if ends else (0.0, 0.0)
-
-
-def _grey_to_8_bits(values: np.ndarray, least: float, largest: float) -> np.ndarray:
-    """Scale deep grey to uint8: white is 65535, or 1 or 255 too for floats.
-
-    Values beyond, or below zero, have no agreed white: their own range is stretched.
-
-    Args:
-        values: of the picture, or of a part of it.
-        least: finite value of the whole picture.
-        largest: the same.
-    """
-    whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (65535.0,)
-    black, white = least, largest
-    if black >= 0 and white <= whites[-1]:
-        black, white = 0.0, next(agreed for agreed in whites if white <= agreed)
-    values = values.astype(np.float64)
-    np.nan_to_num(values, copy=False, nan=least, posinf=largest, neginf=least)
-    values -= black
-    values *= 255 / ((white - black) or 1)
-    return np.rint(values, out=values).astype(np.uint8)
 
 
 def _problem(error: Exception) -> PictureError:

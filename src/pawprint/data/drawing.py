@@ -57,9 +57,10 @@ SPLINE = (np.arange(6)[:, None] / 6) ** np.arange(4) @ CATMULL_ROM  # weights of
 
 def shade(colour: Colour, factor: float) -> Colour:
     """Return ``colour`` darkened (``factor`` below 1) or lightened towards white (above 1)."""
-    if factor <= 1:
-        return tuple(int(c * factor) for c in colour)
-    return tuple(int(255 - (255 - c) * (2 - factor)) for c in colour)
+    red, green, blue = (
+        int(c * factor if factor <= 1 else 255 - (255 - c) * (2 - factor)) for c in colour
+    )
+    return red, green, blue
 
 
 def oval(x: float, y: float, rx: float, ry: float) -> np.ndarray:
@@ -96,10 +97,10 @@ class Pencil:
     """Draws shapes in head radii onto a picture in pixels.
 
     Args:
-        image: The RGB picture to draw on.
-        matrix: Turns head radii into pixels, shape (2, 2): scale, tilt, mirroring.
-        centre: Where the head's centre is, in pixels.
-        rng: Chooses the coat.
+        image: the RGB picture to draw on.
+        matrix: turns head radii into pixels, shape (2, 2): scale, tilt, mirroring.
+        centre: where the head's centre is, in pixels.
+        rng: chooses the coat.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The stored pictures: written once, read as an array, however they are encoded."""
+"""The stored pictures: as they are, or as JPEGs; written once and read as one array."""
 
 from __future__ import annotations
 
@@ -8,14 +8,44 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import simplejpeg
+from PIL import Image
 
-from pawprint.data.encoding import decode, is_raw
-from pawprint.data.reading.cache import HEADER
 from pawprint.system.machine import usable_cores
 
+RAW_TO = 128  # largest image_size stored as it is: 48 KiB a picture
+_QUALITY = 95  # and whole chroma: differs from the picture by about one step of 255
+HEADER = 128  # bytes before the pixels, room for what np.load wants to read there
 _RAW, _JPEGS, _OFFSETS = "pictures.npy", "pictures.jpegs", "offsets.npy"
 _MOST_READ = 16  # pictures, before what was mapped for them is given back: up to 2 MB each
 _FEW = 8  # pictures that are decoded sooner than threads are started
+
+
+def is_raw(image_size: int) -> bool:
+    """Whether pictures of this size are stored as they are."""
+    return image_size <= RAW_TO
+
+
+def bytes_of_one(image_size: int) -> int:
+    """About how many bytes a picture takes on disk, rather too many."""
+    return 3 * image_size**2 if is_raw(image_size) else image_size**2 // 2
+
+
+def encode(image: Image.Image) -> bytes:
+    """Bytes of an RGB picture."""
+    if is_raw(image.width):
+        return image.tobytes()
+    pixels = np.ascontiguousarray(image)
+    return simplejpeg.encode_jpeg(pixels, quality=_QUALITY, colorsubsampling="444")
+
+
+def decode(content: bytes | memoryview, out: np.ndarray) -> None:
+    """Write a picture that ``encode`` made a JPEG of into uint8 (size, size, 3).
+
+    Raises:
+        ValueError: the bytes are damaged.
+    """
+    simplejpeg.decode_jpeg(content, "RGB", buffer=out)
 
 
 def pictures_file(prepared: Path, image_size: int) -> Path:
@@ -27,8 +57,8 @@ def complete(prepared: Path, image_size: int, starts: np.ndarray) -> None:
     """Make the pixels, written one after the other behind ``HEADER`` bytes, readable.
 
     Args:
-        prepared: The folder with the pixels in ``pictures_file``.
-        image_size: Side in pixels.
+        prepared: the folder with the pixels in ``pictures_file``.
+        image_size: side in pixels.
         starts: int64 (n,): where each picture starts.
     """
     path = pictures_file(prepared, image_size)
@@ -60,8 +90,8 @@ class Pictures:
         """Open the pictures ``rows`` (n,) of a prepared folder.
 
         Raises:
-            OSError: A file is missing.
-            ValueError: A file is damaged, or holds fewer pictures.
+            OSError: a file is missing.
+            ValueError: a file is damaged, or holds fewer pictures.
         """
         self._rows = np.asarray(rows, dtype=np.int64)
         self.shape = (len(self._rows), image_size, image_size, 3)
@@ -95,7 +125,7 @@ class Pictures:
     def _pictures(self, rows: np.ndarray) -> np.ndarray:
         out = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
         if self._offsets is not None:
-            self._decode(rows, out)
+            self._decode(rows, self._offsets, out)
             return out
         for start in range(0, len(rows), _MOST_READ):
             part = rows[start : start + _MOST_READ]
@@ -120,9 +150,9 @@ class Pictures:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
 
-    def _decode(self, rows: np.ndarray, out: np.ndarray) -> None:
+    def _decode(self, rows: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> None:
         def fill(place: int) -> None:
-            start, end = self._offsets[rows[place] : rows[place] + 2]
+            start, end = offsets[rows[place] : rows[place] + 2]
             content = self._data[start:end].tobytes()
             self._give_back(1)
             decode(content, out[place])

@@ -24,10 +24,10 @@ class PictureFile:
     """One file of a class folder.
 
     Attributes:
-        location: Where to open it; a string, for there may be very many.
-        path: Its name: relative to the images, with forward slashes.
-        label: Its class.
-        split: "train", "validation" or "test" where its folder says so, else None.
+        location: where to open it; a string, for there may be very many
+        path: its name: relative to the images, with forward slashes
+        label: its class
+        split: "train", "validation" or "test" where its folder says so, else None
     """
 
     location: str
@@ -41,10 +41,10 @@ class Layout:
     """The files of all classes, and what was passed over.
 
     Attributes:
-        files: Sorted by path.
-        class_names: Sorted, two or more.
-        ignored: Folders beside the splits that were not read.
-        notes: Sentences about what a person may not expect.
+        files: sorted by path
+        class_names: sorted, two or more
+        ignored: folders next to the splits that were not read
+        notes: sentences about what a person may not expect
     """
 
     files: list[PictureFile]
@@ -60,33 +60,38 @@ def find_pictures(root: Path, images: Path | str) -> Layout:
     folder is a class. One folder around everything is stepped into. Hidden files are skipped.
 
     Args:
-        root: The folder to read.
-        images: What the person called it (an archive, perhaps), named in errors.
+        root: the folder to read.
+        images: what the person called it (an archive, perhaps), named in errors.
 
     Raises:
-        UserError: There is nothing, no class folder, one class only, a class folder with no
+        UserError: there is nothing, no class folder, one class only, a class folder with no
             files, or a class in a given split that training does not have.
     """
     inner = _inside_wrapping(root)
-    shown = _Shown(root, images)
+    shown = _ShownPaths(root, images)
     folders, (_, files) = _folders(inner), visible(inner)
     if not folders and not files:
         raise UserError(
-            f"{shown(inner)} is empty: put a sub-folder with pictures for each class into it."
+            f"{shown(inner)} is empty: put a sub-folder with pictures for each class into it"
         )
     if not folders:
         raise UserError(
             f"{shown(inner)} holds {len(files)} file{'s' * (len(files) > 1)} but no class folders: "
-            "make a sub-folder per class and move the pictures there."
+            "make a sub-folder per class and move the pictures there"
         )
     if _is_split(inner):
         return _split_layout(folders, shown)
-    _refuse_flat_splits(folders, inner, shown)
+    if all(folder.name.lower() in _SPLIT_OF for folder in folders):
+        names = _listed([folder.name for folder in folders])
+        raise UserError(
+            f"the folders {names} in {shown(inner)} look like splits, but there are no class "
+            "folders inside a training split: make a sub-folder per class in each"
+        )
     pictures, class_names = _classes(inner, None, shown)
     return Layout(sorted(pictures, key=lambda file: file.path), class_names, [], [])
 
 
-class _Shown:
+class _ShownPaths:
     """Names a path as the person knows it, and relative to the images."""
 
     def __init__(self, root: Path, images: Path | str) -> None:
@@ -95,14 +100,14 @@ class _Shown:
 
     def __call__(self, path: Path) -> str:
         inside = path.relative_to(self.root).parts
-        return f'"{escaped("/".join((str(self.images).rstrip("/"), *inside)))}"'
+        return f'"{escaped("/".join([str(self.images).rstrip("/"), *inside]))}"'
 
     def relative(self, path: Path | str) -> str:
         inside = str(path)[self._start :].lstrip(os.sep)  # quicker than Path.relative_to
         return _text(inside.replace(os.sep, "/"))
 
 
-def _split_layout(folders: list[Path], shown: _Shown) -> Layout:
+def _split_layout(folders: list[Path], shown: _ShownPaths) -> Layout:
     given: dict[str, Path] = {}
     ignored, notes = [], []
     for folder in folders:
@@ -114,7 +119,7 @@ def _split_layout(folders: list[Path], shown: _Shown) -> Layout:
         elif split in given:
             raise UserError(
                 f"{shown(given[split])} and {shown(folder)} are both a {split} split: "
-                "keep one of them."
+                "keep one of them"
             )
         else:
             given[split] = folder
@@ -125,8 +130,8 @@ def _split_layout(folders: list[Path], shown: _Shown) -> Layout:
         for label in labels:
             if label not in class_names:
                 raise UserError(
-                    f'The class "{label}" is in {shown(folder)} but not among the training '
-                    f"classes {_listed(class_names)}: add it there or take it away here."
+                    f'the class "{label}" is in {shown(folder)} but not among the training '
+                    f"classes {_listed(class_names)}: add it there or take it away here"
                 )
         for label in class_names:
             if label not in labels:
@@ -135,13 +140,15 @@ def _split_layout(folders: list[Path], shown: _Shown) -> Layout:
     return Layout(sorted(files, key=lambda file: file.path), class_names, ignored, notes)
 
 
-def _classes(folder: Path, split: str | None, shown: _Shown) -> tuple[list[PictureFile], list[str]]:
+def _classes(
+    folder: Path, split: str | None, shown: _ShownPaths
+) -> tuple[list[PictureFile], list[str]]:
     folders = _folders(folder)
     class_names = sorted(_text(path.name) for path in folders)
     if len(folders) == 1 and split in (None, "train"):
         raise UserError(
             f'{shown(folder)} holds only one class folder ("{class_names[0]}"), but a classifier '
-            "needs at least two: add a sub-folder for another class."
+            "needs at least two: add a sub-folder for another class"
         )
     pictures = []
     for path in folders:
@@ -152,7 +159,7 @@ def _classes(folder: Path, split: str | None, shown: _Shown) -> tuple[list[Pictu
         ]
         if not found:
             raise UserError(
-                f"The class folder {shown(path)} holds no pictures: add some, or take it away."
+                f"the class folder {shown(path)} holds no pictures: add some, or take it away"
             )
         pictures += found
     return pictures, class_names
@@ -164,12 +171,12 @@ def _is_split(folder: Path) -> bool:
 
 def _inside_wrapping(root: Path) -> Path:
     """Step through folders that only wrap one other folder of folders."""
-    inner, seen = root, {root.resolve()}
+    inner, visited = root, {root.resolve()}
     while not _is_split(inner) and len(folders := _folders(inner)) == 1 and _folders(folders[0]):
         inner = folders[0]
-        if inner.resolve() in seen:  # a link that leads back up
+        if inner.resolve() in visited:  # a link that leads back up
             break
-        seen.add(inner.resolve())
+        visited.add(inner.resolve())
     return inner
 
 
@@ -178,16 +185,6 @@ def _inside_twin(folder: Path) -> Path:
     folders = _folders(folder)
     is_twin = len(folders) == 1 and folders[0].name.lower() == folder.name.lower()
     return folders[0] if is_twin and _folders(folders[0]) else folder
-
-
-def _refuse_flat_splits(folders: list[Path], inner: Path, shown: _Shown) -> None:
-    """Classes called "train" and "test" and nothing else are splits without classes."""
-    if all(folder.name.lower() in _SPLIT_OF for folder in folders):
-        names = _listed([folder.name for folder in folders])
-        raise UserError(
-            f"The folders {names} in {shown(inner)} look like splits, but there are no class "
-            "folders inside a training split: make a sub-folder per class in each."
-        )
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -201,7 +198,7 @@ def visible(folder: Path | str) -> tuple[list[str], list[str]]:
             entries = sorted((e for e in scan if not is_hidden(e.name)), key=lambda e: e.name)
     except OSError as error:
         raise UserError(
-            f'The folder "{folder}" cannot be read ({error.strerror}): mend its permissions.'
+            f'the folder "{folder}" cannot be read ({error.strerror}): mend its permissions'
         ) from error
     folders = [entry.path for entry in entries if _is_folder(entry)]
     # What is no folder counts as a file, also a broken link or a pipe: listed as unreadable.
@@ -210,32 +207,32 @@ def visible(folder: Path | str) -> tuple[list[str], list[str]]:
 
 
 def files_below(
-    folder: Path | str, seen: set[str] | None = None, *, told: bool = False
+    folder: Path | str, excluded: set[str] | None = None, *, keep_unreadable: bool = False
 ) -> Iterator[str]:
     """Yield the files in a folder and its sub-folders, without the hidden.
 
     A folder is read once, however many links lead to it.
 
     Args:
-        folder: Where to look.
-        seen: Real paths of folders not to read. Defaults to none.
-        told: Whether a folder that cannot be read is yielded as if it were a file. Defaults to
-            False.
+        folder: where to look.
+        excluded: real paths of folders not to read. Defaults to none.
+        keep_unreadable: whether a folder that cannot be read is yielded as if it were a file.
+            Defaults to False.
 
     Raises:
         UserError: a folder cannot be read.
     """
-    seen = set() if seen is None else seen
+    visited = set(excluded or ())
     waiting = [str(folder)]
     while waiting:  # not by calling itself: folders may lie very deep
         folder = waiting.pop()
         real = os.path.realpath(folder)
-        if real not in seen:
-            seen.add(real)
+        if real not in visited:
+            visited.add(real)
             try:
                 folders, files = visible(folder)
             except UserError:
-                if not told:
+                if not keep_unreadable:
                     raise
                 folders, files = [], [folder]
             waiting += reversed(folders)

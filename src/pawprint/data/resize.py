@@ -8,12 +8,12 @@ SQUASH, CROP, PAD = "squash", "crop", "pad"
 RESIZES = (SQUASH, CROP, PAD)
 
 
-def to_square(image: Image.Image, size: int, resize: str = SQUASH) -> Image.Image:
+def resize_image(image: Image.Image, size: int, resize: str = SQUASH) -> Image.Image:
     """Resize a picture to a square, averaging over the pixels that become one.
 
     Args:
         image: RGB, of any size.
-        size: Side of the square in pixels, 1 or more.
+        size: side of the square in pixels, 1 or more.
         resize: "squash" gives up the aspect (as the article does), "crop" the longer side's
             ends, "pad" nothing: it fills up with black. Defaults to "squash".
 
@@ -29,11 +29,12 @@ def to_square(image: Image.Image, size: int, resize: str = SQUASH) -> Image.Imag
         return image.resize((size, size), bilinear, box)
     if resize == PAD:
         longer = max(width, height)
-        inside = tuple(max(1, round(side * size / longer)) for side in (width, height))
-        square = Image.new("RGB", (size, size))
-        margins = tuple((size - side) // 2 for side in inside)
-        square.paste(image.resize(inside, bilinear), margins)
-        return square
+        inner_width = max(1, round(width * size / longer))
+        inner_height = max(1, round(height * size / longer))
+        padded = Image.new("RGB", (size, size))
+        margins = ((size - inner_width) // 2, (size - inner_height) // 2)
+        padded.paste(image.resize((inner_width, inner_height), bilinear), margins)
+        return padded
     if resize != SQUASH:
-        raise ValueError(f'resize is one of {", ".join(RESIZES)}, but was "{resize}".')
+        raise ValueError(f'resize is one of {", ".join(RESIZES)}, but was "{resize}"')
     return image.resize((size, size), bilinear)

@@ -29,58 +29,68 @@ def assign_splits(
     training.
 
     Args:
-        audit: The files with their groups; those that are to be left out get no split.
-        images: Where they came from, named in an error.
-        seed: Another seed draws another order.
-        validation_fraction: Part of the pictures to hold out, above 0 and below 1; of the
+        audit: the files with their groups; those that are to be left out get no split.
+        images: where they came from, named in an error.
+        seed: another seed draws another order.
+        validation_fraction: part of the pictures to hold out, above 0 and below 1; of the
             training folder's pictures where splits were given. Rounded, at least one a class.
-        test_fraction: The same for the test split.
+        test_fraction: the same for the test split.
 
     Returns:
         "train", "validation", "test" or None, by file.
 
     Raises:
-        UserError: A class has fewer different pictures than there are splits to fill.
+        UserError: a class has fewer different pictures than there are splits to fill.
     """
+    given = {record.given_split for record in audit.records}
+    to_fill = [split for split in SPLITS if split == "train" or split not in given]
     splits: dict[int, str] = {}
-    pools: dict[str, dict[tuple[str, int], list[int]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[str, dict[tuple[str, int], list[int]]] = defaultdict(lambda: defaultdict(list))
     for row, (record, out) in enumerate(zip(audit.records, audit.left_out, strict=True)):
         if record.given_split in ("validation", "test"):
             if not out:
                 splits[row] = record.given_split
             continue
-        pool, group = pools[record.label], audit.groups[row]
+        of_label, group = groups[record.label], audit.groups[row]  # also a label that stays empty
         if not out:
-            pool[("alone", row) if group is None else ("group", group)].append(row)
+            of_label[("alone", row) if group is None else ("group", group)].append(row)
 
-    given = {record.given_split for record in audit.records}
-    to_fill = [split for split in SPLITS if split == "train" or split not in given]
-    for label, pool in sorted(pools.items()):
-        if len(pool) < len(to_fill):
-            raise _too_few(label, len(pool), to_fill, images, _left_out(audit, label=label))
-        ordered = sorted(pool.values(), key=lambda rows: _drawn(seed, rows, audit.records))
-        pictures = sum(len(rows) for rows in ordered)
-        for split, fraction in (("test", test_fraction), ("validation", validation_fraction)):
-            if split in to_fill:
-                keep = 2 if split == "test" and "validation" in to_fill else 1
-                for rows in _take(ordered, _held_out(fraction, pictures), keep):
-                    splits.update(dict.fromkeys(rows, split))
-            ordered.reverse()  # test from the front, validation from the back
-        splits.update((row, "train") for rows in ordered for row in rows)
+    fractions = {"test": test_fraction, "validation": validation_fraction}
+    for label, of_label in sorted(groups.items()):
+        if len(of_label) < len(to_fill):
+            raise _too_few(audit, label, len(of_label), to_fill, images)
+        ordered = sorted(of_label.values(), key=lambda rows: _drawn(seed, rows, audit.records))
+        _hold_out(ordered, {split: fractions[split] for split in to_fill[1:]}, splits)
     result = [splits.get(row) for row in range(len(audit.records))]
     for split in SPLITS:
         if split not in result:
             raise UserError(
-                f'Of the {split} split of "{images}" no picture is left'
+                f'of the {split} split of "{images}" no picture is left'
                 f"{_left_out(audit, split=split)}: give it pictures of its own, or take its "
-                "folder away."
+                "folder away"
             )
     return result
 
 
+def _hold_out(
+    ordered: list[list[int]], fractions: dict[str, float], splits: dict[int, str]
+) -> None:
+    """Split the groups of one class: test from the front, validation from the back."""
+    pictures = sum(len(rows) for rows in ordered)
+    for split in ("test", "validation"):
+        if split in fractions:
+            wanted = max(1, int(fractions[split] * pictures + 0.5))
+            keep = 2 if split == "test" and "validation" in fractions else 1
+            for rows in _take(ordered, wanted, keep):
+                splits.update(dict.fromkeys(rows, split))
+        ordered.reverse()
+    splits.update((row, "train") for rows in ordered for row in rows)
+
+
 def _take(ordered: list[list[int]], wanted: int, keep: int) -> list[list[int]]:
     """Take groups out of ``ordered``, from the front: as many as fit, but ``keep`` are left."""
-    taken, left, room = [], [], wanted
+    taken: list[list[int]] = []
+    left, room = [], wanted
     for group in ordered:
         if len(group) <= room and len(ordered) - len(taken) > keep:
             taken.append(group)
@@ -92,10 +102,6 @@ def _take(ordered: list[list[int]], wanted: int, keep: int) -> list[list[int]]:
         left = [group for group in ordered if group is not taken[0]]
     ordered[:] = left
     return taken
-
-
-def _held_out(fraction: float, pictures: int) -> int:
-    return max(1, int(fraction * pictures + 0.5))
 
 
 def _drawn(seed: int, rows: list[int], records: list[FileRecord]) -> tuple[bytes, str]:
@@ -116,14 +122,15 @@ def _left_out(audit: Audit, *, label: str | None = None, split: str | None = Non
 
 
 def _too_few(
-    label: str, pictures: int, to_fill: list[str], images: Path | str, left_out: str
+    audit: Audit, label: str, pictures: int, to_fill: list[str], images: Path | str
 ) -> UserError:
     some = "1 usable picture" if pictures == 1 else f"{pictures} different usable pictures"
     needed = " and ".join(f"one for {split}" for split in to_fill)
-    way_out = ", or take its folder away"
+    left_out = _left_out(audit, label=label)
+    cure = ", or take its folder away"
     if "two labels" in left_out:
-        way_out = ", or set near_duplicates to false if pictures of two classes look alike"
+        cure = ", or set near_duplicates to false if pictures of two classes look alike"
     return UserError(
-        f'The class "{label}" in "{images}" has {some} but needs at least {len(to_fill)} '
-        f"({needed}{left_out}): add pictures to it{way_out}."
+        f'the class "{label}" in "{images}" has {some} but needs at least {len(to_fill)} '
+        f"({needed}{left_out}): add pictures to it{cure}"
     )

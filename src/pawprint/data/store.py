@@ -9,24 +9,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pawprint.data.audit import LEFT_OUT, Audit
 from pawprint.data.image_array import Pictures
 from pawprint.data.layout import Layout
+from pawprint.data.manifest import MANIFEST, read_manifest, write_manifest
 from pawprint.data.split import SPLITS
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
 
 SUMMARY = "summary.json"
-MANIFEST = "manifest.parquet"
-_TEXTS = ("path", "label", "sha256", "format", "mode", "perceptual_hash")
-_BLOCK = 2048  # rows of the manifest written at a time
-_REPEATED = ["label", "split", "format", "mode", "problem_kind"]
-_NUMBERS = ("bytes", "width", "height", "orientation", "frames")
-_BROKEN = (OSError, ValueError, KeyError, TypeError)  # what reading a broken folder raises
+# What reading a broken folder raises.
+_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,8 @@ class SplitSummary:
     """One split in figures.
 
     Attributes:
-        pictures: How many.
-        per_class: How many of each class, in the order of the class names.
+        pictures: how many.
+        per_class: how many of each class, in the order of the class names.
         digest: sha256 in hex over the content and class of every picture, whatever their names
             and order and the image_size.
     """
@@ -58,18 +54,18 @@ class Summary:
     """What a prepared folder holds.
 
     Attributes:
-        images: The source, as it was given.
-        image_size: Side of the square pictures in pixels.
-        resize: How they were made square: "squash", "crop" or "pad".
-        pixels: Names all that pixels depend on beside the files: settings, code, libraries.
-        seed: That drew the splits.
-        class_names: Sorted; a label is an index into it.
-        splits: By "train", "validation" and "test".
-        digest: As of a split, over the pictures of all of them.
-        found: How many files have each kind of problem.
-        refused: Files that are in no split, by path.
-        ignored: Folders beside given splits that were not read.
-        notes: What a person may not expect, in sentences.
+        images: the source, as it was given.
+        image_size: side of the square pictures in pixels.
+        resize: how they were made square: "squash", "crop" or "pad".
+        pixels: names all that pixels depend on beside the files: settings, code, libraries.
+        seed: that drew the splits.
+        class_names: sorted; a label is an index into it.
+        splits: by "train", "validation" and "test".
+        digest: as of a split, over the pictures of all of them.
+        found: how many files have each kind of problem.
+        refused: files that are in no split, by path.
+        ignored: folders beside given splits that were not read.
+        notes: what a person may not expect, in sentences.
     """
 
     images: str
@@ -94,10 +90,10 @@ class Split:
         pictures: uint8 (n, image_size, image_size, 3), RGB, read from disk as they are indexed.
         labels: int64 (n,), indices into class_names.
         paths: n paths, relative to the images.
-        class_names: Sorted.
+        class_names: sorted.
         digest: sha256 in hex over the content and class of every picture, in this order, and over
             what their pixels depend on beside it.
-        part_of: A larger split whose features serve this one too, or None.
+        part_of: a larger split whose features serve this one too, or None.
     """
 
     pictures: Pictures
@@ -121,8 +117,8 @@ class Pool:
     """The pictures of several splits together, by path; none of them is open yet.
 
     Attributes:
-        prepared: The folder that holds them.
-        summary: Its summary.
+        prepared: the folder that holds them.
+        summary: its summary.
         rows: int64 (n,), where each stands among the stored pictures.
         labels: int64 (n,), indices into the class names.
         paths: n paths, relative to the images.
@@ -144,7 +140,7 @@ class Pool:
         """Open all pictures as one split.
 
         Raises:
-            UserError: The folder is broken.
+            UserError: the folder is broken.
         """
         return self.chosen(np.arange(len(self.labels)))
 
@@ -152,17 +148,17 @@ class Pool:
         """Open the pictures at ``places`` (m,) of the pool, in this order, as a split.
 
         Args:
-            places: Places in the pool.
-            whole: All of the pool, where the split is to tell that it is a part of it. Defaults
+            places: places in the pool.
+            whole: all of the pool, where the split is to tell that it is a part of it. Defaults
                 to None.
 
         Raises:
-            UserError: The folder is broken.
+            UserError: the folder is broken.
         """
         summary, names = self.summary, self.summary.class_names
         try:
             pictures = Pictures(self.prepared, summary.image_size, self.rows[places])
-        except (*_BROKEN, EOFError) as error:
+        except _BROKEN as error:
             raise _broken(self.prepared, error) from error
         labels = self.labels[places]
         contents = zip((self.contents[p] for p in places), (names[i] for i in labels), strict=True)
@@ -187,7 +183,7 @@ def summarize(
         if split:
             inside[split].append((record.sha256 or "", record.label))
     refused = [
-        Refused(record.path, audit.problem(row))
+        Refused(record.path, audit.problem(row) or "")
         for row, record in enumerate(audit.records)
         if any(finding.kind in LEFT_OUT for finding in audit.findings[row])
     ]
@@ -219,12 +215,12 @@ def write_tables(folder: Path, audit: Audit, rows: np.ndarray, summary: Summary)
     """Write the manifest and the summary beside the pictures.
 
     Args:
-        folder: An existing folder.
-        audit: The files, sorted by path, with their splits.
+        folder: an existing folder.
+        audit: the files, sorted by path, with their splits.
         rows: int64 (n,): the row of each file among the pictures, or -1.
-        summary: As ``summarize`` made it.
+        summary: as ``summarize`` made it.
     """
-    _write_manifest(folder / MANIFEST, audit, rows)
+    write_manifest(folder, audit, rows)
     write_json(folder / SUMMARY, asdict(summary))
 
 
@@ -232,7 +228,7 @@ def load_summary(prepared: Path) -> Summary:
     """Read the summary of a prepared folder.
 
     Raises:
-        UserError: The folder is missing or broken.
+        UserError: the folder is missing or broken.
     """
     try:
         content = json.loads((prepared / SUMMARY).read_text(encoding="utf-8"))
@@ -247,11 +243,11 @@ def load_split(prepared: Path, split: str) -> Split:
     """Open one split of a prepared folder; pictures are read from disk as they are used.
 
     Args:
-        prepared: What ``prepare`` wrote.
+        prepared: what ``prepare`` wrote.
         split: "train", "validation" or "test".
 
     Raises:
-        UserError: The folder is missing or broken.
+        UserError: the folder is missing or broken.
     """
     return load_pool(prepared, (split,)).whole()
 
@@ -260,27 +256,21 @@ def load_sides(prepared: Path, split: str) -> np.ndarray:
     """The longer side in pixels, int64 (n,), of each original picture of a split, by path.
 
     Args:
-        prepared: What ``prepare`` wrote.
+        prepared: what ``prepare`` wrote.
         split: "train", "validation" or "test".
 
     Raises:
-        UserError: The folder is missing or broken.
+        UserError: the folder is missing or broken.
     """
     return np.maximum(*load_sizes(prepared, split))
 
 
 def load_sizes(prepared: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Width and height in the file, in pixels, int64 (n,) each; see ``load_sides``."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyarrow.parquet import ParquetFile
-
     try:
-        with ParquetFile(prepared / MANIFEST) as file:
-            manifest = file.read(["split", "width", "height"])
-        chosen = manifest.filter(pc.equal(manifest["split"], split))
-        return chosen["width"].to_numpy(), chosen["height"].to_numpy()
-    except (*_BROKEN, EOFError, pa.ArrowException) as error:
+        rows = read_manifest(prepared, ["width", "height"], [split])
+        return rows["width"].to_numpy(), rows["height"].to_numpy()
+    except _BROKEN as error:
         raise _broken(prepared, error) from error
 
 
@@ -288,25 +278,19 @@ def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
     """List the pictures of several splits together, to open any of them as one split.
 
     Args:
-        prepared: What ``prepare`` wrote.
-        splits: Some of "train", "validation" and "test".
+        prepared: what ``prepare`` wrote.
+        splits: some of "train", "validation" and "test".
 
     Raises:
-        UserError: The folder is missing or broken.
+        UserError: the folder is missing or broken.
     """
     for split in splits:
         if split not in SPLITS:
-            raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was asked for.')
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyarrow.parquet import ParquetFile
-
+            raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was given')
     summary = load_summary(prepared)
     try:
-        columns = ["path", "label", "split", "row", "sha256", "group"]
-        with ParquetFile(prepared / MANIFEST) as file:
-            manifest = file.read(columns)
-        chosen = manifest.filter(pc.is_in(manifest["split"], pa.array(splits, pa.large_string())))
+        columns = ["path", "label", "row", "sha256", "group"]
+        chosen = read_manifest(prepared, columns, splits)
         label_of = {name: label for label, name in enumerate(summary.class_names)}
         labels = [label_of[name] for name in chosen["label"].to_pylist()]
         pool = Pool(
@@ -321,7 +305,7 @@ def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
         )
         if Counter(pool.splits) != {s: n for s in splits if (n := summary.splits[s].pictures)}:
             raise ValueError(f"{MANIFEST} does not fit {SUMMARY}")
-    except (*_BROKEN, EOFError, pa.ArrowException) as error:
+    except _BROKEN as error:
         raise _broken(prepared, error) from error
     return pool
 
@@ -346,77 +330,10 @@ def _digest(members: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
-def _write_manifest(path: Path, audit: Audit, rows: np.ndarray) -> None:
-    from pyarrow import parquet
-
-    writer = None
-    for start in range(0, len(audit.records), _BLOCK):  # in blocks, which take little memory
-        table = _table(audit, rows, range(len(audit.records))[start : start + _BLOCK])
-        if writer is None:
-            settings = {"use_dictionary": _REPEATED, "write_statistics": False}
-            writer = parquet.ParquetWriter(path, table.schema, **settings)
-        writer.write_table(table)
-    writer.close()
-
-
-def _table(audit: Audit, rows: np.ndarray, files: range) -> Any:
-    """The manifest's rows of some files."""
-    import pyarrow as pa
-
-    records = [audit.records[file] for file in files]
-    findings = [audit.findings[file] for file in files]
-    texts = {name: _text_column([getattr(r, name) for r in records]) for name in _TEXTS}
-    numbers = {name: _number_column([getattr(r, name) for r in records]) for name in _NUMBERS}
-    places = [None if row < 0 else row for row in rows[files.start : files.stop].tolist()]
-    columns = {
-        "path": texts["path"],
-        "label": texts["label"],
-        "split": _text_column([audit.splits[file] for file in files]),
-        "row": _number_column(places),
-        "sha256": texts["sha256"],
-        "bytes": numbers["bytes"],
-        "format": texts["format"],
-        "mode": texts["mode"],
-        **{name: numbers[name] for name in _NUMBERS[1:]},
-        "perceptual_hash": texts["perceptual_hash"],
-        "group": _number_column([audit.groups[file] for file in files]),
-        "problem_kind": _text_column([own[0].kind if own else None for own in findings]),
-        "problem": _text_column([audit.problem(file) for file in files]),
-    }
-    return pa.table(columns)
-
-
-# pa.array would do, but it imports pandas, which takes longer than all the rest of a second run.
-
-
-def _text_column(values: Sequence[str | None]) -> Any:
-    import pyarrow as pa
-
-    content = [b"" if value is None else value.encode() for value in values]
-    ends = np.cumsum([0, *map(len, content)], dtype=np.int64)
-    buffers = [_validity(values), pa.py_buffer(ends), pa.py_buffer(b"".join(content))]
-    return pa.Array.from_buffers(pa.large_string(), len(values), buffers)
-
-
-def _number_column(values: Sequence[int | None]) -> Any:
-    import pyarrow as pa
-
-    numbers = np.array([0 if value is None else value for value in values], dtype=np.int64)
-    buffers = [_validity(values), pa.py_buffer(numbers)]
-    return pa.Array.from_buffers(pa.int64(), len(values), buffers)
-
-
-def _validity(values: Sequence[object]) -> Any:
-    import pyarrow as pa
-
-    bits = [value is not None for value in values]
-    return pa.py_buffer(np.packbits(bits, bitorder="little"))
-
-
 def _broken(prepared: Path, error: Exception) -> UserError:
     what = "was not found" if not prepared.is_dir() else f"is not complete ({_brief(error)})"
     return UserError(
-        f'The prepared folder "{prepared}" {what}: run `dvc repro prepare` or `pawprint prepare`.'
+        f'the prepared folder "{prepared}" {what}: run `dvc repro prepare` or `pawprint prepare`'
     )
 
 

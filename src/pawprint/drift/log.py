@@ -70,8 +70,8 @@ def read_log(
     """The pictures that one network answered, and notes on what was left out.
 
     Args:
-        path: a log as `--log` writes it. A torn line, as a full disk or a power cut leaves
-            one, is left out.
+        path: a log as ``PredictionLog`` writes it. A torn line, as a full disk or a power cut
+            leaves one, is left out.
         since: a day or a moment by ISO 8601, UTC where it names no zone; earlier pictures are
             left out. Defaults to all.
         model: the network's name as in the log, or its run. Defaults to the one that answered

@@ -1,1 +1,1 @@
-"""Figures, tables and plots of a model's answers to pictures it never saw."""
+"""How good a network is on pictures it never saw: metrics, intervals, slices, plots, the report."""

@@ -1,4 +1,4 @@
-"""What is found out about a network: its figures, its calibration, its mistakes, its doubts."""
+"""All that evaluate computes: metrics, intervals, slices, calibration, mistakes, suspects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from pawprint.data.brightness import mean_brightness
 from pawprint.data.store import Split
-from pawprint.evaluation.explained import Answer, good_answers, worst_mistakes
+from pawprint.evaluation.examples import Example, good_examples, worst_mistakes
 from pawprint.evaluation.intervals import Intervals, bootstrap_intervals
 from pawprint.evaluation.metrics import (
     classification_metrics,
@@ -33,7 +33,7 @@ Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Sure:
+class SureThreshold:
     """What a threshold does to the test pictures.
 
     Attributes:
@@ -80,14 +80,14 @@ class Result:
     after: list[Reliability]
     roc: Curves
     precision_recall: Curves
-    mistakes: list[Answer]
-    good: list[Answer]
-    sure: Sure | None
+    mistakes: list[Example]
+    good: list[Example]
+    sure: SureThreshold | None
     held_out: Judged
     suspects: list[Suspect]
 
 
-def judge(
+def compute_result(
     test: Split,
     probabilities: np.ndarray,
     validation: Split,
@@ -98,7 +98,7 @@ def judge(
     wanted: float | None = None,
     thresholds: Sequence[SurePoint] = (),
 ) -> Result:
-    """Find out all about a network's answers to pictures that it did not learn from.
+    """Compute all about a network's answers to pictures that it did not learn from.
 
     Args:
         test: the test split, n pictures.
@@ -110,53 +110,50 @@ def judge(
         wanted: the precision that a threshold is to reach, 0 to 1; None, the default: none.
         thresholds: to choose from.
     """
-    given = test.labels, probabilities, test.class_names
-    raw = scale(probabilities, 1 / temperature)
-    metrics = classification_metrics(*given) | {
-        "expected_calibration_error_unscaled": expected_calibration_error(test.labels, raw),
-        "log_loss_unscaled": log_loss(test.labels, raw),
-    }
+    labels, names = test.labels, test.class_names
+    unscaled = scale(probabilities, 1 / temperature)
     held_out = Judged(
-        [*validation.paths, *test.paths],
-        ["validation"] * len(validation.paths) + ["test"] * len(test.paths),
-        np.concatenate([validation.labels, test.labels]),
-        np.concatenate([validation_probabilities, probabilities]),
-        test.class_names,
+        paths=[*validation.paths, *test.paths],
+        splits=["validation"] * len(validation.paths) + ["test"] * len(test.paths),
+        labels=np.concatenate([validation.labels, labels]),
+        probabilities=np.concatenate([validation_probabilities, probabilities]),
+        class_names=names,
     )
-    answered = None
-    if wanted is not None:
-        answered = _answered(test, probabilities, wanted, choose(thresholds, wanted))
+    suspects = find_suspects(held_out.labels, held_out.probabilities)
     return Result(
         test=test,
         probabilities=probabilities,
-        metrics=metrics,
-        intervals=bootstrap_intervals(*given),
+        metrics={
+            **classification_metrics(labels, probabilities, names),
+            "expected_calibration_error_unscaled": expected_calibration_error(labels, unscaled),
+            "log_loss_unscaled": log_loss(labels, unscaled),
+        },
+        intervals=bootstrap_intervals(labels, probabilities, names),
         slices=find_slices(
-            *given,
+            labels,
+            probabilities,
+            names,
             paths=test.paths,
             sizes=sizes,
             brightness=mean_brightness(test.pictures),
         ),
-        before=reliability(test.labels, raw),
-        after=reliability(test.labels, probabilities),
-        roc=roc_curves(*given),
-        precision_recall=precision_recall_curves(*given),
-        mistakes=worst_mistakes(test.labels, probabilities),
-        good=good_answers(test.labels, probabilities),
-        sure=answered,
+        before=reliability(labels, unscaled),
+        after=reliability(labels, probabilities),
+        roc=roc_curves(labels, probabilities, names),
+        precision_recall=precision_recall_curves(labels, probabilities, names),
+        mistakes=worst_mistakes(labels, probabilities),
+        good=good_examples(labels, probabilities),
+        sure=None if wanted is None else _sure(test, probabilities, wanted, thresholds),
         held_out=held_out,
-        suspects=[
-            suspect
-            for suspect in find_suspects(held_out.labels, held_out.probabilities)
-            if suspect.probably_wrong
-        ],
+        suspects=[suspect for suspect in suspects if suspect.probably_wrong],
     )
 
 
-def _answered(
-    test: Split, probabilities: np.ndarray, wanted: float, chosen: SurePoint | None
-) -> Sure:
+def _sure(
+    test: Split, probabilities: np.ndarray, wanted: float, thresholds: Sequence[SurePoint]
+) -> SureThreshold:
+    chosen = choose(thresholds, wanted)
     answered = probabilities.max(axis=1) >= (chosen.threshold if chosen else np.inf)
     right = (probabilities.argmax(axis=1) == test.labels)[answered]
     precision = float(right.mean()) if len(right) else float("nan")
-    return Sure(wanted, chosen, precision, float(answered.mean()))
+    return SureThreshold(wanted, chosen, precision, float(answered.mean()))

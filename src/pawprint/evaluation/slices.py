@@ -76,15 +76,17 @@ def find_slices(
     for kind, members in cuts.items():
         for name, inside in members:
             if FEWEST_PICTURES <= inside.sum() < len(labels):
-                own = labels[inside], probabilities[inside], class_names
+                own_labels, own_probabilities = labels[inside], probabilities[inside]
                 found.append(
                     Slice(
-                        kind,
-                        name,
-                        int(inside.sum()),
-                        classification_metrics(*own),
-                        bootstrap_intervals(*own, resamples=RESAMPLES),
-                        _against_rest(right, inside),
+                        kind=kind,
+                        name=name,
+                        pictures=int(inside.sum()),
+                        figures=classification_metrics(own_labels, own_probabilities, class_names),
+                        intervals=bootstrap_intervals(
+                            own_labels, own_probabilities, class_names, resamples=RESAMPLES
+                        ),
+                        against_rest=_against_rest(right, inside),
                     )
                 )
     return found

@@ -28,7 +28,7 @@ def named_metrics(result: Result) -> dict[str, float]:
 def named_intervals(result: Result) -> dict[str, float]:
     """Both ends of each interval under the names that MLflow has for them."""
     taken = {NOT_IN_NAMES.sub("_", name) for name in named_metrics(result)}
-    named = {}
+    named: dict[str, float] = {}
     for name, interval in result.intervals.items():
         ends = [f"test_{name}_low", f"test_{name}_high"]
         # A class may be called "x_low" beside one called "x".

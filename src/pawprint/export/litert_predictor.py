@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from pawprint.inference.predictor import PROBABILITIES, in_batches, pictures_at_a_time
+from pawprint.inference.predictor import PROBABILITIES, Pictures, in_batches, pictures_at_a_time
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.machine import usable_cores
 
-ABOUT = "network.json"  # inside the file, which is a ZIP archive too, as LiteRT's metadata are
+METADATA = "network.json"  # inside the file, which is a ZIP archive too, as LiteRT's metadata are
 LABELS = "labels.txt"
+
+
+def check_litert() -> None:
+    """See that LiteRT is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if find_spec("ai_edge_litert") is None:
+        raise UserError("LiteRT is not installed; add it with `pip install 'pawprint[litert]'`")
 
 
 class LiteRTPredictor:
@@ -32,20 +43,21 @@ class LiteRTPredictor:
         path: a .tflite file as `pawprint litert` writes it.
 
     Raises:
-        UserError: the file is missing or not such a network.
+        UserError: the file is missing or not such a network, or LiteRT is not installed.
     """
 
     def __init__(self, path: Path) -> None:
+        check_litert()
         from ai_edge_litert.interpreter import Interpreter
 
         self.path = path
         try:
             with zipfile.ZipFile(path) as parts:
-                about = json.loads(parts.read(ABOUT))
-            self.class_names: list[str] = about["class_names"]
-            self.resize: str = about["resize"]
-            self.temperature: float = about["temperature"]
-            self.run_id: str = about["run_id"]
+                metadata = json.loads(parts.read(METADATA))
+            self.class_names: list[str] = metadata["class_names"]
+            self.resize: str = metadata["resize"]
+            self.temperature: float = metadata["temperature"]
+            self.run_id: str = metadata["run_id"]
             cores = len(usable_cores())
             self._interpreter = Interpreter(model_path=str(path), num_threads=cores)
             self._interpreter.allocate_tensors()
@@ -58,11 +70,10 @@ class LiteRTPredictor:
             ) from None
         self.batch_size = pictures_at_a_time(self.image_size)
 
-    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+    def probabilities(self, pictures: Pictures) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
-        none = np.zeros((0, len(self.class_names)), np.float32)
-        parts = in_batches(
-            lambda batch: self._answer(pictures=batch)[PROBABILITIES],
-            *(pictures, self.batch_size),
+        if not len(pictures):
+            return np.zeros((0, len(self.class_names)), np.float32)
+        return in_batches(
+            lambda batch: self._answer(pictures=batch)[PROBABILITIES], pictures, self.batch_size
         )
-        return np.concatenate([none, *parts])

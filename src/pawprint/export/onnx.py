@@ -19,12 +19,13 @@ import tensorflow as tf
 from pawprint.data.resize import SQUASH
 from pawprint.inference.calibration import LEAST, fit_temperature, scale, sure_points
 from pawprint.inference.explainer import MAPS
-from pawprint.inference.predictor import PROBABILITIES, Predictor
+from pawprint.inference.predictor import PROBABILITIES, Predictor, load_runtime
 from pawprint.models.attention_maps import with_maps
 from pawprint.system.files import replacing_file
 from pawprint.system.signals import undisturbed
 
 LARGEST_DIFFERENCE = 1e-4
+_UNCALIBRATED = "uncalibrated"
 
 
 def export_onnx(
@@ -63,7 +64,10 @@ def export_onnx(
     with _whole_float32():
         expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False)[0])
     with replacing_file(path) as temporary:
-        _quietly_export(wrapped, temporary)
+        with undisturbed(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name
+            logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+            wrapped.export(temporary, format="onnx", verbose=False)
         network = onnx.load(temporary)
         for output, name in zip(list(network.graph.output), (PROBABILITIES, MAPS), strict=True):
             _name_output(network, output, name)
@@ -71,7 +75,8 @@ def export_onnx(
         properties = {"class_names": json.dumps(class_names), "resize": resize}
         onnx.helper.set_model_props(network, properties)
         onnx.save(network, temporary)
-        _check(temporary, pictures, expected)
+        answers = Predictor(temporary).probabilities(pictures)
+        _compare("the exported network differs from Keras", answers, expected)
     return expected
 
 
@@ -90,14 +95,15 @@ def calibrate_onnx(
         path: an exported network that is not calibrated yet.
         labels: class indices (n,) of pictures that it did not learn from.
         probabilities: its answers to them, float32 (n, classes).
-        known: some uint8 pictures and what Keras answers to them, not calibrated; with the
-            temperature both must still agree within 1e-4. Defaults to none.
+        known: some uint8 pictures and what Keras answers to them, not calibrated, with which the
+            file must agree within 1e-4. Defaults to none.
 
     Returns:
         The temperature.
 
     Raises:
-        RuntimeError: they do not agree; the file stays as it was.
+        RuntimeError: they do not agree, or the calibration in the file is another than that of
+            ``scale``; the file stays as it was.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -109,7 +115,7 @@ def calibrate_onnx(
         for point in sure_points(labels, scale(probabilities, temperature))
     ]
     network = onnx.load(path)
-    _name_output(network, network.graph.output[0], "uncalibrated")
+    _name_output(network, network.graph.output[0], _UNCALIBRATED)
     constants = {"least_probability": LEAST, "inverse_temperature": 1 / temperature}
     network.graph.initializer.extend(
         numpy_helper.from_array(np.array(value, np.float32), name)
@@ -117,7 +123,7 @@ def calibrate_onnx(
     )
     network.graph.node.extend(
         [
-            helper.make_node("Max", ["uncalibrated", "least_probability"], ["possible"]),
+            helper.make_node("Max", [_UNCALIBRATED, "least_probability"], ["possible"]),
             helper.make_node("Log", ["possible"], ["logits"]),
             helper.make_node("Mul", ["logits", "inverse_temperature"], ["scaled"]),
             helper.make_node("Softmax", ["scaled"], [PROBABILITIES], axis=-1),
@@ -129,18 +135,40 @@ def calibrate_onnx(
     properties["sure_points"] = json.dumps([list(astuple(point)) for point in points])
     del network.metadata_props[:]
     helper.set_model_props(network, properties)
+    if known is not None:
+        _check_calibration(network, known, temperature)
     with replacing_file(path) as temporary:
         onnx.save(network, temporary)
-        if known is not None:
-            pictures, expected = known
-            _check(temporary, pictures, scale(expected, temperature))
     return temperature
 
 
-def _check(path: Path, pictures: np.ndarray, expected: np.ndarray) -> None:
-    difference = np.abs(Predictor(path).probabilities(pictures) - expected).max()
+def _check_calibration(
+    network: Any, known: tuple[np.ndarray, np.ndarray], temperature: float
+) -> None:
+    """Compare the answers before calibration with Keras, and those after it with ``scale``.
+
+    Calibrated answers are not compared with Keras: of one near 0 or 1 the last bit, in which both
+    may differ, decides its logarithm. Before and after are of one run, so they share that bit.
+    """
+    import onnx
+
+    both = onnx.ModelProto()
+    both.CopyFrom(network)
+    both.graph.output.append(
+        onnx.helper.make_tensor_value_info(_UNCALIBRATED, onnx.TensorProto.FLOAT, (None, None))
+    )
+    session = load_runtime().InferenceSession(both.SerializeToString())
+    pictures, expected = known
+    given = {session.get_inputs()[0].name: np.ascontiguousarray(pictures)}
+    before, after = session.run([_UNCALIBRATED, PROBABILITIES], given)
+    _compare("the exported network differs from Keras", before, expected)
+    _compare("the calibration in the network is wrong", after, scale(before, temperature))
+
+
+def _compare(problem: str, answers: np.ndarray, expected: np.ndarray) -> None:
+    difference = np.abs(answers - expected).max()
     if not difference <= LARGEST_DIFFERENCE:
-        raise RuntimeError(f"the exported network differs from Keras by {difference:.1e}")
+        raise RuntimeError(f"{problem} by {difference:.1e}")
 
 
 @contextlib.contextmanager
@@ -152,13 +180,6 @@ def _whole_float32() -> Iterator[None]:
         yield
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(before)
-
-
-def _quietly_export(model: keras.Model, path: Path) -> None:
-    with undisturbed(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name
-        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-        model.export(path, format="onnx", verbose=False)
 
 
 def _name_output(network: Any, output: Any, name: str) -> None:

@@ -1,1 +1,1 @@
-"""Answers of an exported network, without TensorFlow and MLflow."""
+"""Answers of an exported network, without TensorFlow and MLflow: for a picture, or for millions."""

@@ -147,15 +147,17 @@ def sure_points(labels: np.ndarray, probabilities: np.ndarray) -> list[SurePoint
         From the threshold that answers most pictures on; at most 200. None where there are
         fewer than 30 pictures to choose on.
     """
+    if len(labels) < FEWEST_SURE:
+        return []
     confidences = probabilities.max(axis=1)
     order = np.argsort(-confidences, kind="stable")
     sorted_ones = confidences[order]
     right = (probabilities.argmax(axis=1) == labels)[order]
     answered = np.arange(1, len(labels) + 1)
-    precision = np.cumsum(right) / np.maximum(answered, 1)
+    precision = np.cumsum(right) / answered
     # Answers of the same probability are given together.
-    last = np.append(sorted_ones[1:] != sorted_ones[:-1], True) if len(labels) else []
-    places = np.flatnonzero(last & (answered >= FEWEST_SURE)) if len(labels) else []
+    last = np.append(sorted_ones[1:] != sorted_ones[:-1], True)
+    places = np.flatnonzero(last & (answered >= FEWEST_SURE))
     points: list[SurePoint] = []
     for place in reversed(places):
         if not points or precision[place] > points[-1].precision:

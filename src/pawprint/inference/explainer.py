@@ -46,8 +46,8 @@ class Explainer:
         Returns:
             float32 (n, height, width); a place is a cell of late features of the network.
         """
-        parts = in_batches(
+        return in_batches(
             lambda batch: self._session.run([MAPS], {self._input: batch})[0],
-            *(pictures, self._batch_size),
+            pictures,
+            self._batch_size,
         )
-        return np.concatenate(list(parts))

@@ -18,7 +18,7 @@ def find_files(
     given: Iterable[str],
     *,
     recursive: bool = False,
-    skipped: Callable[[str, int], object] = lambda folder, count: None,
+    skipped: Callable[[str, int], object] | None = None,
     but: Collection[Path] = (),
 ) -> Iterator[str]:
     """Yield the given files, and those inside the given folders, sorted; hidden ones are skipped.
@@ -53,7 +53,7 @@ def find_files(
             if not is_own(file):
                 found = True
                 yield file
-        if folders:
+        if folders and skipped:
             skipped(path, len(folders))
         if not found:
             yield path
@@ -62,7 +62,7 @@ def find_files(
 def _inside(folder: str, recursive: bool) -> tuple[list[str], Iterable[str]]:
     """The folders that are not entered, and the files."""
     if recursive:
-        return [], files_below(folder, told=True)
+        return [], files_below(folder, keep_unreadable=True)
     try:
         return visible(folder)
     except UserError:

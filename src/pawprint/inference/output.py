@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal, TextIO
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from pawprint.system.files import RowWriter, replacing_file, replacing_table
 from pawprint.system.lock import locked
 
 FORMS = ("csv", "json", "parquet")
-_TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
 
 class Output:
@@ -35,44 +35,44 @@ class Output:
 
     def __init__(self, path: Path, form: str, columns: Columns, part: Path) -> None:
         self._path, self._form, self._columns, self._part = path, form, columns, part
-        self.done = 0
-        self._left = _Left(_mend(part, columns) if part.exists() else [])
-        self.done = self._left.count
+        self._earlier = _RowCounts(_cut_torn_row(part, columns) if part.exists() else [])
+        self.done = self._earlier.count
 
     def missing(self, files: Iterable[str]) -> Iterator[str]:
         """Yield those of the files that have no row yet."""
         for file in files:
-            if not (self.done and self._left.take(str(Path(file)))):
+            if not (self.done and self._earlier.take(str(Path(file)))):
                 yield file
 
     def write(self, predictions: Iterable[Prediction]) -> None:
         """Add a row for each."""
-        with self._part.open("a", **_TEXT) as file:
+        with _open_text(self._part, "a") as file:
             write_csv(file, predictions, self._columns, header=self._part.stat().st_size == 0)
 
     def finish(self) -> None:
         """Put the whole table in its place."""
-        if self._left.count:
-            self._drop_left()
+        if self._earlier.count:
+            self._drop_unneeded()
         if self._form == "csv":
             os.replace(self._part, self._path)
         else:
-            with replacing_file(self._path) as temporary, self._part.open(**_TEXT) as file:
+            with replacing_file(self._path) as temporary, _open_text(self._part) as file:
                 rows = read_csv(file, self._columns)
                 if self._form == "parquet":
                     write_parquet(temporary, rows, self._columns)
                 else:
                     with temporary.open("w", encoding="utf-8") as out:
                         write_json_rows(out, rows, self._columns)
-        for other in _parts(self._path):  # of other networks or settings too
-            other.unlink(missing_ok=True)
+        parts = f".{glob.escape(self._path.name)}.{'[0-9a-f]' * 12}.part"
+        for part in self._path.parent.glob(parts):  # of other networks or settings too
+            part.unlink(missing_ok=True)
 
-    def _drop_left(self) -> None:
-        self.done -= self._left.count
-        with self._part.open(**_TEXT) as file, replacing_table(self._part) as out:
+    def _drop_unneeded(self) -> None:
+        self.done -= self._earlier.count
+        with _open_text(self._part) as file, replacing_table(self._part) as out:
             rows, kept = csv.reader(file, strict=True), RowWriter(out)
             kept.writerow(next(rows))
-            kept.writerows(row for row in rows if not self._left.take(row[0]))
+            kept.writerows(row for row in rows if not self._earlier.take(row[0]))
 
 
 @contextlib.contextmanager
@@ -120,11 +120,11 @@ def output(path: Path, form: str, columns: Columns, predictor: Predictor) -> Ite
         ) from error
 
 
-def _parts(path: Path) -> Iterator[Path]:
-    return path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 12}.part")
+def _open_text(path: Path, mode: Literal["r", "a"] = "r") -> TextIO:
+    return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
 
 
-class _Left:
+class _RowCounts:
     """How many rows of each path there are that are not asked for yet, in little memory."""
 
     def __init__(self, digests: list[np.uint64]) -> None:
@@ -142,39 +142,30 @@ class _Left:
         return True
 
 
-def _mend(part: Path, columns: Columns) -> list[np.uint64]:
+def _cut_torn_row(part: Path, columns: Columns) -> list[np.uint64]:
     """Cut off a row that was not written to its end; digests of the paths of the others."""
+    size, whole = 0, True  # bytes of the lines read so far, and whether the last one has its end
+
+    def counted(lines: Iterable[str]) -> Iterator[str]:
+        nonlocal size, whole
+        for line in lines:
+            size += len(line.encode("utf-8", "surrogateescape"))
+            whole = line.endswith("\n")
+            yield line
+
     end, digests = 0, []
-    with part.open(**_TEXT) as file:
-        lines = _Counted(file)
-        rows = csv.reader(lines, strict=True)
+    with _open_text(part) as file:
+        rows = csv.reader(counted(file), strict=True)
         with contextlib.suppress(csv.Error):  # the end of a file within quotes
-            if next(rows, None) == columns.names and lines.whole:
-                end = lines.bytes
+            if next(rows, None) == columns.names and whole:
+                end = size
                 for row in rows:
-                    if not lines.whole or len(row) != len(columns.names):
+                    if not whole or len(row) != len(columns.names):
                         break
                     digests.append(_digest(row[0]))
-                    end = lines.bytes
+                    end = size
     os.truncate(part, end)
     return digests
-
-
-class _Counted:
-    """Lines of a file, and how many bytes they had."""
-
-    def __init__(self, file: Iterable[str]) -> None:
-        self._lines = iter(file)
-        self.bytes, self.whole = 0, True
-
-    def __iter__(self) -> _Counted:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.bytes += len(line.encode("utf-8", "surrogateescape"))
-        self.whole = line.endswith("\n")
-        return line
 
 
 def _digest(path: str) -> np.uint64:

@@ -41,21 +41,22 @@ def classify(
 
     ahead: list[list[str]] = []  # whose answers are still to come
 
-    def noted() -> Iterator[list[str]]:
+    def note_ahead() -> Iterator[list[str]]:
         for part in itertools.chain(few, parts):
             ahead.append(part)
             yield part
 
-    for answers in on_all_cores(functools.partial(_answer, predictor.path, measure), noted()):
+    answer = functools.partial(_answer, predictor.path, measure)
+    for answers in on_all_cores(answer, note_ahead()):
         yield from predictor.predictions(ahead.pop(0), answers)
 
 
 def _answer(network: Path, measure: bool, files: list[str]) -> Answers:
-    return _opened(network).answer(files, measure=measure)
+    return _open_predictor(network).answer(files, measure=measure)
 
 
 @functools.cache  # once in each process
-def _opened(network: Path) -> Predictor:
+def _open_predictor(network: Path) -> Predictor:
     return Predictor(network, threads=1)
 
 

@@ -12,15 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pawprint.data.brightness import brightness
 from pawprint.system.errors import UserError
 
 if TYPE_CHECKING:
     from pawprint.inference.predictor import Prediction
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # As many digits as `evaluate` writes: rounded otherwise, sure answers would seem to have changed.
 PROBABILITY_DIGITS = 6
@@ -30,7 +27,7 @@ BEGIN = '{"time":'  # of every line; within one it can stand nowhere else, as qu
 
 
 @dataclass(frozen=True)
-class Seen:
+class LoggedPrediction:
     """One picture that a network answered: neither its pixels nor where it lay.
 
     Attributes:
@@ -54,38 +51,24 @@ class Seen:
     run_id: str | None = None
 
 
-def see(
-    pixels: np.ndarray,
-    *,
-    width: int,
-    height: int,
-    probabilities: Mapping[str, float],
-    model: str,
-    run_id: str | None = None,
-) -> Seen:
-    """What is to be remembered of a picture answered just now.
-
-    Args:
-        pixels: the square that the network saw, uint8 (size, size, 3), RGB.
-        width: pixels in the file, before any turning; so in ``Picture``.
-        height: the same.
-        probabilities: by class name, as in ``Prediction``.
-        model: the network's name, as that of its source.
-        run_id: its run, as that of its source.
-    """
-    return _now((width, height), brightness(pixels), probabilities, model, run_id)
-
-
-def _now(
+def log_entry(
     size: tuple[int, int],
     brightness: float,
     probabilities: Mapping[str, float],
     model: str,
-    run_id: str | None,
-) -> Seen:
-    label = max(probabilities, key=probabilities.get)
-    facts = (*size, brightness, label, probabilities[label])
-    return Seen(utc(time.time()), *facts, model, run_id)
+    run_id: str | None = None,
+) -> LoggedPrediction:
+    """What is to be remembered of a picture answered just now.
+
+    Args:
+        size: width and height in the file, before any turning; so in ``Picture``.
+        brightness: mean luminance of the square that the network saw, 0 to 255.
+        probabilities: by class name, as in ``Prediction``.
+        model: the network's name, as that of its source.
+        run_id: its run, as that of its source.
+    """
+    label, probability = max(probabilities.items(), key=lambda one: one[1])
+    return LoggedPrediction(utc(time.time()), *size, brightness, label, probability, model, run_id)
 
 
 def utc(seconds: float) -> str:
@@ -93,7 +76,7 @@ def utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-class SeenLog:
+class PredictionLog:
     """A file that remembers pictures seen, a JSON object a line: 190 MB for a million of them.
 
     Threads and processes may add to one file at once: each call appends whole lines by a single
@@ -120,7 +103,7 @@ class SeenLog:
                 f"{path} cannot be written ({error.strerror}); give another file for the log"
             ) from None
 
-    def add(self, rows: Iterable[Seen]) -> int:
+    def add(self, rows: Iterable[LoggedPrediction]) -> int:
         """Append rows; predicting goes on where that fails, after one warning.
 
         Returns:
@@ -132,14 +115,14 @@ class SeenLog:
         try:
             written = self._append(content)
         except OSError as error:
-            reason = error.strerror
+            reason = error.strerror or str(error)
         if written == len(content):
             self._warned = False
             return 0
         self._torn = True
         if not self._warned:
             self._warned = True
-            log.warning(
+            logger.warning(
                 "%s: what is seen cannot be logged (%s); predictions go on without it",
                 self.path,
                 reason,
@@ -165,22 +148,22 @@ class SeenLog:
             return size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
 
 
-def remembered(
-    predictions: Iterable[Prediction], seen: SeenLog, model: str, run_id: str | None
+def log_predictions(
+    predictions: Iterable[Prediction], log: PredictionLog, model: str, run_id: str | None
 ) -> Iterator[Prediction]:
     """Yield predictions with their brightness, and log those of pictures, some at a time."""
-    rows: list[Seen] = []
+    rows: list[LoggedPrediction] = []
     try:
         for prediction in predictions:
-            if not prediction.problem:
-                facts = (prediction.size, prediction.brightness, prediction.probabilities)
-                rows.append(_now(*facts, model, run_id))
+            if prediction.size is not None and prediction.brightness is not None:
+                size, light = prediction.size, prediction.brightness
+                rows.append(log_entry(size, light, prediction.probabilities, model, run_id))
             if len(rows) == _AT_A_TIME:
-                seen.add(rows)
+                log.add(rows)
                 rows = []
             yield prediction
     finally:
-        seen.add(rows)
+        log.add(rows)
 
 
 def check_log(path: Path) -> None:
@@ -203,7 +186,7 @@ def check_log(path: Path) -> None:
 _quoted = lru_cache(maxsize=4096)(json.dumps)  # of few labels and networks
 
 
-def _line(row: Seen) -> str:
+def _line(row: LoggedPrediction) -> str:
     # Three times as fast as JSON of a dictionary.
     return (
         f'{BEGIN}"{row.time}","width":{row.width},"height":{row.height},'

@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from pawprint.data.brightness import brightness
-from pawprint.data.decode import PictureError, look_at
+from pawprint.data.decode import PictureError, read_picture_with_facts
 from pawprint.data.resize import SQUASH
 from pawprint.inference.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.system.errors import UserError, first_line
@@ -24,6 +24,14 @@ PROBABILITIES = "probabilities"
 NOT_SURE = "not sure"
 MOST_PICTURES = 256  # at a time, but fewer of large ones:
 MOST_PIXELS = 32 * 224**2  # what is in work then stays near the processor
+
+
+class Pictures(Protocol):
+    """Pictures uint8 (n, size, size, 3): an array, or those of a prepared split."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -46,9 +54,8 @@ class Prediction:
         """The most probable class or "not sure"; None where the picture could not be read."""
         if not self.probabilities:
             return None
-        if self.probability < self.threshold:
-            return NOT_SURE
-        return max(self.probabilities, key=self.probabilities.get)
+        name = max(self.probabilities, key=self.probabilities.__getitem__)
+        return NOT_SURE if self.probabilities[name] < self.threshold else name
 
     @property
     def probability(self) -> float | None:
@@ -91,11 +98,13 @@ def load_runtime() -> Any:
 
 
 def in_batches(
-    ask: Callable[[np.ndarray], np.ndarray], pictures: np.ndarray, size: int
-) -> Iterator[np.ndarray]:
-    """Yield what ``ask`` answers to the pictures (n, …), so many at a time."""
-    for start in range(0, len(pictures), size):
-        yield ask(np.ascontiguousarray(pictures[start : start + size]))
+    answer: Callable[[np.ndarray], np.ndarray], pictures: Pictures, size: int
+) -> np.ndarray:
+    """What ``answer`` gives for the pictures (n, …), n at least 1, so many at a time."""
+    starts = range(0, len(pictures), size)
+    return np.concatenate(
+        [answer(np.ascontiguousarray(pictures[start : start + size])) for start in starts]
+    )
 
 
 def pictures_at_a_time(image_size: int) -> int:
@@ -155,7 +164,7 @@ class Predictor:
             self.sure_points = [SurePoint(*point) for point in points]
             self._calibrated = "temperature" in properties
             self.batch_size = pictures_at_a_time(self.image_size)
-        except Exception as error:  # ONNX Runtime's own exceptions have no common base
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's own have no common base
             reason = first_line(error)
             raise UserError(
                 f"{path} is not a network that pawprint exported ({reason}); train again with "
@@ -190,14 +199,15 @@ class Predictor:
             "validation pictures; lower sure_precision or set it to null"
         )
 
-    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+    def probabilities(self, pictures: Pictures) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 pictures (n, image_size, image_size, 3)."""
-        none = np.zeros((0, len(self.class_names)), np.float32)
-        parts = in_batches(
+        if not len(pictures):
+            return np.zeros((0, len(self.class_names)), np.float32)
+        return in_batches(
             lambda batch: self._session.run([PROBABILITIES], {self._input: batch})[0],
-            *(pictures, self.batch_size),
+            pictures,
+            self.batch_size,
         )
-        return np.concatenate([none, *parts])
 
     def read(self, source: Path | str | bytes) -> np.ndarray:
         """A picture uint8 (image_size, image_size, 3) as the network learned to see it.
@@ -205,15 +215,15 @@ class Predictor:
         Raises:
             PictureError: it is no picture.
         """
-        return self.look(source)[0]
+        return self.read_with_size(source)[0]
 
-    def look(self, source: Path | str | bytes) -> tuple[np.ndarray, tuple[int, int]]:
+    def read_with_size(self, source: Path | str | bytes) -> tuple[np.ndarray, tuple[int, int]]:
         """The same, with width and height in the file, in pixels.
 
         Raises:
             PictureError: it is no picture.
         """
-        pixels, picture = look_at(source, self.image_size, self.resize)
+        pixels, picture = read_picture_with_facts(source, self.image_size, self.resize)
         return pixels, (picture.width, picture.height)
 
     def classify(self, paths: Iterable[Path]) -> Iterator[Prediction]:
@@ -229,17 +239,17 @@ class Predictor:
             paths: the files.
             measure: whether to tell their brightness too. Defaults to False.
         """
-        pixels, sizes, light, problems = [], [], [], {}
+        pictures, sizes, light, problems = [], [], [], {}
         for place, path in enumerate(paths):
             try:
-                square, size = self.look(path)
+                pixels, size = self.read_with_size(path)
             except PictureError as error:
                 problems[place] = str(error)
             else:
-                pixels.append(square)
+                pictures.append(pixels)
                 sizes.append(size)
-                light.append(brightness(square) if measure else None)
-        stack = np.stack(pixels) if pixels else np.zeros((0, 0, 0, 3), np.uint8)
+                light.append(brightness(pixels) if measure else None)
+        stack = np.stack(pictures) if pictures else np.zeros((0, 0, 0, 3), np.uint8)
         return Answers(self.probabilities(stack), sizes, light, problems)
 
     def predictions(self, paths: Sequence[Path | str], answers: Answers) -> Iterator[Prediction]:
@@ -249,6 +259,6 @@ class Predictor:
             if (problem := answers.problems.get(place)) is not None:
                 yield Prediction(Path(path), {}, problem)
                 continue
-            row, *facts = next(rows)
+            row, size, light = next(rows)
             answer = dict(zip(self.class_names, row, strict=True))
-            yield Prediction(Path(path), answer, None, self.threshold, *facts)
+            yield Prediction(Path(path), answer, None, self.threshold, size, light)

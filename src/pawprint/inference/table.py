@@ -52,14 +52,16 @@ class Columns:
         if self.root and path.is_relative_to(self.root):
             path = path.relative_to(self.root)
         width = len(self.class_names) if self.top is None else 2 * self._top
-        if prediction.problem:
+        probability = prediction.probability
+        if prediction.problem or probability is None:
             return [str(path), *[None] * (2 + width), prediction.problem]
+        inner: list[Any]
         if self.top is None:
             inner = [round(prediction.probabilities[name], 6) for name in self.class_names]
         else:
             best = prediction.best(self._top)
             inner = [value for name, p in best for value in (name, round(p, 6))]
-        return [str(path), prediction.label, round(prediction.probability, 6), *inner, None]
+        return [str(path), prediction.label, round(probability, 6), *inner, None]
 
     def as_object(self, row: list[Any]) -> dict[str, Any]:
         """A row as JSON has it."""
@@ -115,6 +117,7 @@ def write_json_rows(file: TextIO, rows: Iterable[list[Any]], columns: Columns) -
 def write_lines(file: TextIO, predictions: Iterable[Prediction], top: int | None) -> None:
     """Write a line per file: path, label, probability, with tabs between."""
     for p in predictions:
+        words: list[str | None]
         if p.problem:
             words = [p.problem]
         elif top is None:

@@ -1,1 +1,1 @@
-"""What all HTML pages share: filling their parts, and how they look."""
+"""What all HTML pages share: the base template, the style, and how a template is filled."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from pawprint.config.paths import Paths
 from pawprint.data.layout import find_pictures
-from pawprint.data.sources.open_source import name_of, opened
+from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.store import Split, Summary
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
@@ -71,7 +71,7 @@ def correct_by_network(
 def _from_files(predictor: Predictor, test: Split, summary: Summary, paths: Paths) -> np.ndarray:
     """Probabilities from the files themselves, at the size that the network sees."""
     images = paths.pictures(summary.images)
-    with opened(images, beside=paths.prepared, downloads=paths.downloads) as folder:
+    with open_images(images, paths.prepared, paths.downloads) as folder:
         files = find_pictures(folder, name_of(images)).files
         locations = {file.path: Path(file.location) for file in files}
         gone = [path for path in test.paths if path not in locations]

@@ -6,6 +6,9 @@ import re
 import urllib.parse
 from dataclasses import dataclass, field
 
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
 FIELDS = ("files", "file")
 LONGEST_NAME = 255  # characters of a file's name that are told back
 _MOST_HEADERS, _HEADER_BYTES = 16, 8192
@@ -49,25 +52,23 @@ class FormFiles:
     """
 
     def __init__(self, content_type: str, most_bytes: int, most_files: int) -> None:
-        from python_multipart.exceptions import FormParserError
-        from python_multipart.multipart import MultipartParser, parse_options_header
-
-        self._errors, self._options = FormParserError, parse_options_header
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
             raise FormError("its Content-Type has no boundary")
-        callbacks = {
-            "on_part_begin": self._begin,
-            "on_header_field": self._on_field,
-            "on_header_value": self._on_value,
-            "on_header_end": self._on_header_end,
-            "on_headers_finished": self._on_headers,
-            "on_part_data": self._on_data,
-            "on_end": self._on_end,
-        }
         try:
             self._parser = MultipartParser(
-                boundary, callbacks, max_header_count=_MOST_HEADERS, max_header_size=_HEADER_BYTES
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": self._on_field,
+                    "on_header_value": self._on_value,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers,
+                    "on_part_data": self._on_data,
+                    "on_end": self._on_end,
+                },
+                max_header_count=_MOST_HEADERS,
+                max_header_size=_HEADER_BYTES,
             )
         except FormParserError as error:
             raise FormError(str(error)) from None
@@ -91,7 +92,7 @@ class FormFiles:
         """
         try:
             self._parser.write(chunk)
-        except self._errors as error:
+        except FormParserError as error:
             if self._count == 0:
                 raise FormError("it does not begin with the boundary in its Content-Type") from None
             raise FormError(str(error)) from None
@@ -127,7 +128,7 @@ class FormFiles:
         self._field, self._value = b"", b""
 
     def _on_headers(self) -> None:
-        _, options = self._options(self._disposition)
+        _, options = parse_options_header(self._disposition)
         if options.get(b"name", b"").decode("latin-1") not in FIELDS:
             return
         if len(self._parts) == self._most_files:

@@ -1,21 +1,36 @@
-"""A network that answers, with what is known about it."""
+"""The network that answers: what is known about it, its maps, and its change for another."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pawprint.evaluation.overlay import CONTRAST, STRENGTH, spread
+from pawprint.inference.explainer import Explainer
 from pawprint.inference.predictor import Predictor
-from pawprint.registry.source import Source, with_facts
-from pawprint.server.maps import as_png
+from pawprint.registry.source import (
+    Source,
+    find_network,
+    has_alias,
+    is_file,
+    record_file,
+    version_now,
+    with_facts,
+)
 from pawprint.system.errors import UserError
+from pawprint.tracking.location import is_server, store_uri
 
 log = logging.getLogger(__name__)
+
+MAP_SIDE = 96  # pixels; whoever shows it makes it as large as the picture
+SECONDS_LOCAL, SECONDS_SERVER = 2.0, 5.0  # between two looks into the store, or at the file
 
 
 class Model:
@@ -31,15 +46,21 @@ class Model:
 
     def __init__(self, source: Source, sure_precision: float | None = None) -> None:
         # Answers and maps come from the same bytes, whatever the file holds meanwhile.
-        self._content = _read(source.network)
+        try:
+            self._content = source.network.read_bytes()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UserError(
+                f"{source.network} cannot be read ({reason}); mend that, or name another"
+            ) from None
         self.source = with_facts(source, self._content)
         self.predictor = Predictor(
             source.network, sure_precision, alone=False, content=self._content
         )
         side = self.predictor.image_size
         self.predictor.probabilities(np.zeros((1, side, side, 3), np.uint8))  # the first is slow
-        self._explaining = threading.Lock()
-        self._explainer: Any = None
+        self._explainer_lock = threading.Lock()
+        self._explainer: Explainer | None = None
         self._sure_precision = sure_precision
 
     def facts(self) -> dict[str, Any]:
@@ -69,32 +90,16 @@ class Model:
         Args:
             pixels: uint8 (n, image_size, image_size, 3), n at least 1.
         """
-        with self._explaining:
-            if self._explainer is None:
-                self._explainer = self._load_explainer() or False
+        with self._explainer_lock:
+            if self._content:  # nobody asked yet
+                try:
+                    self._explainer = Explainer(self.source.network, self._content)
+                except UserError as error:
+                    log.warning("no maps: %s", error)
                 self._content = b""
-            if not self._explainer:
+            if self._explainer is None:
                 return None
-            return [as_png(place_map) for place_map in self._explainer.maps(pixels)]
-
-    def _load_explainer(self) -> Any:
-        from pawprint.inference.explainer import Explainer
-
-        try:
-            return Explainer(self.source.network, self._content)
-        except UserError as error:
-            log.warning("no maps: %s", error)
-            return None
-
-
-def _read(network: Path) -> bytes:
-    try:
-        return network.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(
-            f"{network} cannot be read ({reason}); mend that, or name another"
-        ) from None
+            return [map_as_png(place_map) for place_map in self._explainer.maps(pixels)]
 
 
 def _number(text: str | None) -> float | None:
@@ -103,3 +108,118 @@ def _number(text: str | None) -> float | None:
     except ValueError:  # edited by hand
         return None
     return number if math.isfinite(number) else None
+
+
+def map_as_png(place_map: np.ndarray) -> bytes:
+    """A PNG of the square that the network saw: the more a place speaks for the answer, the less
+    transparent.
+
+    Args:
+        place_map: float32 (height, width), as ``Explainer.maps`` gives it.
+    """
+    import cv2
+
+    weight = spread(place_map, MAP_SIDE) ** CONTRAST
+    levels = (255 * (0.25 + 0.7 * weight)).round().astype(np.uint8)
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_PLASMA)
+    alpha = (255 * STRENGTH * weight).round().astype(np.uint8)
+    _, content = cv2.imencode(".png", np.dstack([colours, alpha]))
+    return content.tobytes()
+
+
+class WatchedModel:
+    """A network by its name: whoever has the alias, or what the file holds, at the moment.
+
+    Args:
+        name: as ``find_network`` takes it.
+        uri: configured tracking URI, or None for the project's own.
+        sure_precision: share of the answers that are to be right; see ``Predictor``.
+        seconds: between two looks into the store, or at the file. Defaults to 2, for a server to 5.
+
+    Raises:
+        UserError: there is no such network.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        uri: str | None = None,
+        sure_precision: float | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        self._name, self._uri, self._sure_precision = name, uri, sure_precision
+        self._seconds = seconds
+        self._of_file = is_file(name)
+        self._known: object = _file_state(name) if self._of_file else None  # before it is read
+        self.model = self._load()  # replaced as a whole: who took the old one ends with it
+        if not self._of_file:
+            self._known = (self.model.source.version, self.model.source.run_id)
+        self._last = self._known
+        self._problem: str | None = None
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, changed: Callable[[Model], None] = lambda _: None) -> None:
+        """Begin to look; ``changed`` is called with each new network."""
+        if self._of_file or has_alias(self._name):
+            if self._seconds is None:  # a file needs no store, nor a project
+                at_server = not self._of_file and is_server(store_uri(self._uri))
+                self._seconds = SECONDS_SERVER if at_server else SECONDS_LOCAL
+            self._thread = threading.Thread(
+                target=self._watch, args=(changed,), name="watch", daemon=True
+            )
+            self._thread.start()
+
+    @property
+    def looked(self) -> bool:
+        """Whether the last look into the store worked."""
+        return self._problem is None
+
+    def close(self) -> None:
+        """Look no more."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join(timeout=1)  # a server may keep it waiting
+
+    def _load(self) -> Model:
+        return Model(find_network(self._name, self._uri), self._sure_precision)
+
+    def _watch(self, changed: Callable[[Model], None]) -> None:
+        while not self._end.wait(self._seconds):
+            try:
+                if self._reload_if_changed():
+                    log.warning("%s answers now", self.model.source.name)
+                    changed(self.model)
+                self._problem = None
+            except UserError as error:
+                self._warn_once(str(error))
+            except Exception as error:  # noqa: BLE001 - the store may fail as it likes
+                self._warn_once(f"{type(error).__name__}: {error}")
+
+    def _reload_if_changed(self) -> bool:
+        """Whether another network is meant now and is loaded."""
+        now = _file_state(self._name) if self._of_file else version_now(self._name, self._uri)
+        if now is None:
+            raise UserError(f"{self._name} is nobody any more")
+        last, self._last = self._last, now
+        if now == self._known or (self._of_file and now != last):  # it may still be written
+            return False
+        self.model = self._load()
+        self._known = now
+        return True
+
+    def _warn_once(self, problem: str) -> None:
+        """Say once, not at each look, why the network stays."""
+        if problem != self._problem:
+            log.warning("%s goes on answering: %s", self.model.source.name, problem)
+        self._problem = problem
+
+
+def _file_state(network: str) -> list[tuple[int, int, int, int]]:
+    """What changes when a network's file, or what is known of it, is written anew or replaced."""
+    found = []
+    for file in (Path(network), record_file(Path(network))):
+        with contextlib.suppress(OSError):
+            facts = file.stat()
+            found.append((facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))
+    return found

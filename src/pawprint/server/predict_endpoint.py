@@ -7,25 +7,26 @@ import base64
 import contextlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pawprint.data.brightness import brightness
 from pawprint.data.decode import TOO_LARGE, PictureError
-from pawprint.inference.prediction_log import SeenLog, see
+from pawprint.inference.prediction_log import PredictionLog, log_entry
 from pawprint.inference.predictor import Prediction
-from pawprint.server.batching import Answered, Batcher
+from pawprint.server.batching import Answer, Batcher
 from pawprint.server.limits import Limits, Problem, problem_of
 from pawprint.server.metrics import Metrics
 from pawprint.server.model import Model
 from pawprint.server.uploads import Upload
 
 _DECIMALS = 6  # as the command line prints them
-_AT_ONCE = 8  # files of a request; then it is the turn of others
-_ALONE = contextlib.nullcontext()
+_AT_ONCE = 8  # files of a request
 
 
-async def answer(
+async def predict_uploads(
     uploads: Sequence[Upload],
     model: Model,
     batcher: Batcher,
@@ -33,7 +34,7 @@ async def answer(
     limits: Limits,
     *,
     maps: bool = False,
-    seen: SeenLog | None = None,
+    log: PredictionLog | None = None,
 ) -> tuple[int, bytes]:
     """Status and JSON for the files of a request.
 
@@ -47,22 +48,51 @@ async def answer(
         metrics: where the answers are counted.
         limits: of pictures.
         maps: whether to tell where the model looked.
-        seen: remembers the pictures.
+        log: remembers the pictures.
     """
+    # Some files of a request at once; then it is the turn of others.
+    turns = asyncio.Semaphore(_AT_ONCE) if len(uploads) > 1 else contextlib.nullcontext()
+
+    async def classify(upload: Upload) -> Answer | Problem:
+        if upload.problem:
+            return upload.problem
+        try:
+            async with turns:
+                outcome = await batcher.classify(model.predictor, upload.content)
+        except MemoryError:
+            return Problem(f"{TOO_LARGE}: send a smaller one", 413)
+        return problem_of(outcome, limits) if isinstance(outcome, PictureError) else outcome
+
     if len(uploads) == 1:
-        outcomes = [await _ask(uploads[0], model, batcher, limits)]
+        outcomes = [await classify(uploads[0])]
     else:
-        turns = asyncio.Semaphore(_AT_ONCE)
-        asked = (_ask(upload, model, batcher, limits, turns) for upload in uploads)
-        outcomes = await asyncio.gather(*asked)
+        outcomes = await asyncio.gather(*map(classify, uploads))
     rows = [_row(upload, outcome, model) for upload, outcome in zip(uploads, outcomes, strict=True)]
     for row in rows:
         metrics.picture(row.get("label"))
-    if seen:
-        metrics.not_logged(_remember(seen, rows, outcomes, model))
-    if maps:
-        await _add_maps(rows, outcomes, model)
+    answered = [
+        (row, outcome)
+        for row, outcome in zip(rows, outcomes, strict=True)
+        if isinstance(outcome, Answer)
+    ]
     source = model.source
+    if log:
+        entries = (
+            log_entry(
+                outcome.size,
+                brightness(outcome.pixels),
+                row["probabilities"],
+                source.name,
+                source.run_id,
+            )
+            for row, outcome in answered
+        )
+        metrics.not_logged(log.add(entries))
+    if maps and answered:
+        pixels = np.stack([outcome.pixels for _, outcome in answered])
+        drawn = await asyncio.to_thread(model.maps, pixels)
+        for (row, _), png in zip(answered, drawn or (), strict=drawn is not None):
+            row["map"] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     content = {"model": source.name, "version": source.version, "predictions": rows}
     problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
     status = 200
@@ -73,69 +103,18 @@ async def answer(
     return status, json.dumps(content, separators=(",", ":")).encode()
 
 
-async def _ask(
-    upload: Upload,
-    model: Model,
-    batcher: Batcher,
-    limits: Limits,
-    turns: contextlib.AbstractAsyncContextManager[Any] = _ALONE,
-) -> Answered | Problem:
-    if upload.problem:
-        return upload.problem
-    try:
-        async with turns:
-            outcome = await batcher.ask(model.predictor, upload.content)
-    except MemoryError:
-        return Problem(f"{TOO_LARGE}: send a smaller one", 413)
-    return problem_of(outcome, limits) if isinstance(outcome, PictureError) else outcome
-
-
-def _row(upload: Upload, outcome: Answered | Problem, model: Model) -> dict[str, Any]:
+def _row(upload: Upload, outcome: Answer | Problem, model: Model) -> dict[str, Any]:
     if isinstance(outcome, Problem):
         return {"name": upload.name, "problem": outcome.sentence}
     values = outcome.probabilities.tolist()
     answers = dict(zip(model.predictor.class_names, values, strict=True))
-    prediction = Prediction(upload.name, answers, threshold=model.predictor.threshold)
+    prediction = Prediction(Path(upload.name), answers, threshold=model.predictor.threshold)
     return {
         "name": upload.name,
         "label": prediction.label,
-        "probability": round(prediction.probability, _DECIMALS),
+        "probability": round(max(values), _DECIMALS),
         "probabilities": {name: round(p, _DECIMALS) for name, p in answers.items()},
     }
-
-
-def _remember(
-    seen: SeenLog,
-    rows: list[dict[str, Any]],
-    outcomes: Sequence[Answered | Problem],
-    model: Model,
-) -> int:
-    """How many pictures could not be logged."""
-    source = model.source
-    return seen.add(
-        see(
-            outcome.pixels,
-            width=outcome.size[0],
-            height=outcome.size[1],
-            probabilities=row["probabilities"],
-            model=source.name,
-            run_id=source.run_id,
-        )
-        for row, outcome in zip(rows, outcomes, strict=True)
-        if isinstance(outcome, Answered)
-    )
-
-
-async def _add_maps(
-    rows: list[dict[str, Any]], outcomes: Sequence[Answered | Problem], model: Model
-) -> None:
-    pairs = [(row, o) for row, o in zip(rows, outcomes, strict=True) if isinstance(o, Answered)]
-    if not pairs:
-        return
-    pixels = np.stack([outcome.pixels for _, outcome in pairs])
-    drawn = await asyncio.to_thread(model.maps, pixels)
-    for (row, _), png in zip(pairs, drawn or (), strict=drawn is not None):
-        row["map"] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _error(uploads: Sequence[Upload], problems: Sequence[Problem]) -> str:

@@ -9,17 +9,22 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import cast
 
-from pawprint.server.connections import Connections, Once, ask_for_files, room
+import uvicorn
+from fastapi import FastAPI
+
+from pawprint.server.connections import (
+    Connections,
+    LoopErrors,
+    TimedProtocol,
+    connection_limits,
+    raise_file_limit,
+)
 from pawprint.system.errors import UserError
 from pawprint.system.machine import is_this_machine
 
-if TYPE_CHECKING:
-    import uvicorn
-    from fastapi import FastAPI
-
-PATIENCE = 30  # seconds for requests in work when the server is to end
+GRACE_SECONDS = 30  # seconds for requests in work when the server is to end
 _IDLE = 15  # seconds that a connection may wait for its next request
 
 
@@ -80,18 +85,33 @@ def is_local(listening: socket.socket) -> bool:
     return is_this_machine(listening.getsockname()[0])
 
 
-def make_server(app: FastAPI) -> uvicorn.Server:
-    """A server of an app; ``run(sockets=[…])`` runs it until ``should_exit`` is set."""
-    import uvicorn
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which tells when it answers."""
 
-    from pawprint.server.protocol import PatientProtocol
+    def __init__(self, config: uvicorn.Config, begun: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._begun = begun
 
-    connections, backlog = room()
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(LoopErrors())
+        await super().startup(sockets)
+        self._begun()
+
+
+def make_server(app: FastAPI, begun: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """A server of an app; ``run(sockets=[…])`` runs it until ``should_exit`` is set.
+
+    Args:
+        app: the server.
+        begun: is called as soon as it answers.
+    """
+    connections, backlog = connection_limits()
     for name in ("python_multipart", "python_multipart.multipart"):  # warns of each bad form
         logging.getLogger(name).setLevel(logging.ERROR)
+    protocol = functools.partial(TimedProtocol, Connections(connections, app.state.metrics))
     config = uvicorn.Config(
         app,
-        http=functools.partial(PatientProtocol, Connections(connections, app.state.metrics)),
+        http=cast("type[asyncio.Protocol]", protocol),  # it is only called
         backlog=backlog,
         ws="none",
         lifespan="on",
@@ -100,47 +120,41 @@ def make_server(app: FastAPI) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         timeout_keep_alive=_IDLE,
-        timeout_graceful_shutdown=PATIENCE,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return uvicorn.Server(config)
+    return _Server(config, begun)
 
 
 def run(app: FastAPI, listening: socket.socket, begun: Callable[[], None]) -> None:
     """Answer requests until Ctrl-C or SIGTERM; those in work are answered first, or are cut off by
-    a second Ctrl-C.
+    a second Ctrl-C. The process is to end afterwards: it ignores both signals from then on.
 
     Args:
         app: the server.
         listening: where it listens.
         begun: is called as soon as it answers.
     """
-    ask_for_files()
-    server = make_server(app)
-    startup = server.startup
-
-    async def start(*arguments: Any, **named: Any) -> None:
-        asyncio.get_running_loop().set_exception_handler(Once())
-        await startup(*arguments, **named)
-        begun()
+    raise_file_limit()
+    server = make_server(app, begun)
 
     def worth_telling(record: logging.LogRecord) -> bool:
         cut_off = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
         return not (cut_off or server.force_exit)
 
-    server.startup = start
     uvicorns = logging.getLogger("uvicorn.error")
     uvicorns.addFilter(worth_telling)
-    # Uvicorn raises the signal that ended it once more; to be stopped is how a server ends. And
-    # SIGPIPE, which ends a command that nobody reads any more, comes with clients that left.
-    ended_by = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGPIPE") if hasattr(signal, n)]
-    before = {one: signal.signal(one, _nothing) for one in ended_by}
+    # Uvicorn has these handlers while it runs, and raises the signal that ended it once more; to
+    # be stopped is how a server ends. SIGPIPE, which ends a command that nobody reads any more,
+    # comes with clients that left.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, server.handle_exit)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
         server.run(sockets=[listening])
     finally:
+        # Until Python has ended: its own end would let a late Ctrl-C kill the process, and only
+        # what is ignored stays so.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         uvicorns.removeFilter(worth_telling)
-        for one, handler in before.items():
-            signal.signal(one, signal.SIG_DFL if handler is None else handler)
-
-
-def _nothing(*_: Any) -> None:
-    """Do nothing."""

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pawprint.server.admission import Admitted
 from pawprint.server.forms import OTHER_PARTS, FormError, FormFiles
 from pawprint.server.limits import (
+    Admitted,
     Limits,
     Problem,
     RefusedError,
@@ -58,15 +58,15 @@ async def read_uploads(request: Request, limits: Limits, admitted: Admitted) -> 
         raise RefusedError(415, f"Content-Encoding {packed[:100]} is not taken; send it unpacked")
     if form == "multipart/form-data":
         uploads = await _from_form(request, kind, limits, admitted)
-    elif form == "application/json":
+    elif form.startswith("image/") or form in ("application/json", "application/octet-stream"):
         body = bytearray()
         await _read(request, limits, admitted, body.extend)
-        if len(body) > _LARGE:
+        if form != "application/json":
+            uploads = [_upload("picture 1", bytes(body), limits)]
+        elif len(body) > _LARGE:
             uploads = await asyncio.to_thread(_from_json, body, limits)
         else:
             uploads = _from_json(body, limits)
-    elif form.startswith("image/") or form == "application/octet-stream":
-        uploads = [await _whole(request, limits, admitted)]
     else:
         raise RefusedError(
             415, f"{form[:100] or 'a body without Content-Type'} is not taken; {FORMS}"
@@ -140,13 +140,6 @@ async def _from_form(
             ]
     except FormError as error:
         raise RefusedError(400, f"the form cannot be read ({error}); {FORMS}") from None
-
-
-async def _whole(request: Request, limits: Limits, admitted: Admitted) -> Upload:
-    """The body as a file."""
-    body = bytearray()
-    await _read(request, limits, admitted, body.extend)
-    return _upload("picture 1", bytes(body), limits)
 
 
 def _from_json(body: bytes | bytearray, limits: Limits) -> list[Upload]:

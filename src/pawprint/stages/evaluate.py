@@ -10,7 +10,7 @@ from pawprint.config.compose import project_root, run_stage
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, Summary, load_sides, load_split, load_summary
-from pawprint.evaluation.result import Result, judge
+from pawprint.evaluation.result import Result, compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
@@ -19,8 +19,8 @@ from pawprint.system.files import replacing_file, write_json
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pawprint.evaluation.explained import Answer
-    from pawprint.evaluation.page.report import Origin
+    from pawprint.evaluation.examples import Example
+    from pawprint.evaluation.report import Origin
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     Raises:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
     """
-    from pawprint.evaluation.figures import curves_figure
-    from pawprint.evaluation.page.report import Origin
+    from pawprint.evaluation.plots import curves_figure
+    from pawprint.evaluation.report import Origin
     from pawprint.tracking.location import is_server
     from pawprint.tracking.provenance import environment
     from pawprint.tracking.store import connect, link_opened_run
@@ -64,7 +64,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         run = run_of(store, paths.training)
 
         # Answer the pictures that were held out, and judge the answers.
-        result = judge(
+        result = compute_result(
             test,
             predictor.probabilities(test.pictures),
             validation,
@@ -148,17 +148,17 @@ def _write_report(
     paths: Paths, result: Result, validation: Split, notes: Sequence[str], origin: Origin
 ) -> dict[str, Figure]:
     """Write the page; returns its figures by name, as they are for a light page."""
-    from pawprint.evaluation.explained import overlay
-    from pawprint.evaluation.figures import evaluation_figures, png_of
-    from pawprint.evaluation.page.report import Plot, report_page
+    from pawprint.evaluation.overlay import overlay
+    from pawprint.evaluation.plots import evaluation_figures, png_of
+    from pawprint.evaluation.report import Plot, report_page
     from pawprint.inference.explainer import Explainer
-    from pawprint.suspects.page import jpeg_of
+    from pawprint.pages.thumbnail import jpeg_of
 
     test = result.test
     explainer = Explainer(paths.training.onnx)
 
-    def explained(answer: Answer) -> tuple[bytes, bytes]:
-        picture = test.pictures[answer.index]
+    def explained(example: Example) -> tuple[bytes, bytes]:
+        picture = test.pictures[example.index]
         (attention,) = explainer.maps(picture[None])
         return jpeg_of(picture), jpeg_of(overlay(picture, attention))
 

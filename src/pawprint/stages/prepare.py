@@ -16,18 +16,19 @@ from pawprint.config.schema import Config
 from pawprint.data.audit import Audit, audit_files, refuse_unusable
 from pawprint.data.copies.find import Copies, find_copies
 from pawprint.data.copies.fingerprint import THUMB
-from pawprint.data.encoding import bytes_of_one
-from pawprint.data.image_array import complete, pictures_file
+from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
-from pawprint.data.page.page import audit_page
+from pawprint.data.manifest import MANIFEST
+from pawprint.data.page.audit_page import audit_page
 from pawprint.data.page.thumbnails import Thumbnails
-from pawprint.data.reading.cache import Memory, settings_key
+from pawprint.data.reading.cache import PictureCache
+from pawprint.data.reading.chunk import settings_key
 from pawprint.data.reading.files import Reading, file_records, read_files
 from pawprint.data.resize import SQUASH
 from pawprint.data.sources.address import without_credentials
-from pawprint.data.sources.open_source import name_of, opened
+from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.split import assign_splits
-from pawprint.data.store import MANIFEST, SUMMARY, Summary, summarize, write_tables
+from pawprint.data.store import SUMMARY, Summary, summarize, write_tables
 from pawprint.system.errors import UserError
 from pawprint.system.files import (
     mend_file,
@@ -40,7 +41,7 @@ from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 5  # seconds: what was killed a moment ago still holds the lock
+_LOCK_TIMEOUT = 5  # seconds: what was killed a moment ago still holds the lock
 
 
 def prepare(
@@ -60,121 +61,118 @@ def prepare(
 ) -> Summary:
     """Read, check, split and store the pictures; the same input gives the same bytes.
 
-    What earlier calls read is remembered in a hidden folder beside ``out``: only new pictures are
+    What earlier calls read is remembered in a hidden folder next to ``out``: only new pictures are
     decoded. A call that was killed goes on from there.
 
     Args:
-        images: A folder, or an archive of one, or the URL of an archive, with a sub-folder per
+        images: a folder or an archive of one, or the address of either, with a sub-folder per
             class, or with such folders inside train, validation and test folders.
-        out: The folder to write; an earlier one is replaced only on success.
-        image_size: Side of the stored square pictures in pixels, 1 or more.
-        seed: Draws the splits.
-        validation_fraction: Part of each class to hold out, above 0 and below 1, where no
+        out: the folder to write; an earlier one is replaced only on success.
+        image_size: side of the stored square pictures in pixels, 1 or more.
+        seed: draws the splits.
+        validation_fraction: part of each class to hold out, above 0 and below 1, where no
             validation folder is given.
-        test_fraction: The same for testing.
+        test_fraction: the same for testing.
         resize: "squash", "crop" or "pad". Defaults to "squash".
-        near_duplicates: Whether pictures that only look the same are copies too. Defaults to True.
-        max_refused_fraction: Part of the files, 0 to 1, that may be unreadable. Defaults to 0.1.
-        source: The name of ``images`` in the summary. Defaults to its path.
-        report: A folder for ``audit.html`` and ``metrics.json``. Defaults to none.
-        downloads: A folder for downloaded archives. Defaults to one beside ``out``.
+        near_duplicates: whether pictures that only look the same are copies too. Defaults to True.
+        max_refused_fraction: part of the files, 0 to 1, that may be unreadable. Defaults to 0.1.
+        source: the name of ``images`` in the summary. Defaults to its path.
+        report: a folder for ``audit.html`` and ``metrics.json``. Defaults to none.
+        downloads: a folder for downloads. Defaults to one next to ``out``.
 
     Returns:
         What ``summary.json`` says.
 
     Raises:
-        UserError: The pictures cannot be used, or ``out`` cannot be written; an earlier ``out``
+        UserError: the pictures cannot be used, or ``out`` cannot be written; an earlier ``out``
             stays as it was.
     """
     _check_fractions(validation_fraction, test_fraction)
     _check_out(out, images)
-    with (
-        _writing_explained(out),
-        _alone(out),
-        opened(images, beside=out, downloads=downloads) as root,
-    ):
+    with _writing(out), open_images(images, out, downloads) as root:
+        # Find the pictures and their classes.
         name = name_of(images)
         layout = find_pictures(root, name)
-        log.info(
-            "Reading %s files of %d classes in %s.",
-            f"{len(layout.files):,}",
-            len(layout.class_names),
-            name,
+        counts = f"{len(layout.files):,} files of {len(layout.class_names)} classes"
+        log.info("Reading %s in %s.", counts, name)
+
+        # Read those that no earlier run has read.
+        key = settings_key(image_size, resize)
+        cache = PictureCache(
+            out.with_name(f".{out.name}.memory"), key, pictures_file(out, image_size)
         )
-        pictures = pictures_file(out, image_size)
-        pixels = settings_key(image_size, resize)
-        memory = Memory(_memory(out), pixels, pictures)
-        try:
-            _check_disk(out, memory, len(layout.files), image_size)
-            reading = read_files(layout.files, memory, image_size=image_size, resize=resize)
-            found = memory.records(reading.places)
-            records = file_records(layout.files, found)
-            refuse_unusable(records, name, max_refused_fraction=max_refused_fraction)
-            copies, compared = _copies(memory, reading, found, near_duplicates)
-            audit = audit_files(records, copies.groups, copies.exact)
-            audit.splits = assign_splits(
-                audit,
-                name,
-                seed=seed,
-                validation_fraction=validation_fraction,
-                test_fraction=test_fraction,
-            )
-            summary = summarize(
-                audit,
-                layout,
-                images=source or str(images),
-                image_size=image_size,
-                resize=resize,
-                pixels=pixels,
-                seed=seed,
-            )
-            with replacing_folder(out) as folder:
-                starts = memory.write_pictures(reading.places, pictures_file(folder, image_size))
-                has = starts >= 0
-                complete(folder, image_size, starts[has])
-                write_tables(folder, audit, np.where(has, np.cumsum(has) - 1, -1), summary)
-            memory.keep(reading.places, reading.statuses, starts, copies.pairs, compared)
-            if report:
-                _write_report(report, audit, layout, summary)
-        finally:
-            memory.close()
-    _tell(summary, reading, out)
+        _check_disk(out, cache, len(layout.files), image_size)
+        reading = read_files(layout.files, cache, image_size=image_size, resize=resize)
+        facts = cache.records(reading.places)
+        records = file_records(layout.files, facts)
+        refuse_unusable(records, name, max_refused_fraction=max_refused_fraction)
+
+        # Find the copies, and judge what they mean.
+        copies, compared = _find_copies(cache, reading, facts, near_duplicates)
+        audit = audit_files(records, copies.groups.tolist(), copies.exact.tolist())
+
+        # Split, copies together.
+        audit.splits = assign_splits(
+            audit,
+            name,
+            seed=seed,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
+        )
+        summary = summarize(
+            audit,
+            layout,
+            images=source or str(images),
+            image_size=image_size,
+            resize=resize,
+            pixels=key,
+            seed=seed,
+        )
+
+        # Store pictures, manifest and summary, all at once; then what the next run need not do.
+        with replacing_folder(out) as folder:
+            starts = cache.write_pictures(reading.places, pictures_file(folder, image_size))
+            stored = starts >= 0
+            complete(folder, image_size, starts[stored])
+            rows = np.where(stored, np.cumsum(stored) - 1, -1)
+            write_tables(folder, audit, rows, summary)
+        cache.keep(reading.places, reading.statuses, starts, copies.pairs, compared)
+
+        # Report, while the pictures are still there for their thumbnails.
+        if report:
+            _write_report(report, audit, layout, summary)
+    if summary.refused:
+        log.warning(
+            "Left out %d of %d files; %s lists each with its problem.",
+            len(summary.refused),
+            len(reading.places),
+            out / SUMMARY,
+        )
+    counts = ", ".join(f"{part.pictures:,} {name}" for name, part in summary.splits.items())
+    log.info("Wrote %s pictures to %s; %s were decoded.", counts, out, f"{reading.decoded:,}")
     return summary
 
 
-def _copies(
-    memory: Memory, reading: Reading, found: np.ndarray, near_duplicates: bool
+def _find_copies(
+    cache: PictureCache, reading: Reading, facts: np.ndarray, near_duplicates: bool
 ) -> tuple[Copies, np.ndarray]:
     """Which files are copies, by their records; and which were compared with all others."""
     # A picture that the last run had not is compared with all; the others were compared then.
-    known = reading.places < memory.last
-    known[known] = memory.compared[reading.places[known]]
-    usable = found["length"] > 0
-    comparable = usable & ~found["blank"] & (np.minimum(found["width"], found["height"]) >= THUMB)
+    known = reading.places < cache.last
+    known[known] = cache.compared[reading.places[known]]
+    usable = facts["length"] > 0
+    comparable = usable & ~facts["blank"] & (np.minimum(facts["width"], facts["height"]) >= THUMB)
     comparable &= near_duplicates
-    contents = zip(found["sha256"].tolist(), usable.tolist(), strict=True)
+    contents = zip(facts["sha256"].tolist(), usable.tolist(), strict=True)
     copies = find_copies(
         [own if can else b"%d" % row for row, (own, can) in enumerate(contents)],  # no picture
-        found["hash"],
-        found["inner"],
-        memory.thumbs(reading.places),
+        facts["hash"],
+        facts["inner"],
+        cache.thumbs(reading.places),
         comparable=comparable,
-        previous=(known, memory.pairs_among(reading.places)),
+        previous=(known, cache.pairs_among(reading.places)),
     )
     return copies, comparable & (copies.exact < 0)
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Only one at a time writes ``out``; what a killed one left is put in order."""
-    busy = f'Another process is preparing pictures in "{out}": wait until it has ended.'
-    with locked(out.with_name(f".{out.name}.lock"), busy=busy, patience=_PATIENCE):
-        mend_folder(out)
-        yield
-
-
-def _memory(out: Path) -> Path:
-    return out.with_name(f".{out.name}.memory")
 
 
 def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) -> None:
@@ -195,15 +193,31 @@ def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) 
     write_json(figures, audit.figures())
 
 
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Only one at a time writes ``out``; what a killed one left is put in order."""
+    busy = f'another process is preparing pictures in "{out}": wait until it has ended'
+    try:
+        with locked(out.with_name(f".{out.name}.lock"), busy=busy, patience=_LOCK_TIMEOUT):
+            mend_folder(out)
+            yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise UserError(
+            f'the prepared pictures cannot be written to "{out}" or next to it: {error.strerror}'
+            f"{where}; free room on the disk or mend permissions, and run it again"
+        ) from error
+
+
 def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
     fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
     for name, fraction in fractions.items():
         if not 0 < fraction < 1:
-            raise UserError(f"{name} is {fraction:g}: choose one above 0 and below 1.")
+            raise UserError(f"{name} is {fraction:g}: choose one above 0 and below 1")
     if validation_fraction + test_fraction >= 1:
         raise UserError(
             f"validation_fraction ({validation_fraction:g}) and test_fraction "
-            f"({test_fraction:g}) leave nothing to train on: choose a sum below 1."
+            f"({test_fraction:g}) leave nothing to train on: choose a sum below 1"
         )
 
 
@@ -213,54 +227,29 @@ def _check_out(out: Path, images: Path | str) -> None:
         source, target = images.resolve(), out.resolve()
         if source == target or source in target.parents or target in source.parents:
             raise UserError(
-                f'The output "{out}" and the pictures "{images}" lie one in the other: '
-                "choose an output folder beside the pictures."
+                f'the output "{out}" and the pictures "{images}" lie one in the other: '
+                "choose an output folder outside the pictures"
             )
     if not out.exists():
         return
     is_prepared = any((out / name).exists() for name in (SUMMARY, MANIFEST))
     if not out.is_dir() or (not is_prepared and any(out.iterdir())):
         raise UserError(
-            f'The output "{out}" holds something else, which would be lost: '
-            "choose another folder, or remove it."
+            f'the output "{out}" holds something else, which would be lost: '
+            "choose another folder, or remove it"
         )
 
 
-def _check_disk(out: Path, memory: Memory, pictures: int, image_size: int) -> None:
-    """What is new needs room, and where there was an earlier run a copy of all."""
-    copied = pictures if memory.last else 0
-    needed = (max(0, pictures - len(memory)) + copied) * bytes_of_one(image_size)
+def _check_disk(out: Path, cache: PictureCache, pictures: int, image_size: int) -> None:
+    """What is new needs room, and then a copy of all."""
+    needed = (max(0, pictures - len(cache)) + pictures) * bytes_of_one(image_size)
     free = shutil.disk_usage(out.parent).free
     if needed > free:
         raise UserError(
-            f'The disk of "{out.parent}" has {free / 1e6:,.1f} MB free, but {pictures:,} '
+            f'the disk of "{out.parent}" has {free / 1e6:,.1f} MB free, but {pictures:,} '
             f"pictures of {image_size} pixels need {needed / 1e6:,.1f} MB more: "
-            "free some, or lower image_size."
+            "free some, or lower image_size"
         )
-
-
-@contextmanager
-def _writing_explained(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise UserError(
-            f'The prepared pictures cannot be written to "{out}" or beside it: {error.strerror}'
-            f"{where}; free room on the disk or mend permissions, and run it again."
-        ) from error
-
-
-def _tell(summary: Summary, reading: Reading, out: Path) -> None:
-    if summary.refused:
-        log.warning(
-            "Left out %d of %d files; %s lists each with its problem.",
-            len(summary.refused),
-            len(reading.places),
-            out / SUMMARY,
-        )
-    counts = ", ".join(f"{part.pictures:,} {name}" for name, part in summary.splits.items())
-    log.info("Wrote %s pictures to %s; %s were decoded.", counts, out, f"{reading.decoded:,}")
 
 
 def main() -> None:

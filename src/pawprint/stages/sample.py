@@ -44,39 +44,39 @@ def draw_sample(
     Both folders are replaced as a whole, once all is drawn.
 
     Args:
-        out: Gets ``cats/cats_0001.jpg``, ``dogs/dogs_0001.jpg`` and so on, half each.
-        single_prediction: Gets ``cat_1.jpg``, ``dog_1.jpg`` and so on, half each, none of which
+        out: gets ``cats/cats_0001.jpg``, ``dogs/dogs_0001.jpg`` and so on, half each.
+        single_prediction: gets ``cat_1.jpg``, ``dog_1.jpg`` and so on, half each, none of which
             is in ``out``.
-        seed: From 0 up.
-        pictures: How many to draw in ``out``, at least 2.
-        unseen: How many to draw in ``single_prediction``, from 0 up.
+        seed: from 0 up.
+        pictures: how many to draw in ``out``, at least 2. Defaults to 1,200.
+        unseen: how many to draw in ``single_prediction``, from 0 up. Defaults to 12.
+
+    Raises:
+        UserError: a number is too small, or one folder lies inside the other.
     """
-    _check(out.resolve(), single_prediction.resolve(), seed, pictures, unseen)
-    with replacing_folder(out) as seen_folder, replacing_folder(single_prediction) as new_folder:
+    if seed < 0 or pictures < 2 or unseen < 0:
+        raise UserError(
+            f"the sample needs seed >= 0, pictures >= 2 and unseen >= 0, but got seed={seed}, "
+            f"pictures={pictures} and unseen={unseen}"
+        )
+    # Each folder is replaced as a whole: one inside the other would be lost.
+    sample, single = out.resolve(), single_prediction.resolve()
+    if sample.is_relative_to(single) or single.is_relative_to(sample):
+        raise UserError(
+            "the drawn pictures and the unseen ones need folders apart from each other, "
+            f"but got {sample} and {single}"
+        )
+    with replacing_folder(out) as sample, replacing_folder(single_prediction) as single:
         for name in ("cats", "dogs"):
-            (seen_folder / name).mkdir()
+            (sample / name).mkdir()
         for index in range(pictures + unseen):
             kind = "dog" if index % 2 else "cat"
             if index < pictures:
-                path = seen_folder / f"{kind}s" / f"{kind}s_{index // 2 + 1:04d}.jpg"
+                path = sample / f"{kind}s" / f"{kind}s_{index // 2 + 1:04d}.jpg"
             else:
-                path = new_folder / f"{kind}_{(index - pictures) // 2 + 1}.jpg"
+                path = single / f"{kind}_{(index - pictures) // 2 + 1}.jpg"
             picture, quality = draw_picture(seed, index)
             picture.save(path, quality=quality)
-
-
-def _check(out: Path, single_prediction: Path, seed: int, pictures: int, unseen: int) -> None:
-    if seed < 0 or pictures < 2 or unseen < 0:
-        raise UserError(
-            f"The sample needs seed >= 0, pictures >= 2 and unseen >= 0, but got seed={seed}, "
-            f"pictures={pictures} and unseen={unseen}."
-        )
-    # Each folder is replaced as a whole: one inside the other would be lost.
-    if out.is_relative_to(single_prediction) or single_prediction.is_relative_to(out):
-        raise UserError(
-            "The drawn pictures and the unseen ones need folders apart from each other, "
-            f"but got {out} and {single_prediction}."
-        )
 
 
 def draw_picture(seed: int, index: int) -> tuple[Image.Image, int]:
@@ -125,12 +125,12 @@ def _background(rng: Generator) -> Image.Image:
         if rng.random() < 0.5:
             corners = corners.transpose(1, 0, 2)
         return Image.fromarray(corners).resize((CANVAS, CANVAS), Image.Resampling.BILINEAR)
-    second = tuple((3 * a + b) // 4 for a, b in zip(first, second, strict=True))
+    stripe = tuple((3 * a + b) // 4 for a, b in zip(first, second, strict=True))
     image = Image.new("RGB", (CANVAS, CANVAS), first)
     draw = ImageDraw.Draw(image)
-    step, lean = rng.integers(14, 40), rng.integers(-80, 80)
-    for x in range(-100, CANVAS + 100, int(step)):
-        draw.line([(x, 0), (x + lean, CANVAS)], fill=second, width=int(step) // 2)
+    step, lean = int(rng.integers(14, 40)), int(rng.integers(-80, 80))
+    for x in range(-100, CANVAS + 100, step):
+        draw.line([(x, 0), (x + lean, CANVAS)], fill=stripe, width=step // 2)
     return image
 
 
@@ -194,7 +194,7 @@ def _foreground(image: Image.Image, rng: Generator) -> None:
             root = np.array([side, rng.uniform(0.3, 1.1) * CANVAS])
             leaf = rng.uniform((30, -60), (110, 20)) * (1 if side == 0 else -1, 1)
             green = shade((70, 140, 84), rng.uniform(0.6, 1.3))
-            path = [root, root + leaf * (0.5, 0.8), root + leaf]
+            path = np.array([root, root + leaf * (0.5, 0.8), root + leaf])
             draw.polygon(list(map(tuple, tube(path, 12, 2).tolist())), fill=green)
 
 
@@ -202,7 +202,8 @@ def _photograph(image: Image.Image, rng: Generator) -> Image.Image:
     image = image.resize((SIZE, SIZE), Image.Resampling.BOX)
     if rng.random() < 0.3:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.2)))
-    light = np.linspace(*rng.uniform(0.75, 1.15, 2), SIZE, dtype=np.float32)
+    first, last = rng.uniform(0.75, 1.15, 2)
+    light = np.linspace(first, last, SIZE, dtype=np.float32)
     light = light[:, None, None] if rng.random() < 0.5 else light[None, :, None]
     cast = rng.normal(1, 0.05, 3).astype(np.float32) * (0.5 if rng.random() < 0.05 else 1)
     grain = rng.standard_normal((SIZE, SIZE, 1), np.float32) * np.float32(rng.uniform(1, 10))

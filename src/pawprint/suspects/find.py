@@ -61,8 +61,8 @@ def find_suspects(labels: np.ndarray, probabilities: np.ndarray) -> list[Suspect
     probabilities = np.clip(probabilities, 0, 1)  # products in float32 may be a hair beyond
     everyone = np.arange(len(labels))
     quality, suggested = probabilities[everyone, labels], probabilities.argmax(axis=1)
-    seen = probabilities[everyone, suggested]
-    places = np.flatnonzero(seen > quality)
+    highest = probabilities[everyone, suggested]
+    places = np.flatnonzero(highest > quality)
     wrong = _probably_wrong(labels, probabilities) if len(places) else np.zeros(len(labels), bool)
     return [
         Suspect(
@@ -70,7 +70,7 @@ def find_suspects(labels: np.ndarray, probabilities: np.ndarray) -> list[Suspect
             label=int(labels[place]),
             suggested=int(suggested[place]),
             probability_of_label=float(quality[place]),
-            probability_of_suggested=float(seen[place]),
+            probability_of_suggested=float(highest[place]),
             quality=float(quality[place]),
             probably_wrong=bool(wrong[place]),
         )

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
-from pawprint.evaluation.figures import BLUE, INK, ORANGE
+from pawprint.evaluation.plots import BLUE, INK, ORANGE
 from pawprint.sweep.board import SHORT, Board
 
 if TYPE_CHECKING:

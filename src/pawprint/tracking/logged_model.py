@@ -33,6 +33,7 @@ MODULES = (
     "data.brightness",
     "data.decode",
     "data.resize",
+    "data.rgb",
     "inference.predictor",
     "tracking.names",
     LOADER,

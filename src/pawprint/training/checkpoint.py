@@ -88,7 +88,7 @@ class Checkpoint:
                 }
         except FileNotFoundError:
             return None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a broken file fails in many ways)
             log.warning("%s cannot be read (%s); training starts anew", self.path, error)
             return None
         return State(**content, arrays=arrays)

@@ -260,7 +260,7 @@ class TrainingLoop:
         self.validated.set_weights(self.model.get_weights())
         if self.optimizer.use_ema:
             # Not by finalize_variable_values: variables of several devices cannot go to one's so.
-            averages = self.optimizer._model_variables_moving_average
+            averages = self.optimizer._model_variables_moving_average  # noqa: SLF001  (Keras has no other way)
             _assign(self.averaged, _values(averages))
 
     def _keep_if_best(self, row: dict[str, float], weights: list[np.ndarray]) -> None:

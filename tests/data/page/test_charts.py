@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 
 from pawprint.data.page import charts
+from pawprint.pages.render import render
+
+
+def drawn(chart):
+    return render("data/page/chart.html", chart=chart)
 
 
 def bars_of(chart):
@@ -17,9 +22,9 @@ def numbers(chart, attribute):
 
 
 def sizes(values):
-    return charts.size_histogram(
-        "Longer side", np.array(values, float), charts.pixel_text, charts.pixel_bin_text, mark=64
-    )
+    values = np.array(values, float)
+    texts = charts.pixel_text, charts.pixel_bin_text
+    return drawn(charts.size_histogram("Longer side", values, *texts, mark=64))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +66,8 @@ def test_a_value_in_the_range_is_pointed_out():
 
 
 def test_aspects_beyond_the_axis_stand_in_the_outermost_bars():
-    chart = charts.aspect_histogram("Aspect", np.array([1 / 5000, 1 / 9, 1.0, 1.0, 1.0, 400.0]))
+    aspects = np.array([1 / 5000, 1 / 9, 1.0, 1.0, 1.0, 400.0])
+    chart = drawn(charts.aspect_histogram("Aspect", aspects))
     assert [count for _, count in bars_of(chart)] == [2, 3, 1]
     assert "1 wide, 2 tall, 3 about square." in chart
 
@@ -71,7 +77,7 @@ def test_aspects_beyond_the_axis_stand_in_the_outermost_bars():
     [(1, "1:1"), (4 / 3, "4:3"), (2 / 3, "2:3"), (16 / 9, "16:9"), (1 / 8, "1:8")],
 )
 def test_a_common_aspect_is_written_as_people_do(aspect, text):
-    assert f">{text}<" in charts.aspect_histogram("Aspect", np.array([aspect, aspect]))
+    assert f">{text}<" in drawn(charts.aspect_histogram("Aspect", np.array([aspect, aspect])))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@ import os
 import resource
 import shutil
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +9,17 @@ import pytest
 from PIL import Image
 
 from pawprint.data.copies.fingerprint import THUMB_BYTES, thumbs_of
+from pawprint.data.image_array import HEADER
 from pawprint.data.layout import find_pictures
-from pawprint.data.reading import cache as memory
-from pawprint.data.reading.cache import HEADER, RECORD, Memory, settings_key, status_of
-from pawprint.data.reading.files import read_files
+from pawprint.data.reading import cache as cache_module
+from pawprint.data.reading import files as files_module
+from pawprint.data.reading.cache import PictureCache
+from pawprint.data.reading.chunk import RECORD, settings_key
+from pawprint.data.reading.files import read_files, status_of
 
 SIZE = 8
 BYTES = SIZE * SIZE * 3  # of one picture
-JOURNAL = ("journal", "pictures.part", "thumbs.part")
-LAST = (
-    "records.npy",
-    "pairs.npy",
-    "compared.npy",
-    "pictures.npy",
-    "search.npy",
-    "sums.npy",
-    "thumbs",
-)
+SUFFIXES = (".arrow", ".pixels")  # of the two files of a batch
 
 
 @pytest.fixture(scope="module")
@@ -39,35 +32,30 @@ def images(tmp_path_factory, paint_textures):
 
 
 class Run:
-    """What prepare does with the memory, step by step."""
+    """What prepare does with the cache, step by step."""
 
     def __init__(self, base, key="key"):
         self.out = base / "pictures.npy"
-        self.memory = Memory(base / "memory", key, self.out)
+        self.cache = PictureCache(base / "memory", key, self.out)
 
     def read(self, images):
         self.files = find_pictures(images, images).files
-        self.reading = read_files(self.files, self.memory, image_size=SIZE, resize="squash")
+        self.reading = read_files(self.files, self.cache, image_size=SIZE, resize="squash")
         return self
 
     def hand_over(self):
         """Write the pixels for others to read."""
         new = self.out.with_suffix(".new")
-        self.starts = self.memory.write_pictures(self.reading.places, new)
+        self.starts = self.cache.write_pictures(self.reading.places, new)
         os.replace(new, self.out)
-        self.thumbs = self.memory.thumbs(self.reading.places)
+        self.thumbs = self.cache.thumbs(self.reading.places)
         return self
 
     def keep(self, pairs=(), compared=None):
         pairs = np.array(pairs, dtype=np.int64).reshape(-1, 2)
         read = self.reading
         compared = read.places >= 0 if compared is None else compared
-        self.memory.keep(read.places, read.statuses, self.starts, pairs, compared)
-        return self
-
-    def stop(self):
-        """End as a kill would: what is on disk stays as it is."""
-        self.memory.close()
+        self.cache.keep(read.places, read.statuses, self.starts, pairs, compared)
         return self
 
     @property
@@ -75,9 +63,9 @@ class Run:
         return self.out.read_bytes()[HEADER:]
 
     def result(self):
-        """All that later steps learn from the memory, whatever it knew."""
-        records = self.memory.records(self.reading.places)
-        facts = [name for name in RECORD.names if name not in ("status", "start", "seal")]
+        """All that later steps learn from the cache, whatever it knew."""
+        records = self.cache.records(self.reading.places)
+        facts = [name for name in RECORD.names if name not in ("status", "start")]
         return self.pixels, self.thumbs.tobytes(), records[facts].tolist(), self.starts.tolist()
 
 
@@ -87,7 +75,6 @@ def expected(images, tmp_path_factory):
     run = Run(tmp_path_factory.mktemp("undisturbed")).read(images).hand_over()
     assert run.reading.decoded == 7
     result = run.result()
-    run.stop()
     return result
 
 
@@ -102,7 +89,9 @@ def kept(images, tmp_path):
 def killed(images, tmp_path_factory):
     """The folder of a run that was killed when all was read."""
     base = tmp_path_factory.mktemp("killed")
-    Run(base).read(images).stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files_module, "_AT_A_TIME", 1)  # so that there is a batch for each file
+        Run(base).read(images)
     return base
 
 
@@ -122,8 +111,8 @@ def test_unchanged_files_are_known_by_who_they_are(kept, images, expected):
     run = Run(kept)
     files = find_pictures(images, images).files
     statuses = np.array([status_of(file.location) for file in files])
-    assert run.memory.of_files(statuses).tolist() == list(range(7))
-    assert run.memory.last == 7
+    assert run.cache.find("status", statuses).tolist() == list(range(7))
+    assert run.cache.last == 7
     run.read(images).hand_over()
     assert run.reading.decoded == 0
     assert run.result() == expected
@@ -133,7 +122,7 @@ def test_copies_of_files_are_known_by_their_content(kept, images, expected, tmp_
     shutil.copytree(images, tmp_path / "moved")
     run = Run(kept)
     statuses = np.array([status_of(f) for f in map(str, (tmp_path / "moved").rglob("*.jpg"))])
-    assert (run.memory.of_files(statuses) == -1).all()
+    assert (run.cache.find("status", statuses) == -1).all()
     run.read(tmp_path / "moved").hand_over()
     assert run.reading.decoded == 0
     assert run.result() == expected
@@ -143,11 +132,10 @@ def test_copies_of_files_are_known_by_who_they_are_from_then_on(kept, images, tm
     shutil.copytree(images, tmp_path / "moved")
     time.sleep(0.12)
     Run(kept).read(tmp_path / "moved").hand_over().keep()
-    memory = Run(kept).memory
+    cache = Run(kept).cache
     files = find_pictures(tmp_path / "moved", "").files
     statuses = np.array([status_of(file.location) for file in files])
-    assert memory.of_files(statuses).tolist() == list(range(7))
-    memory.close()
+    assert cache.find("status", statuses).tolist() == list(range(7))
 
 
 def test_what_a_killed_run_had_read_is_known(killed, images, expected, tmp_path):
@@ -156,18 +144,16 @@ def test_what_a_killed_run_had_read_is_known(killed, images, expected, tmp_path)
 
 
 def test_an_empty_status_or_content_is_never_known(kept):
-    memory = Run(kept).memory
-    assert memory.of_files(np.array([b""], "S40")).tolist() == [-1]
-    assert memory.of_contents(np.array([b""], "S32")).tolist() == [-1]
-    memory.close()
+    cache = Run(kept).cache
+    assert cache.find("status", np.array([b""], "S40")).tolist() == [-1]
+    assert cache.find("sha256", np.array([b""], "S32")).tolist() == [-1]
 
 
 def test_nothing_is_known_at_first(tmp_path, images):
-    memory = Run(tmp_path).memory
-    assert (memory.last, len(memory.contents), len(memory.pairs)) == (0, 0, 0)
-    assert memory.of_files(np.array([b"x" * 40])).tolist() == [-1]
-    assert memory.of_contents(np.array([b"x" * 32])).tolist() == [-1]
-    memory.close()
+    cache = Run(tmp_path).cache
+    assert (cache.last, len(cache.contents), len(cache.pairs)) == (0, 0, 0)
+    assert cache.find("status", np.array([b"x" * 40])).tolist() == [-1]
+    assert cache.find("sha256", np.array([b"x" * 32])).tolist() == [-1]
 
 
 def test_a_content_that_ends_with_zeros_is_known(tmp_path, kept, images):
@@ -226,68 +212,109 @@ def test_a_changed_file_has_another_status(old_file, change):
 
 
 def test_a_file_that_is_gone_has_none(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        status_of(str(tmp_path / "gone"))
+    assert status_of(str(tmp_path / "gone")) == b""
 
 
 # A journal that was damaged
 
 
+def batches(base, suffix):
+    return sorted((base / "memory" / "key" / "journal").glob(f"*{suffix}"))
+
+
 def places_in(path):
-    """A tenth of all places, the first and the last, and no regular step."""
+    """Some places, the first and the last, and no regular step."""
     random = np.random.default_rng(0)
     size = path.stat().st_size
-    return sorted({0, size - 1, *random.integers(0, size, 25).tolist()})
+    return sorted({0, size - 1, *random.integers(0, size, 9).tolist()})
 
 
-@pytest.mark.parametrize("name", JOURNAL)
-def test_a_journal_cut_anywhere_costs_only_reading_again(killed, images, expected, tmp_path, name):
-    decoded = set()
-    for place in places_in(killed / "memory" / "key" / name):
-        base = tmp_path / str(place)
-        shutil.copytree(killed, base)
-        os.truncate(base / "memory" / "key" / name, place)
-        decoded.add(again(base, images, expected))
-    assert len(decoded) > 4
+@pytest.fixture
+def damage(killed, images, expected, tmp_path):
+    """A function that damages each batch of a copy; how many files are then read again."""
 
+    def damage(suffix, change):
+        decoded = []
+        for number in range(7):
+            base = tmp_path / f"{number}{suffix}"
+            shutil.copytree(killed, base)
+            path = batches(base, suffix)[number]
+            if change(path):
+                decoded.append(again(base, images, expected))
+            shutil.rmtree(base)
+        return decoded
 
-@pytest.mark.parametrize("name", JOURNAL)
-@pytest.mark.parametrize("bit", [1, 128])
-def test_a_flipped_bit_in_the_journal_costs_only_reading_again(
-    killed, images, expected, tmp_path, name, bit
-):
-    decoded = set()
-    for place in places_in(killed / "memory" / "key" / name):
-        base = tmp_path / str(place)
-        shutil.copytree(killed, base)
-        flip(base / "memory" / "key" / name, place, bit)
-        decoded.add(again(base, images, expected))
-    assert len(decoded) > 4
+    return damage
 
 
 def flip(path, place, bit=1):
     content = bytearray(path.read_bytes())
     content[place] ^= bit
     path.write_bytes(content)
+    return True
 
 
-@pytest.mark.parametrize("name", JOURNAL)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_batch_cut_anywhere_costs_only_reading_it_again(damage, killed, suffix):
+    for place in places_in(batches(killed, suffix)[0]):
+
+        def cut(path, place=place):
+            size = path.stat().st_size
+            os.truncate(path, min(place, size))
+            return size > place
+
+        decoded = damage(suffix, cut)
+        assert len(decoded) >= 6  # the pixels of a file that is no picture cannot be cut
+        assert set(decoded) == {1}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("bit", [1, 128])
+def test_a_flipped_bit_in_a_batch_costs_only_reading_it_again(damage, killed, suffix, bit):
+    for place in places_in(batches(killed, suffix)[0]):
+        decoded = damage(
+            suffix, lambda path, at=place: at < path.stat().st_size and flip(path, at, bit)
+        )
+        assert len(decoded) >= 6
+        assert set(decoded) == {1}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("content", [None, b"", b"something else" * 99])
-def test_a_journal_of_which_a_file_is_missing_or_another_one_is_read_again(
-    killed, images, expected, tmp_path, name, content
-):
-    shutil.copytree(killed, tmp_path / "copy")
-    path = tmp_path / "copy" / "memory" / "key" / name
-    path.unlink() if content is None else path.write_bytes(content)
-    assert again(tmp_path / "copy", images, expected) == 7
+def test_a_batch_of_which_a_file_is_missing_or_another_one_is_read_again(damage, suffix, content):
+    def exchange(path):
+        if suffix == ".pixels" and not path.stat().st_size and content is not None:
+            return False  # of a file that is no picture
+        path.unlink() if content is None else path.write_bytes(content)
+        return True
+
+    decoded = damage(suffix, exchange)
+    assert len(decoded) >= 6
+    assert set(decoded) == {1}
 
 
-def test_pixels_that_follow_a_cut_journal_are_written_over(killed, images, expected, tmp_path):
+def test_a_batch_in_the_place_of_another_is_noticed(killed, images, expected, tmp_path):
     shutil.copytree(killed, tmp_path / "copy")
-    os.truncate(tmp_path / "copy" / "memory" / "key" / "journal", 3 * RECORD.itemsize)
+    first, second = batches(tmp_path / "copy", ".pixels")[:2]
+    shutil.copy(first, second)
+    assert again(tmp_path / "copy", images, expected) == 1
+
+
+def test_pixels_without_a_table_are_written_over(killed, images, expected, tmp_path):
+    shutil.copytree(killed, tmp_path / "copy")
+    for table in batches(tmp_path / "copy", ".arrow")[3:]:
+        table.unlink()
     run = Run(tmp_path / "copy").read(images).hand_over()
+    assert run.reading.decoded == 4
     assert run.out.stat().st_size == HEADER + 6 * BYTES
     assert run.result() == expected
+
+
+def test_a_half_written_table_is_no_batch(killed, images, expected, tmp_path):
+    shutil.copytree(killed, tmp_path / "copy")
+    last = batches(tmp_path / "copy", ".arrow")[-1]
+    os.replace(last, last.with_name(f".{last.stem}.123.tmp.arrow"))
+    assert again(tmp_path / "copy", images, expected) == 1
 
 
 def test_a_disk_that_takes_only_half_is_an_error_and_costs_only_reading_again(
@@ -301,7 +328,6 @@ def test_a_disk_that_takes_only_half_is_an_error_and_costs_only_reading_again(
             run.read(images)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    run.stop()
     assert again(tmp_path, images, expected) == 7
 
 
@@ -332,41 +358,40 @@ def test_pixels_that_are_gone_are_made_again(kept, images, expected):
     assert again(kept, images, expected) == 7
 
 
-@pytest.mark.parametrize("name", LAST)
-def test_without_a_file_of_the_last_run_all_is_read_again(kept, images, expected, name):
-    (kept / "memory" / "key" / "last" / name).unlink()
+def test_without_the_table_of_the_last_run_all_is_read_again(kept, images, expected):
+    (kept / "memory" / "key" / "last.arrow").unlink()
     assert again(kept, images, expected) == 7
 
 
-@pytest.mark.parametrize("name", ["records.npy", "pairs.npy", "compared.npy", "thumbs", "sums.npy"])
-def test_a_flipped_bit_in_what_the_last_run_left_is_noticed(kept, images, expected, tmp_path, name):
-    for place in (0, -1, 300, -700):
+@pytest.mark.parametrize("bit", [1, 128])
+def test_a_flipped_bit_in_what_the_last_run_left_is_noticed(kept, images, expected, tmp_path, bit):
+    for place in places_in(kept / "memory" / "key" / "last.arrow"):
         base = tmp_path / f"flipped{place}"
         shutil.copytree(kept / "memory", base / "memory")
         shutil.copy(kept / "pictures.npy", base)
-        path = base / "memory" / "key" / "last" / name
-        if abs(place) < path.stat().st_size:
-            flip(path, place)
-            assert again(base, images, expected) == 7
+        flip(base / "memory" / "key" / "last.arrow", place, bit)
+        assert again(base, images, expected) == 7
+
+
+@pytest.mark.parametrize("part", [0, 1, 40, 0.5, 0.99])
+def test_a_table_of_the_last_run_that_is_cut_is_noticed(kept, images, expected, part):
+    path = kept / "memory" / "key" / "last.arrow"
+    os.truncate(path, int(part * path.stat().st_size) if part < 1 else part)
+    assert again(kept, images, expected) == 7
 
 
 def test_a_kill_while_the_last_run_is_exchanged_leaves_the_earlier_one(kept, images, expected):
     folder = kept / "memory" / "key"
-    (folder / ".last.old.abcdefgh").mkdir()
-    (folder / ".last.ijklmnop").mkdir()
-    (folder / ".last.ijklmnop" / "records.npy").write_bytes(b"half")
-    os.replace(folder / "last", folder / ".last.old.abcdefgh" / "last")
+    (folder / ".last.123.tmp.arrow").write_bytes(b"half")
     assert again(kept, images, expected) == 0
-    (folder / ".pictures.123.tmp.part").write_bytes(b"half a copy")
-    Run(kept).read(images).stop()
-    left = {path.name for path in folder.iterdir()}
-    assert left == {"last", "thumbs.new", *JOURNAL}
+    (folder / ".last.123.tmp.arrow").write_bytes(b"half")
+    Run(kept).read(images)
+    assert sorted(path.name for path in folder.iterdir()) == ["journal", "last.arrow"]
 
 
 def test_a_run_that_ended_well_leaves_only_what_the_next_one_needs(kept):
     folder = kept / "memory" / "key"
-    assert [path.name for path in folder.iterdir()] == ["last"]
-    assert sorted(path.name for path in (folder / "last").iterdir()) == sorted(LAST)
+    assert [path.name for path in folder.iterdir()] == ["last.arrow"]
 
 
 # The pixels that were handed over
@@ -385,27 +410,24 @@ def test_pixels_that_were_handed_over_are_never_written_again(kept, images, tmp_
 def test_pixels_that_a_killed_run_handed_over_are_never_written_again(
     images, expected, tmp_path, texture
 ):
-    run = Run(tmp_path).read(images).hand_over().stop()
-    assert run.out.stat().st_nlink == 2  # handed over without copying
+    run = Run(tmp_path).read(images).hand_over()
     before = run.out.read_bytes()
     shutil.copytree(images, tmp_path / "more")
     texture(99).save(tmp_path / "more" / "a" / "more.png")
     second = Run(tmp_path).read(tmp_path / "more")
     assert second.reading.decoded == 1
     assert run.out.read_bytes() == before
-    assert run.out.stat().st_nlink == 1
-    second.stop()
     assert again(tmp_path, images, expected) == 0
 
 
-def test_pixels_are_copied_where_a_link_cannot_be_made(images, tmp_path, expected):
+def test_pixels_may_be_written_to_another_disk(images, tmp_path, expected):
     elsewhere = Path("/dev/shm")
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs a second disk")
     run = Run(tmp_path).read(images)
     target = elsewhere / f"pawprint test {os.getpid()}"
     try:
-        run.memory.write_pictures(run.reading.places, target)
+        run.cache.write_pictures(run.reading.places, target)
         assert target.read_bytes()[HEADER:] == expected[0]
     finally:
         target.unlink()
@@ -414,12 +436,12 @@ def test_pixels_are_copied_where_a_link_cannot_be_made(images, tmp_path, expecte
 def test_pixels_and_thumbnails_come_in_the_order_that_is_asked_for(kept, images, expected):
     run = Run(kept).read(images)
     order = np.array([5, 0, 6, 0])
-    starts = run.memory.write_pictures(run.reading.places[order], run.out.with_suffix(".new"))
+    starts = run.cache.write_pictures(run.reading.places[order], run.out.with_suffix(".new"))
     pixels = run.out.with_suffix(".new").read_bytes()
     first, last = expected[0][:BYTES], expected[0][-BYTES:]
     assert pixels == bytes(HEADER) + last + first + first
     assert starts.tolist() == [HEADER, HEADER + BYTES, -1, HEADER + 2 * BYTES]
-    thumbs = run.memory.thumbs(run.reading.places[order])
+    thumbs = run.cache.thumbs(run.reading.places[order])
     assert thumbs.shape == (4, 32, 32)
     whole = np.frombuffer(expected[1], np.uint8).reshape(-1, 32, 32)
     assert np.array_equal(thumbs, whole[order])
@@ -436,31 +458,28 @@ def test_thumbnails_are_those_of_the_pictures(kept, images):
 def test_nothing_can_be_asked_for(tmp_path, images):
     run = Run(tmp_path).read(images)
     nowhere = np.empty(0, np.int64)
-    assert run.memory.thumbs(nowhere).shape == (0, 32, 32)
-    assert len(run.memory.write_pictures(nowhere, run.out)) == 0
-    assert len(run.memory.records(nowhere)) == len(run.memory.pairs_among(nowhere)) == 0
-    run.stop()
+    assert run.cache.thumbs(nowhere).shape == (0, 32, 32)
+    assert len(run.cache.write_pictures(nowhere, run.out)) == 0
+    assert len(run.cache.records(nowhere)) == len(run.cache.pairs_among(nowhere)) == 0
 
 
 # Pairs
 
 
 def test_pairs_are_kept_and_told_by_the_positions_of_today(kept, images):
-    memory = Run(kept).read(images).memory
-    assert memory.pairs.tolist() == [[0, 2], [1, 4]]
-    assert memory.pairs_among(np.arange(7)).tolist() == [[0, 2], [1, 4]]
-    assert memory.pairs_among(np.array([4, 3, 2, 1, 0])).tolist() == [[4, 2], [3, 0]]
-    assert memory.pairs_among(np.array([2, 99, 1, 0])).tolist() == [[3, 0]]
-    assert memory.pairs_among(np.array([1, 2])).tolist() == []
-    memory.close()
+    cache = Run(kept).read(images).cache
+    assert cache.pairs.tolist() == [[0, 2], [1, 4]]
+    assert cache.pairs_among(np.arange(7)).tolist() == [[0, 2], [1, 4]]
+    assert cache.pairs_among(np.array([4, 3, 2, 1, 0])).tolist() == [[4, 2], [3, 0]]
+    assert cache.pairs_among(np.array([2, 99, 1, 0])).tolist() == [[3, 0]]
+    assert cache.pairs_among(np.array([1, 2])).tolist() == []
 
 
 def test_who_was_compared_is_kept(images, tmp_path):
     compared = np.array([True, False, True, True, False, True, False])
     Run(tmp_path).read(images).hand_over().keep(compared=compared)
-    memory = Run(tmp_path).memory
-    assert memory.compared.tolist() == compared.tolist()
-    memory.close()
+    cache = Run(tmp_path).cache
+    assert cache.compared.tolist() == compared.tolist()
 
 
 # Settings
@@ -476,12 +495,11 @@ def test_another_setting_knows_nothing_and_when_it_ended_well_the_first_is_forgo
 
 
 def test_another_code_of_the_search_forgets_pairs_but_no_pictures(kept, images, monkeypatch):
-    monkeypatch.setattr(memory, "_SEARCH", ("copies/find.py",))
+    monkeypatch.setattr(cache_module, "SEARCH_CODE", ("data/copies/find.py",))
     run = Run(kept).read(images)
     assert run.reading.decoded == 0
-    assert not run.memory.compared.any()
-    assert len(run.memory.pairs) == 0
-    run.stop()
+    assert not run.cache.compared.any()
+    assert len(run.cache.pairs) == 0
 
 
 def test_the_key_of_settings_differs_with_each_of_them():
@@ -491,25 +509,29 @@ def test_the_key_of_settings_differs_with_each_of_them():
     assert all(key.isalnum() for key in keys)
 
 
-def test_progress_of_a_long_reading_is_on_disk_before_it_ends(tmp_path, images):
-    run = Run(tmp_path).read(images)
-    journal = tmp_path / "memory" / "key"
-    assert (journal / "journal").stat().st_size == 7 * RECORD.itemsize
-    assert (journal / "thumbs.part").stat().st_size == 7 * THUMB_BYTES
-    assert (journal / "pictures.part").stat().st_size == HEADER + 6 * BYTES
-    run.stop()
+def test_progress_of_a_long_reading_is_on_disk_before_it_ends(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(files_module, "_AT_A_TIME", 3)
+    cache, sizes = Run(tmp_path).cache, []
+    add = cache.add
+
+    def added(*batch):
+        places = add(*batch)
+        sizes.append(sorted(path.stat().st_size for path in batches(tmp_path, ".pixels")))
+        assert len(batches(tmp_path, ".arrow")) == len(sizes)
+        return places
+
+    monkeypatch.setattr(cache, "add", added)
+    read_files(find_pictures(images, images).files, cache, image_size=SIZE, resize="squash")
+    assert sizes == [[3 * BYTES], [3 * BYTES, 3 * BYTES], [0, 3 * BYTES, 3 * BYTES]]
 
 
 def test_many_records_are_found_by_their_contents(tmp_path):
-    memory = Run(tmp_path).memory
+    cache = Run(tmp_path).cache
     random = np.random.default_rng(0)
     records = np.zeros(3000, RECORD)
     records["sha256"] = [random.bytes(32) for _ in range(3000)]
-    records["check"] = zlib.crc32(bytes(THUMB_BYTES))
-    places = memory.add(records, bytes(3000 * THUMB_BYTES), b"")
+    places = cache.add(records, bytes(3000 * THUMB_BYTES), b"")
     assert places.tolist() == list(range(3000))
-    memory.close()
-    memory = Run(tmp_path).memory
+    cache = Run(tmp_path).cache
     order = random.permutation(3000)
-    assert np.array_equal(memory.of_contents(records["sha256"][order]), order)
-    memory.close()
+    assert np.array_equal(cache.find("sha256", records["sha256"][order]), order)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pawprint.data.copies.fingerprint import THUMB_BYTES, perceptual_hashes, thumbs_of
 from pawprint.data.decode import read_picture
-from pawprint.data.encoding import decode
+from pawprint.data.image_array import decode
 from pawprint.data.reading import chunk
 from pawprint.data.reading.chunk import read_chunk
 

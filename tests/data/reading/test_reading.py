@@ -11,8 +11,9 @@ from PIL import Image
 from pawprint.data.audit import FileRecord
 from pawprint.data.copies.fingerprint import thumbs_of
 from pawprint.data.decode import read_picture
+from pawprint.data.image_array import HEADER
 from pawprint.data.layout import find_pictures
-from pawprint.data.reading.cache import HEADER, Memory
+from pawprint.data.reading.cache import PictureCache
 from pawprint.data.reading.files import file_records, read_files
 
 SIZE = 8
@@ -21,16 +22,12 @@ SIZE = 8
 @pytest.fixture
 def memory(tmp_path_factory):
     """A function that opens the memory, as every run does anew."""
-    base, opened = tmp_path_factory.mktemp("memory"), []
+    base = tmp_path_factory.mktemp("memory")
 
     def open_memory():
-        for memory in opened:
-            memory.close()
-        opened.append(Memory(base / "memory", "key", base / "pictures.npy"))
-        return opened[-1]
+        return PictureCache(base / "memory", "key", base / "pictures.npy")
 
-    yield open_memory
-    opened[-1].close()
+    return open_memory
 
 
 def read(root, memory):

@@ -45,7 +45,9 @@ def arguments(program, files):
 
 
 def run(program, files):
-    done = subprocess.run(arguments(program, files), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        arguments(program, files), capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout.split()
@@ -97,8 +99,8 @@ except UserError as error:
     print(str(error).replace(" ", "_"), len(children()))
 """
     sentence, left = run(program, files)
-    assert sentence.startswith("A_process_that_decodes_pictures_was_killed")
-    assert sentence.endswith("what_was_read_is_kept.")
+    assert sentence.startswith("a_process_that_decodes_pictures_was_killed")
+    assert sentence.endswith("what_was_read_is_kept")
     assert left == "0"
 
 
@@ -143,7 +145,7 @@ def started(then, files):
 
 def assert_soon_gone(workers):
     assert len(workers) == CORES
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while left := [pid for pid in workers if is_alive(pid)]:
         if time.monotonic() > end:
             for pid in left:
@@ -154,7 +156,10 @@ def assert_soon_gone(workers):
 
 def is_alive(pid):
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            not in "ZX"
+        )
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -164,7 +169,7 @@ def is_alive(pid):
 def test_processes_end_with_the_one_above_them_when_it_is_killed(files, then):
     process, workers = started(then, files)
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=300)
     assert_soon_gone(workers)
 
 
@@ -172,7 +177,7 @@ def test_processes_end_with_the_one_above_them_when_it_is_killed(files, then):
 def test_ctrl_c_ends_all_processes_with_one_word(files):
     process, workers = started("while True: list(chunks(paths))", files)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=300)
     assert said.strip().endswith("KeyboardInterrupt")
     assert said.count("Traceback") == 1  # none of a worker
     assert_soon_gone(workers)

@@ -1,11 +1,8 @@
-import bz2
-import gzip
+"""Where the folder of the pictures comes from."""
+
 import hashlib
-import io
-import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tarfile
@@ -15,184 +12,21 @@ import pytest
 
 from pawprint.config.paths import Paths
 from pawprint.data.layout import find_pictures
-from pawprint.data.sources.archive import unpack
-from pawprint.data.sources.open_source import name_of, opened
-from pawprint.data.sources.unpacking import Archive, Bounds
+from pawprint.data.sources.source import name_of, open_images
 from pawprint.system.errors import UserError
-
-COMPRESSIONS = {".tar": "", ".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2", ".tar.xz": "xz"}
-ENDINGS = [".zip", *COMPRESSIONS]
 
 
 def pack(folder, archive):
-    if archive.name.endswith(".zip"):
-        with zipfile.ZipFile(archive, "w") as file:
-            for path in sorted(folder.rglob("*.png")):
-                file.write(path, path.relative_to(folder))
-    else:
-        ending = next(end for end in COMPRESSIONS if archive.name == "pictures" + end)
-        with tarfile.open(archive, f"w:{COMPRESSIONS[ending]}") as file:
-            file.add(folder, arcname=".")
+    """Pack a folder, in the format that the archive's name says."""
+    ending = next(end for end in (".zip", ".tar.gz", ".tar") if archive.name.endswith(end))
+    kind = {".zip": "zip", ".tar.gz": "gztar", ".tar": "tar"}[ending]
+    shutil.make_archive(str(archive).removesuffix(ending), kind, folder)
     return archive
 
 
 @pytest.fixture
 def pictures(tmp_path, paint_folder):
     return paint_folder(tmp_path / "pictures", {"cats": 3, "dogs": 3})
-
-
-def test_a_folder_is_yielded_as_it_is(pictures):
-    with opened(pictures) as folder:
-        assert folder == pictures
-
-
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_an_archive_is_unpacked_and_cleared_away(tmp_path, pictures, ending):
-    archive = pack(pictures, tmp_path / f"pictures{ending}")
-    with opened(archive) as folder:
-        content = (folder / "cats" / "001.png").read_bytes()
-    assert content == (pictures / "cats" / "001.png").read_bytes()
-    assert not folder.exists()
-
-
-def test_an_archive_is_known_by_its_content_whatever_its_name(tmp_path, pictures):
-    archive = pack(pictures, tmp_path / "pictures.zip").rename(tmp_path / "download")
-    with opened(archive) as folder:
-        assert (folder / "dogs" / "002.png").is_file()
-
-
-def test_it_is_cleared_away_after_an_error_too(tmp_path, pictures):
-    archive = pack(pictures, tmp_path / "pictures.zip")
-    with pytest.raises(RuntimeError), opened(archive) as folder:
-        raise RuntimeError
-    assert not folder.exists()
-
-
-def test_it_is_unpacked_beside_the_output_where_one_is_named(tmp_path, pictures):
-    archive = pack(pictures, tmp_path / "pictures.tar")
-    with opened(archive, beside=tmp_path / "data" / "prepared") as folder:
-        assert folder.parent == tmp_path / "data"
-    assert list((tmp_path / "data").iterdir()) == []
-
-
-def refusal(images, beside=None, downloads=None):
-    with pytest.raises(UserError) as caught, opened(images, beside, downloads):
-        pass
-    message = str(caught.value)
-    assert message.isprintable()
-    assert message.endswith(".")
-    return message
-
-
-def test_missing_pictures_are_named(tmp_path):
-    assert refusal(tmp_path / "none").startswith(f'The pictures "{tmp_path / "none"}" were not')
-
-
-@pytest.mark.parametrize("content", [b"", b"hello", b"\1" * 2000])
-def test_a_file_that_is_no_archive_is_refused(tmp_path, content):
-    (tmp_path / "notes.txt").write_bytes(content)
-    assert "neither a folder nor an archive" in refusal(tmp_path / "notes.txt")
-
-
-@pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("part", [0, 0.02, 0.5])
-def test_an_archive_cut_short_is_called_damaged(tmp_path, pictures, ending, part):
-    archive = pack(pictures, tmp_path / f"pictures{ending}")
-    content = archive.read_bytes()
-    archive.write_bytes(content[: int(len(content) * part)])
-    message = refusal(archive)
-    assert "is damaged" in message
-    assert str(archive) in message
-
-
-def test_a_zip_with_a_wrong_checksum_is_called_damaged(tmp_path, pictures):
-    archive = pack(pictures, tmp_path / "pictures.zip")
-    content = bytearray(archive.read_bytes())
-    content[content.index(b"IDAT") + 6] ^= 0xFF
-    archive.write_bytes(content)
-    assert "is damaged" in refusal(archive)
-
-
-def test_a_tar_with_a_damaged_header_in_its_middle_is_called_damaged(tmp_path, pictures):
-    archive = pack(pictures, tmp_path / "pictures.tar")
-    with tarfile.open(archive) as file:
-        offset = file.getmembers()[4].offset
-    content = bytearray(archive.read_bytes())
-    content[offset : offset + 512] = b"\xff" * 512
-    archive.write_bytes(content)
-    assert "is damaged" in refusal(archive)
-
-
-@pytest.mark.parametrize("name", ["../outside.png", "/outside.png", "cats/../../outside.png"])
-@pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
-def test_an_archive_that_leads_outside_is_refused(tmp_path, name, ending):
-    archive = tmp_path / "in" / "here" / f"pictures{ending}"
-    archive.parent.mkdir(parents=True)
-    if ending == ".zip":
-        with zipfile.ZipFile(archive, "w") as file:
-            file.writestr(name, b"evil")
-    else:
-        with tarfile.open(archive, "w:gz") as file:
-            member = tarfile.TarInfo(name)
-            member.size = 4
-            file.addfile(member, io.BytesIO(b"evil"))
-    if ending == ".tar.gz" and name.startswith("/"):  # tar's own rule: the slash is dropped
-        with opened(archive, beside=archive) as folder:
-            assert (folder / "outside.png").is_file()
-    else:
-        assert "may not be unpacked safely" in refusal(archive, beside=archive)
-    assert [path.name for path in tmp_path.rglob("outside.png")] == []
-
-
-def test_a_link_out_of_an_archive_is_refused(tmp_path):
-    archive = tmp_path / "pictures.tar"
-    with tarfile.open(archive, "w") as file:
-        member = tarfile.TarInfo("cats")
-        member.type, member.linkname = tarfile.SYMTYPE, "/etc"
-        file.addfile(member)
-    assert "may not be unpacked safely" in refusal(archive)
-
-
-def test_an_encrypted_zip_is_refused_with_a_way_out(tmp_path, pictures):
-    archive = pack(pictures, tmp_path / "pictures.zip")
-    content = bytearray(archive.read_bytes())
-    start = content.index(b"PK\x01\x02")
-    content[start + 8] |= 1  # the flag in the first entry of the directory
-    archive.write_bytes(content)
-    assert "is encrypted" in refusal(archive)
-
-
-# members
-
-
-def zip_of(path, *members, compression=zipfile.ZIP_STORED):
-    """A zip of (name or ZipInfo, content) pairs."""
-    with zipfile.ZipFile(path, "w", compression) as file:
-        for name, content in members:
-            file.writestr(name, content)
-    return path
-
-
-def tar_of(path, *members, mode="w", **options):
-    """A tar of (name or TarInfo, content) pairs."""
-    with tarfile.open(path, mode, **options) as file:
-        for member, content in members:
-            info = tarfile.TarInfo(member) if isinstance(member, str) else member
-            info.size = len(content)
-            file.addfile(info, io.BytesIO(content))
-    return path
-
-
-def link(name, target, kind=tarfile.SYMTYPE):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info, b""
-
-
-def zip_link(name, target):
-    info = zipfile.ZipInfo(name)
-    info.create_system, info.external_attr = 3, 0o120777 << 16
-    return info, target
 
 
 def content_of(folder):
@@ -203,287 +37,42 @@ def content_of(folder):
     }
 
 
-def unpacked(archive):
-    with opened(archive) as folder:
-        return content_of(folder)
+def refusal(images, output=None, downloads=None):
+    with pytest.raises(UserError) as caught, open_images(images, output, downloads):
+        pass
+    message = str(caught.value)
+    assert message.isprintable()
+    assert not message.endswith(".")
+    return message
 
 
-def bounded(archive, tmp_path, **bounds):
-    target = tmp_path / "target"
-    target.mkdir()
-    try:
-        unpack(Archive(archive, str(archive)), target, bounds=Bounds(**bounds))
-    finally:
-        written = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-        shutil.rmtree(target)
-    return written
+def test_a_folder_is_yielded_as_it_is(pictures):
+    with open_images(pictures) as folder:
+        assert folder == pictures
 
 
-@pytest.mark.parametrize(
-    "members",
-    [
-        [link("cats", "..")],
-        [link("cats/a", "../../outside")],
-        [link("cats/a", "/etc/passwd")],
-        [link("a", "b/../../outside")],
-        [link("a/b/up", "../.."), link("c", "a/b/up/../../../../outside")],
-        [link("cats/1.png", "../outside", tarfile.LNKTYPE)],
-        [link("up", "."), ("up/../../outside", b"evil")],
-    ],
-)
-def test_no_link_of_a_tar_leads_outside(tmp_path, members):
-    archive = tar_of(tmp_path / "a.tar", *members)
-    message = refusal(archive, beside=tmp_path / "here" / "out")
-    assert "may not be unpacked safely" in message
-    assert not (tmp_path / "outside").exists()
+def test_an_archive_is_known_by_its_content_whatever_its_name(tmp_path, pictures):
+    archive = pack(pictures, tmp_path / "pictures.zip").rename(tmp_path / "download")
+    with open_images(archive) as folder:
+        assert (folder / "dogs" / "002.png").is_file()
 
 
-def test_a_way_up_through_another_link_stays_inside(tmp_path):
-    # The way as written leads two folders up from inside the link's own target: out of the folder.
-    archive = tar_of(
-        tmp_path / "a.tar", ("x/y/1.png", b"1"), link("x/y/up", "../.."), link("c", "x/y/up/../1")
-    )
-    with opened(archive, beside=tmp_path / "here" / "out") as folder:
-        for path in folder.rglob("*"):
-            assert path.resolve().is_relative_to(folder.resolve())
+def test_it_is_cleared_away_after_an_error_too(tmp_path, pictures):
+    archive = pack(pictures, tmp_path / "pictures.zip")
+    with pytest.raises(RuntimeError), open_images(archive) as folder:
+        raise RuntimeError
+    assert not folder.exists()
 
 
-def test_nothing_is_written_through_a_link(tmp_path):
-    archive = tar_of(tmp_path / "a.tar", link("cats", "dogs"), ("cats/1.png", b"1"))
-    assert "as a folder and as a file too" in refusal(archive)
-    later = tar_of(tmp_path / "b.tar", ("cats/1.png", b"1"), link("cats", "dogs"))
-    assert "as a folder and as a file too" in refusal(later)
+def test_it_is_unpacked_beside_the_output_where_one_is_named(tmp_path, pictures):
+    archive = pack(pictures, tmp_path / "pictures.tar")
+    with open_images(archive, output=tmp_path / "data" / "prepared") as folder:
+        assert folder.parent == tmp_path / "data"
+    assert list((tmp_path / "data").iterdir()) == []
 
 
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_links_inside_an_archive_lead_where_they_did(tmp_path, pack):
-    members = [
-        link("cats/2.png", "1.png") if pack is tar_of else zip_link("cats/2.png", "1.png"),
-        ("cats/1.png", b"one"),
-        link("all", "./cats/.") if pack is tar_of else zip_link("all", "./cats/."),
-    ]
-    with opened(pack(tmp_path / "a", *members)) as folder:
-        assert (folder / "cats/2.png").read_bytes() == b"one"
-        assert (folder / "cats/2.png").is_symlink()
-        assert (folder / "all" / "1.png").read_bytes() == b"one"
-
-
-def test_a_link_of_a_zip_that_leads_outside_is_refused(tmp_path):
-    archive = zip_of(tmp_path / "a.zip", zip_link("cats", "/etc"))
-    assert "may not be unpacked safely" in refusal(archive)
-
-
-def test_a_hard_link_becomes_a_copy(tmp_path):
-    archive = tar_of(tmp_path / "a", ("1", b"one"), link("2", "./1", tarfile.LNKTYPE))
-    assert unpacked(archive) == {"1": b"one", "2": b"one"}
-
-
-@pytest.mark.parametrize("target", ["3", "cats", "soft"])
-def test_a_hard_link_to_no_earlier_file_is_refused(tmp_path, target):
-    members = [("cats/1", b"one"), link("soft", "cats/1"), link("2", target, tarfile.LNKTYPE)]
-    assert f'as a link to "{target}"' in refusal(tar_of(tmp_path / "a", *members))
-
-
-@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
-def test_a_device_is_refused(tmp_path, kind):
-    assert "is a device" in refusal(tar_of(tmp_path / "a.tar", link("cats/null", "", kind)))
-
-
-def test_a_device_in_a_zip_is_refused(tmp_path):
-    info = zipfile.ZipInfo("null")
-    info.create_system, info.external_attr = 3, 0o020666 << 16
-    assert "is a device" in refusal(zip_of(tmp_path / "a.zip", (info, b"")))
-
-
-ODD_NAMES = [
-    "a" * 255,
-    "new\nline.png",
-    "quo\"te'.png",
-    "kätzchen 🐈.png",
-    "c:",
-    "-rf *.png",
-    "%s{0}.png",
-    "\x1b[2J.png",
-    "trailing. ",
-]
-
-
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_odd_names_are_kept(tmp_path, pack):
-    members = [(f"cats/{name}", name.encode()) for name in ODD_NAMES]
-    found = unpacked(pack(tmp_path / "a", *members))
-    assert found == {f"cats/{name}": name.encode() for name in ODD_NAMES}
-
-
-def test_a_name_that_is_no_utf_8_is_kept(tmp_path):
-    name = os.fsdecode(b"cats/\xff\xfe.png")
-    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
-        archive = tar_of(tmp_path / "a.tar", (name, b"1"), format=kind, errors="surrogateescape")
-        with opened(archive) as folder:
-            assert os.listdir(os.fsencode(folder / "cats")) == [b"\xff\xfe.png"]  # noqa: PTH208
-
-
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_a_name_that_the_disk_cannot_hold_is_one_short_sentence(tmp_path, pack):
-    message = refusal(pack(tmp_path / "a", (f"cats/\x1b[2J{'a' * 300}.png", b"")))
-    assert r"cats/\x1b[2Jaaa" in message
-    assert "a name that this disk cannot hold" in message
-    assert len(message) < 400
-
-
-@pytest.mark.parametrize("name", ["\x1b]0;evil\x07/../../x", "../\u202egnp.exe", "../a\nb"])
-def test_a_name_cannot_steer_the_terminal_through_an_error(tmp_path, name):
-    assert "may not be unpacked safely" in refusal(tar_of(tmp_path / "a.tar", (name, b"")))
-
-
-@pytest.mark.parametrize("name", ["C:/x.png", "c:\\x.png", "C:", "\\\\server\\x", "..\\x.png"])
-def test_a_zip_with_a_way_out_of_windows_is_refused(tmp_path, name):
-    assert "may not be unpacked safely" in refusal(zip_of(tmp_path / "a.zip", (name, b"")))
-
-
-def test_backslashes_in_a_zip_part_folders(tmp_path):
-    members = [("cats\\", b""), ("cats\\1.png", b"1"), ("dogs\\big\\2.png", b"2")]
-    archive = zip_of(tmp_path / "a.zip", *members)
-    assert unpacked(archive) == {"cats/1.png": b"1", "dogs/big/2.png": b"2"}
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_of_two_members_with_one_name_the_later_stays(tmp_path, pack):
-    members = [("cats/1", b"first, long"), ("cats/2", b"2"), ("./cats//1", b"second")]
-    assert unpacked(pack(tmp_path / "a", *members)) == {"cats/1": b"second", "cats/2": b"2"}
-
-
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-@pytest.mark.parametrize("names", [("cats", "cats/1.png"), ("cats/1.png", "cats")])
-def test_a_member_that_is_file_and_folder_is_refused(tmp_path, pack, names):
-    archive = pack(tmp_path / "a", *((name, b"1") for name in names))
-    assert "as a folder and as a file too" in refusal(archive)
-
-
-def test_folders_upon_folders_are_refused(tmp_path):
-    assert "deeper than 100 folders" in refusal(tar_of(tmp_path / "a", ("a/" * 1500 + "1", b"")))
-
-
-def test_what_a_tar_says_of_modes_keeps_no_picture_from_being_read(tmp_path):
-    folder, file = tarfile.TarInfo("cats"), tarfile.TarInfo("cats/1.png")
-    folder.type, folder.mode, file.mode = tarfile.DIRTYPE, 0, 0o4000
-    with opened(tar_of(tmp_path / "a.tar", (folder, b""), (file, b"1"))) as inside:
-        assert (inside / "cats/1.png").stat().st_mode & 0o7444 == 0o444
-        assert (inside / "cats").stat().st_mode & 0o500 == 0o500
-
-
-# size
-
-
-def test_an_ordinary_archive_is_within_the_bounds(tmp_path, pictures):
-    for ending in ENDINGS:
-        archive = pack(pictures, tmp_path / f"pictures{ending}")
-        assert bounded(archive, tmp_path, members=20, unsuspicious=100_000, ratio=1) > 0
-
-
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_too_many_members_are_refused(tmp_path, pack):
-    archive = pack(tmp_path / "a", *((f"cats/{i}", b"") for i in range(12)))
-    with pytest.raises(UserError, match="more than 10 files and folders"):
-        bounded(archive, tmp_path, members=10)
-
-
-def bomb(path, kind, size=3_000_000):
-    if kind == "zip":
-        return zip_of(path, ("cats/1", bytes(size)), compression=zipfile.ZIP_DEFLATED)
-    if kind == "header":  # nothing but headers
-        header = tarfile.TarInfo("a").tobuf(tarfile.USTAR_FORMAT)
-        path.write_bytes(gzip.compress(header * (size // 512) + bytes(1024)))
-    elif kind == "after":  # nothing but what comes behind the last member
-        path.write_bytes(gzip.compress(tarfile.TarInfo("a").tobuf() + bytes(size)))
-    else:
-        tar_of(path, ("cats/1", bytes(size)), mode=f"w:{kind}")
-    return path
-
-
-@pytest.mark.parametrize("kind", ["zip", "gz", "bz2", "xz", "header", "after"])
-def test_what_shrinks_as_no_picture_does_is_refused_above_a_size(tmp_path, kind):
-    archive = bomb(tmp_path / "a", kind)
-    bounded(archive, tmp_path, ratio=20)
-    with pytest.raises(UserError, match=r"more than 0\.001 GB, too much for its own size"):
-        bounded(archive, tmp_path, ratio=20, unsuspicious=1_000_000)
-    bounded(archive, tmp_path, ratio=100_000, unsuspicious=1_000_000)
-
-
-def test_a_zip_that_declares_less_than_it_holds_is_not_written_beyond(tmp_path):
-    archive = bomb(tmp_path / "a", "zip")
-    content = bytearray(archive.read_bytes())
-    for place in (22, content.index(b"PK\1\2") + 24):
-        content[place : place + 4] = struct.pack("<I", 1000)
-    archive.write_bytes(content)
-    assert "is damaged" in refusal(archive)
-
-
-def test_many_members_over_the_same_bytes_are_refused_by_what_they_declare(tmp_path):
-    archive = zip_of(tmp_path / "a", ("1", bytes(100_000)))
-    content = archive.read_bytes()
-    start, end = content.index(b"PK\1\2"), content.index(b"PK\5\6")
-    entry, count = content[start:end], 100
-    ending = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, count * len(entry), start, 0)
-    archive.write_bytes(content[:start] + entry * count + ending)
-    with pytest.raises(UserError, match="too much for its own size"):
-        bounded(archive, tmp_path, ratio=20, unsuspicious=1000)
-
-
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_no_archive_takes_the_last_of_the_disk(tmp_path, pack, monkeypatch):
-    archive = pack(tmp_path / "a", ("1", bytes(300_000)), ("2", bytes(300_000)))
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=620_000))
-    with pytest.raises(UserError, match=r"0\.0006 GB or more, .* room for 0\.000589 GB"):
-        bounded(archive, tmp_path)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=640_000))
-    assert bounded(archive, tmp_path) == 600_000
-
-
-def test_a_sparse_member_counts_with_its_holes(tmp_path):
-    header = bytearray(tarfile.TarInfo("1").tobuf(tarfile.GNU_FORMAT))
-    header[156:157] = tarfile.GNUTYPE_SPARSE
-    header[386 : 386 + 24] = b"%011o\0" % (10**9) + b"%011o\0" % 0  # ends with a hole
-    header[483 : 483 + 12] = b"%011o\0" % (10**9)
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    (tmp_path / "a.tar").write_bytes(header + bytes(1024))
-    with pytest.raises(UserError, match="too much for its own size"):
-        bounded(tmp_path / "a.tar", tmp_path, unsuspicious=1_000_000)
-
-
-@pytest.mark.parametrize("kind", [b"x", b"g", b"L"])
-def test_a_header_that_fills_the_memory_is_refused(tmp_path, kind):
-    info = tarfile.TarInfo("a")
-    info.type, info.size = kind, 20_000_000
-    content = info.tobuf(tarfile.GNU_FORMAT) + bytes(20_000_000)
-    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(content, 1))
-    assert "header is too long" in refusal(tmp_path / "a.tar.gz")
-
-
-def test_headers_upon_headers_are_called_damaged(tmp_path):
-    info = tarfile.TarInfo("a")
-    info.type, info.size = b"x", 11
-    header = info.tobuf(tarfile.USTAR_FORMAT) + b"11 path=abc".ljust(512, b"\0")
-    (tmp_path / "a.tar").write_bytes(header * 3000)
-    assert "is damaged" in refusal(tmp_path / "a.tar")
-
-
-def test_a_wrong_checksum_at_the_end_of_a_tar_gz_is_called_damaged(tmp_path, pictures):
-    archive = pack(pictures, tmp_path / "pictures.tar.gz")
-    content = bytearray(archive.read_bytes())
-    content[-6] ^= 0xFF
-    archive.write_bytes(content)
-    assert "is damaged" in refusal(archive)
-
-
-def test_something_compressed_that_is_no_tar_is_refused(tmp_path):
-    (tmp_path / "a.gz").write_bytes(gzip.compress(b"hello" * 1000))
-    (tmp_path / "a.bz2").write_bytes(bz2.compress(b"hello" * 1000))
-    assert "neither a folder nor an archive" in refusal(tmp_path / "a.gz")
-    assert "neither a folder nor an archive" in refusal(tmp_path / "a.bz2")
+def test_missing_pictures_are_named(tmp_path):
+    assert refusal(tmp_path / "none").startswith(f'the pictures "{tmp_path / "none"}" were not')
 
 
 # what a killed process leaves
@@ -495,18 +84,18 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not
     archive = pack(pictures, tmp_path / "pictures.zip")
     out = tmp_path / "data" / "prepared"
     code = (
-        "import pathlib, sys, time; from pawprint.data.sources.open_source import opened\n"
-        "with opened(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])) as folder:\n"
+        "import pathlib, sys, time; from pawprint.data.sources.source import open_images\n"
+        "with open_images(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])) as folder:\n"
         "    print(folder, flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(archive), str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         left = other.stdout.readline().strip()
-        with opened(archive, out) as mine:
+        with open_images(archive, out) as mine:
             assert {str(path) for path in (tmp_path / "data").iterdir()} == {left, str(mine)}
         other.send_signal(signal.SIGKILL)
     assert [str(path) for path in (tmp_path / "data").iterdir()] == [left]
-    with opened(archive, out) as mine:
+    with open_images(archive, out) as mine:
         assert list((tmp_path / "data").iterdir()) == [mine]
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -514,7 +103,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not
 def test_a_link_that_looks_like_something_left_is_not_followed(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip")
     (tmp_path / ".pictures.evil").symlink_to(pictures)
-    with opened(archive, tmp_path / "prepared"):
+    with open_images(archive, tmp_path / "prepared"):
         pass
     assert len(list(pictures.rglob("*.png"))) == 6
 
@@ -526,7 +115,7 @@ def test_a_disk_without_locks_works_and_removes_nothing(tmp_path, pictures, monk
     monkeypatch.setattr("fcntl.flock", unsupported)
     archive = pack(pictures, tmp_path / "pictures.zip")
     (tmp_path / "data" / ".pictures.left").mkdir(parents=True)
-    with opened(archive, tmp_path / "data" / "prepared") as folder:
+    with open_images(archive, tmp_path / "data" / "prepared") as folder:
         assert len(content_of(folder)) == 6
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".pictures.left"]
 
@@ -534,7 +123,7 @@ def test_a_disk_without_locks_works_and_removes_nothing(tmp_path, pictures, monk
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip")
     (tmp_path / "data").write_bytes(b"")
-    assert "cannot be unpacked in" in refusal(archive, beside=tmp_path / "data" / "prepared")
+    assert "cannot be unpacked in" in refusal(archive, output=tmp_path / "data" / "prepared")
 
 
 # the shapes that pictures come in
@@ -550,7 +139,8 @@ def pets(tmp_path, paint_folder):
     for name in ("Cat", "Dog"):
         (inner / name / "Thumbs.db").write_bytes(b"thumbs")
     (root / "readme[1].txt").write_text("read me")
-    zip_of(root / "MSR-LA - 3467.docx", ("word/document.xml", b"<xml/>"))
+    with zipfile.ZipFile(root / "MSR-LA - 3467.docx", "w") as document:
+        document.writestr("word/document.xml", b"<xml/>")
     return root
 
 
@@ -558,16 +148,14 @@ def pets(tmp_path, paint_folder):
 def test_cats_and_dogs_are_found_and_nothing_beside_them(tmp_path, pets, ending):
     images = pets
     if ending == ".zip":
-        files = sorted(path for path in pets.rglob("*") if path.is_file())
-        members = [(path.relative_to(pets).as_posix(), path.read_bytes()) for path in files]
-        images = zip_of(tmp_path / "kagglecatsanddogs.zip", *members)
+        images = pack(pets, tmp_path / "kagglecatsanddogs.zip")
     elif ending:
         images = tmp_path / f"kagglecatsanddogs{ending}"
         with tarfile.open(images, "w:gz" if ending == ".tar.gz" else "w") as file:
             # At the end of a plain tar, the document is what a search for a zip would find.
             for name in ("PetImages", "readme[1].txt", "MSR-LA - 3467.docx"):
                 file.add(pets / name, name)
-    with opened(images) as folder:
+    with open_images(images) as folder:
         layout = find_pictures(folder, images)
     cats = [f"PetImages/Cat/{name}.jpg" for name in ("000", "001", "002", "003", "666")]
     dogs = [f"PetImages/Dog/{name}.jpg" for name in ("000", "001", "002", "003", "11702")]
@@ -578,7 +166,7 @@ def test_cats_and_dogs_are_found_and_nothing_beside_them(tmp_path, pets, ending)
 def test_a_folder_with_links_to_itself_and_its_parent_ends(pictures):
     (pictures / "cats" / "self").symlink_to(pictures / "cats")
     (pictures / "cats" / "up").symlink_to(pictures)
-    with opened(pictures) as folder:
+    with open_images(pictures) as folder:
         files = [file.path for file in find_pictures(folder, pictures).files]
     assert {f"{name}/00{i}.png" for name in ("cats", "dogs") for i in range(3)} <= set(files)
     assert len(files) <= 9
@@ -590,17 +178,17 @@ def test_a_folder_with_links_to_itself_and_its_parent_ends(pictures):
 def test_an_archive_from_the_web_is_downloaded_kept_and_unpacked(tmp_path, pictures, web):
     web.content = pack(pictures, tmp_path / "pictures.tar.gz").read_bytes()
     for _ in range(2):
-        with opened(web.url(), tmp_path / "data" / "out", tmp_path / "kept") as folder:
+        with open_images(web.url(), tmp_path / "data" / "out", tmp_path / "kept") as folder:
             assert len(content_of(folder)) == 6
             assert folder.parent == tmp_path / "data"
     assert len(list((tmp_path / "kept").glob("*-pets.zip"))) == 1
-    assert [request.get("If-None-Match") for request in web.asked] == [None, web.tag()]
+    assert web.methods() == ["HEAD", "GET", "HEAD"]
 
 
 def test_a_download_is_kept_beside_the_output_unless_said_otherwise(tmp_path, pictures, web):
     web.content = pack(pictures, tmp_path / "pictures.zip").read_bytes()
     url = web.url(sha256=hashlib.sha256(web.content).hexdigest())
-    with opened(url, tmp_path / "data" / "out"):
+    with open_images(url, tmp_path / "data" / "out"):
         assert len(list((tmp_path / "data" / "downloads").glob("*-pets.zip"))) == 1
 
 
@@ -609,17 +197,17 @@ def test_a_page_instead_of_an_archive_is_named_by_its_url(tmp_path, web, content
     web.content = content
     url = f"http://me:secret@{web.address}/pets.zip?token=secret"
     message = refusal(url, downloads=tmp_path)
-    assert message.startswith(f'What "{web.url()}" sends is no archive')
+    assert message.startswith(f'what "{web.url()}" sends is no archive')
 
 
 def test_a_damaged_archive_from_the_web_is_named_by_its_url(tmp_path, pictures, web):
     web.content = pack(pictures, tmp_path / "pictures.zip").read_bytes()[:-30]
     message = refusal(web.url(), downloads=tmp_path / "kept")
-    assert message.startswith(f'The archive "{web.url()}" is damaged')
+    assert message.startswith(f'the archive "{web.url()}" is damaged')
     assert str(next((tmp_path / "kept").glob("*-pets.zip"))) in message
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/pets.zip", "ftp://me:secret@host/pets.zip"])
+@pytest.mark.parametrize("url", ["nowhere://bucket/pets.zip", "smb2://me:secret@host/pets.zip"])
 def test_another_kind_of_url_is_refused_with_a_way_out(url):
     message = refusal(url)
     assert "`dvc import-url`" in message

@@ -19,7 +19,7 @@ def killed_at_every_step(images, base, image_size=8, every=1):
     """How many steps there are; the program checks what is left after a kill before each."""
     base.mkdir(exist_ok=True)
     command = [sys.executable, str(EVERY_STEP), str(images), str(base), str(image_size), str(every)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -57,9 +57,9 @@ PROGRAM = """
 import logging, sys
 from pathlib import Path
 from pawprint.system.errors import UserError
-from pawprint import prepare as stage
+from pawprint.stages import prepare as stage
 
-stage._PATIENCE = float(sys.argv[3])
+stage._LOCK_TIMEOUT = float(sys.argv[3])
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 images, base = map(Path, sys.argv[1:3])
 settings = {"seed": 0, "validation_fraction": 0.2, "test_fraction": 0.2}
@@ -94,7 +94,7 @@ def started(images, base, patience=5):
 
 
 def ended(process, code=0):
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=300)
     assert process.returncode == code, said + errors
     return said, errors
 
@@ -111,7 +111,7 @@ def decoded_in(said):
 def descendants(pid):
     """The processes that ``pid`` started and that are alive."""
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     except (FileNotFoundError, ProcessLookupError):
         return []
     return [int(child) for child in children]
@@ -119,12 +119,15 @@ def descendants(pid):
 
 def is_alive(pid):
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            not in "ZX"
+        )
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -160,7 +163,7 @@ def test_a_run_may_be_killed_at_any_time(undisturbed, tmp_path, part, whom):
         os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     said, errors = ended(started(undisturbed.images, tmp_path))
     assert errors == ""
     assert content_of(tmp_path) == undisturbed.content
@@ -176,14 +179,14 @@ def names_in(folder):
 
 def reading_began(base):
     """Whether some pictures were read and remembered."""
-    return any(path.stat().st_size for path in base.glob(".prepared.memory/*/journal"))
+    return any(base.glob(".prepared.memory/*/journal/[!.]*.arrow"))
 
 
 def test_what_a_killed_run_had_read_is_not_decoded_again(undisturbed, tmp_path):
     process = started(undisturbed.images, tmp_path)
     wait_until(lambda: reading_began(tmp_path))
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     said, _ = ended(started(undisturbed.images, tmp_path))
     assert decoded_in(said) < PICTURES
     assert content_of(tmp_path) == undisturbed.content
@@ -218,8 +221,8 @@ def test_of_two_at_once_one_says_so_and_the_other_is_not_disturbed(undisturbed, 
     finally:
         first.send_signal(signal.SIGCONT)
     assert errors.strip() == (
-        f'Another process is preparing pictures in "{tmp_path / "prepared"}": '
-        "wait until it has ended."
+        f'another process is preparing pictures in "{tmp_path / "prepared"}": '
+        "wait until it has ended"
     )
     ended(first)
     assert content_of(tmp_path) == undisturbed.content

@@ -11,6 +11,7 @@ from pawprint.data.copies.fingerprint import THUMB
 from pawprint.data.copies.likeness import alike
 from pawprint.data.copies.neighbours import near_pairs
 
+SEARCH_CODE = ("data/copies/find.py", "data/copies/likeness.py", "data/copies/neighbours.py")
 _RADIUS = 12  # bits; 10 misses more of the cropped copies, 14 has eight times the candidates
 _FEW = 1000  # new pictures, which are sooner compared with all than searched
 _MANY = 20_000_000  # candidates
@@ -53,22 +54,22 @@ def find_copies(
     pictures are only compared with the first of them.
 
     Args:
-        contents: A digest of each file's content.
+        contents: a digest of each file's content.
         hashes: uint64 (n,), perceptual hash of the whole picture.
         inner: uint64 (n,), perceptual hash of its middle, 6 % cut off each side.
         thumbs: uint8 (n, 32, 32), the whole picture in grey; may be a memory map.
         comparable: bool (n,), False for pictures whose hash means nothing, which are grouped by
             content alone. Defaults to True for all.
-        previous: Of an earlier search, so that its pictures are not compared again: bool (n,),
+        previous: of an earlier search, so that its pictures are not compared again: bool (n,),
             those it had as the first of their content, and its ``pairs`` of these, as int64
             (m, 2), by their places now. The result is the same as without, up to 20 million
             candidates.
 
     Returns:
-        The groups, and what makes them up.
+        the groups, and what makes them up.
 
     Raises:
-        ValueError: Arrays that do not have the same length, or thumbs of another size.
+        ValueError: arrays that do not have the same length, or thumbs of another size.
     """
     count = len(contents)
     comparable = np.ones(count, bool) if comparable is None else comparable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -69,8 +70,9 @@ def _lowest_waves() -> np.ndarray:
 
 def is_blank(image: Image.Image, thumb: Image.Image) -> bool:
     """Whether a picture (RGB) with this thumbnail shows one colour, so that hashes mean nothing."""
-    darkest, brightest = thumb.getextrema()
+    darkest, brightest = cast("tuple[int, int]", thumb.getextrema())
     if brightest - darkest > _VARIED:
         return False
     means = image.resize(_GRID, Image.Resampling.BOX)
-    return all(high - low <= _FLAT for low, high in means.getextrema())
+    ends = cast("tuple[tuple[int, int], ...]", means.getextrema())
+    return all(high - low <= _FLAT for low, high in ends)

@@ -39,7 +39,7 @@ class _Likeness:
     """Compares thumbnails; holds the fixed windows, through which cells are seen.
 
     Attributes:
-        scales: One array a size of window, (places * coarse, 32): along a side, the pixels that
+        scales: one array a size of window, (places * coarse, 32): along a side, the pixels that
             each cell sees.
         boxes: float64 (windows, 4), top, height, left and width of each in pixels.
     """
@@ -80,12 +80,12 @@ class _Likeness:
 
     def _through_windows(self, pictures: np.ndarray) -> np.ndarray:
         """float32 (n, windows, cells)."""
-        seen, count, side = [], len(pictures), self.coarse
+        views, count, side = [], len(pictures), self.coarse
         for windows in self.scales:
             places = len(windows) // side
             grid = (windows @ pictures @ windows.T).reshape(count, places, side, places, side)
-            seen.append(grid.swapaxes(2, 3).reshape(count, places**2, side**2))
-        return np.concatenate(seen, axis=1)
+            views.append(grid.swapaxes(2, 3).reshape(count, places**2, side**2))
+        return np.concatenate(views, axis=1)
 
     def _refined(self, a: np.ndarray, b: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """How much alike they are through the best window, searched from ``boxes`` on."""
@@ -94,10 +94,10 @@ class _Likeness:
         for last in (False, False, True):
             rows = _sampling(boxes[:, 0], boxes[:, 1], self.fine)
             columns = _sampling(boxes[:, 2], boxes[:, 3], self.fine)
-            seen = rows @ a @ columns.swapaxes(1, 2)
-            best = np.maximum(best, _explained(seen, target))
+            view = rows @ a @ columns.swapaxes(1, 2)
+            best = np.maximum(best, _explained(view, target))
             if not last:
-                boxes = _moved(boxes, seen, target)
+                boxes = _moved(boxes, view, target)
         return best
 
 
@@ -111,13 +111,13 @@ def _sampling(low: np.ndarray, size: np.ndarray, cells: int) -> np.ndarray:
     return weights / weights.sum(axis=2, keepdims=True)
 
 
-def _moved(boxes: np.ndarray, seen: np.ndarray, target: np.ndarray) -> np.ndarray:
+def _moved(boxes: np.ndarray, view: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The boxes after a step of least squares, which may also scale and shift the tones."""
-    count, cells = len(boxes), seen.shape[1]
+    count, cells = len(boxes), view.shape[1]
     along = (np.arange(cells, dtype=np.float32) + 0.5) / cells
-    fall, slope = np.gradient(seen, axis=(1, 2))
-    columns = [fall, fall * along[:, None], slope, slope * along, seen, np.ones_like(seen)]
-    columns = np.stack(columns, axis=1).reshape(count, 6, cells**2)
+    fall, slope = np.gradient(view, axis=(1, 2))
+    by_unknown = [fall, fall * along[:, None], slope, slope * along, view, np.ones_like(view)]
+    columns = np.stack(by_unknown, axis=1).reshape(count, 6, cells**2)
     normal = (columns @ columns.swapaxes(1, 2)).astype(np.float64)
     damping = 1e-4 * np.trace(normal, axis1=1, axis2=2)[:, None, None] + 1e-6
     wanted = columns @ target.reshape(count, cells**2, 1)
@@ -145,7 +145,7 @@ def _explained(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Args:
         a: float32 (n, cells, cells).
-        b: The same.
+        b: the same.
 
     Returns:
         float64 (n,), multiple correlation from 0 to 1; 0 where they hardly vary together.

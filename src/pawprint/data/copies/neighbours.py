@@ -34,13 +34,13 @@ def near_pairs(hashes: np.ndarray, radius: int) -> np.ndarray:
 
     Args:
         hashes: uint64 (n,).
-        radius: Most bits that differ, 0 to 64. Time grows quickly with it; up to 12 is quick.
+        radius: most bits that differ, 0 to 64. Time grows quickly with it; up to 12 is quick.
 
     Returns:
         int64 (m, 2), places in ``hashes``: the lower first, each pair once, sorted.
 
     Raises:
-        ValueError: Another type or shape of hashes, or a radius out of range.
+        ValueError: another type or shape of hashes, or a radius out of range.
     """
     if hashes.dtype != np.uint64 or hashes.ndim != 1:
         raise ValueError(f"hashes must be uint64 (n,), not {hashes.dtype} {hashes.shape}")
@@ -109,7 +109,7 @@ def _cost(band: _Band, hashes: int) -> float:
 def _close_pairs(hashes: np.ndarray, radius: int, places: np.ndarray) -> list[np.ndarray]:
     """All close pairs of hashes that all differ, as arrays (2, m) of ``places``, lower first."""
     bands = _plan(hashes, radius)
-    found = []
+    found: list[np.ndarray] = []
     stop = threading.Event()
     pool = ThreadPoolExecutor(len(usable_cores()))
     try:

@@ -1,1 +1,1 @@
-"""The audit page."""
+"""The audit page: what prepare found in the pictures, drawn before any training."""

@@ -1,20 +1,53 @@
-"""Histograms as SVG."""
+"""Histograms: where bars, ticks and grid lines of chart.html stand, and what they are called."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from pawprint.data.page.parts import draw
-from pawprint.pages.markup import Html
-
-_WIDTH, _HEIGHT = 306, 148  # of the field of the bars in audit.html
+_WIDTH, _HEIGHT = 306, 148  # of the field of the bars in chart.html
 _MOST_BARS = 20
 _PER_DECADE = (96, 48, 24, 12, 6, 3, 1)  # bars for one power of ten, the finest first
 _LEAST_HEIGHT = 2.5  # a single outlier among thousands stays visible
 _STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(tenth / 10 for tenth in range(10, 100)))
+
+
+class Bar(NamedTuple):
+    """A bar, and what it says when it is pointed at."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What chart.html draws.
+
+    Attributes:
+        title: of what.
+        only_value: that all pictures have; there is nothing to draw then.
+        summary: a sentence.
+        levels: heights of grid lines, and the counts that they stand for.
+        bars: of the histogram.
+        ticks: places on the horizontal axis, and their values.
+        mark: place and value of what is pointed out.
+    """
+
+    title: str
+    only_value: str = ""
+    summary: str = ""
+    levels: Sequence[tuple[float, int]] = ()
+    bars: Sequence[Bar] = ()
+    ticks: Sequence[tuple[float, str]] = ()
+    mark: tuple[float, str] | None = None
 
 
 def size_histogram(
@@ -24,42 +57,41 @@ def size_histogram(
     bin_text: Callable[[float, float], str],
     *,
     mark: float | None = None,
-) -> Html:
-    """Draw sizes over a logarithmic axis.
+) -> Chart:
+    """A histogram of sizes over a logarithmic axis.
 
     Args:
-        title: Of what.
-        values: One or more, above 0.
-        text: Writes a value.
-        bin_text: Writes the values of a bar, from the first to below the second.
-        mark: A value to point out, if it is in the range. Defaults to none.
+        title: of what.
+        values: one or more, above 0.
+        text: writes a value.
+        bin_text: writes the values of a bar, from the first to below the second.
+        mark: a value to point out, if it is in the range. Defaults to none.
     """
     low, high = float(values.min()), float(values.max())
     if low == high:
-        return draw("same", title=title, value=text(low))
+        return Chart(title, only_value=text(low))
     median = float(np.sort(values)[len(values) // 2])  # np.median imports numpy.ma
     summary = f"From {text(low)} to {text(high)}, median {text(median)}."
     edges = _logarithmic_edges(low, high)
     counts = np.histogram(values, edges)[0]
-    bars = _bars(counts, [bin_text(*pair) for pair in _pairs(edges)])
+    texts = [bin_text(*pair) for pair in pairwise(edges.tolist())]
     ticks = [(_along(value, edges), text(value)) for value in _round_values(edges)]
+    chart = _histogram(title, summary, counts, texts, ticks)
     if mark is None or not edges[0] < mark < edges[-1]:
-        return _figure(title, summary, counts, bars, ticks)
-    line = draw("mark", x=_along(mark, edges), text=text(mark))
-    legend = draw("mark_legend", text=text(mark))
-    return _figure(title, summary, counts, [*bars, line], ticks, legend)
+        return chart
+    return replace(chart, mark=(_along(mark, edges), text(mark)))
 
 
-def aspect_histogram(title: str, aspects: np.ndarray) -> Html:
-    """Draw width by height over a logarithmic axis, square in the middle.
+def aspect_histogram(title: str, aspects: np.ndarray) -> Chart:
+    """A histogram of width by height over a logarithmic axis, square in the middle.
 
     Args:
-        title: Of what.
-        aspects: One or more, above 0; beyond 8 they stand in the outermost bars.
+        title: of what.
+        aspects: one or more, above 0; beyond 8 they stand in the outermost bars.
     """
     low, high = float(aspects.min()), float(aspects.max())
     if low == high:
-        return draw("same", title=title, value=_ratio(low))
+        return Chart(title, only_value=_ratio(low))
     wide = int(np.sum(aspects > 1.01))
     tall = int(np.sum(aspects < 0.99))
     square = len(aspects) - wide - tall
@@ -68,9 +100,31 @@ def aspect_histogram(title: str, aspects: np.ndarray) -> Html:
     edges = 2.0 ** (np.arange(-reach - 0.5, reach + 1) / 4)
     counts = np.histogram(np.clip(aspects, edges[0], edges[-1]), edges)[0]
     ratios = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8) if reach > 6 else (1 / 2, 3 / 4, 1, 4 / 3, 2)
-    bars = _bars(counts, [f"{low:.2f} to {high:.2f}" for low, high in _pairs(edges)])
+    texts = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges.tolist())]
     ticks = [(_along(r, edges), _ratio(r)) for r in ratios if edges[0] < r < edges[-1]]
-    return _figure(title, summary, counts, bars, ticks)
+    return _histogram(title, summary, counts, texts, ticks)
+
+
+def _histogram(
+    title: str, summary: str, counts: np.ndarray, texts: list[str], ticks: list[tuple[float, str]]
+) -> Chart:
+    top, step = _ceiling(int(counts.max()))
+    levels = [(round(_HEIGHT * (1 - c / top), 1), c) for c in range(0, top + 1, step)]
+    width = _WIDTH / len(counts)
+    bars = []
+    for place, (count, text) in enumerate(zip(counts.tolist(), texts, strict=True)):
+        if count:
+            height = round(max(_LEAST_HEIGHT, _HEIGHT * count / top), 1)
+            bars.append(
+                Bar(
+                    x=round(place * width + 0.75, 1),
+                    y=round(_HEIGHT - height, 1),
+                    width=round(width - 1.5, 1),
+                    height=height,
+                    text=f"{text}: {count:,}",
+                )
+            )
+    return Chart(title, "", summary, levels, bars, ticks)
 
 
 def byte_text(count: float) -> str:
@@ -117,8 +171,8 @@ def _logarithmic_edges(low: float, high: float) -> np.ndarray:
         last = math.ceil(math.log10(high) * per_decade) + 3
         powers = (10 ** (exponent / per_decade) for exponent in range(first, last + 1))
         edges = np.array(sorted({float(f"{power:.2g}") for power in powers}))
-        first = np.searchsorted(edges, low, side="right") - 1
-        last = np.searchsorted(edges, high, side="right")
+        first = int(np.searchsorted(edges, low, side="right")) - 1
+        last = int(np.searchsorted(edges, high, side="right"))
         if last - first <= _MOST_BARS:
             break
     return edges[first : last + 1]
@@ -140,46 +194,8 @@ def _along(value: float, edges: np.ndarray) -> float:
     return round(_WIDTH * float(place) / (len(edges) - 1), 1)
 
 
-def _figure(
-    title: str,
-    summary: str,
-    counts: np.ndarray,
-    bars: list[Html],
-    ticks: list[tuple[float, str]],
-    legend: Html | str = "",
-) -> Html:
-    most, step = _ceiling(int(counts.max()))
-    levels = range(0, most + 1, step)
-    grid = [draw("level", y=round(_HEIGHT * (1 - c / most), 1), text=c) for c in levels]
-    labels = [draw("tick", x=x, text=text, anchor=_anchor(x)) for x, text in ticks]
-    shapes = [*grid, *bars, *labels]
-    return draw("chart", title=title, summary=summary, shapes=shapes, legend=legend)
-
-
-def _bars(counts: np.ndarray, texts: list[str]) -> list[Html]:
-    width = _WIDTH / len(counts)
-    most, _ = _ceiling(int(counts.max()))
-    bars = []
-    for place, (count, text) in enumerate(zip(counts.tolist(), texts, strict=True)):
-        height = round(max(_LEAST_HEIGHT, _HEIGHT * count / most), 1)
-        corner = {"x": round(place * width + 0.75, 1), "y": round(_HEIGHT - height, 1)}
-        size = {"width": round(width - 1.5, 1), "height": height}
-        if count:
-            bars.append(draw("bar", text=f"{text}: {count:,}", **corner, **size))
-    return bars
-
-
 def _ceiling(most: int) -> tuple[int, int]:
     """The end of the axis of counts, and a round step to it: two to five of them."""
     power = 10 ** max(0, math.floor(math.log10(most)) - 1)
     step = next(s * power for s in (1, 2, 5, 10, 20, 50) if s * power * 4 >= most)
     return math.ceil(most / step) * step, step
-
-
-def _pairs(edges: np.ndarray) -> list[tuple[float, float]]:
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-
-
-def _anchor(x: float) -> str:
-    """Which end of a label stands at its tick, so that none is cut off."""
-    return "end" if x > _WIDTH - 15 else "middle"

@@ -7,7 +7,7 @@ import itertools
 import os
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
 
 import numpy as np
 
@@ -20,12 +20,49 @@ from pawprint.data.decode import (
     decode_file,
     open_file,
 )
-from pawprint.data.encoding import encode
-from pawprint.data.reading.cache import RECORD
-from pawprint.data.resize import to_square
+from pawprint.data.image_array import encode
+from pawprint.data.resize import resize_image
+from pawprint.system.code import code_digest
 
-_TOLD = [name for name in RECORD.names if name not in ("status", "start", "hash", "inner", "seal")]
-_EMPTY = {name: b"" if RECORD[name].kind == "S" else 0 for name in _TOLD}
+READING_CODE = (
+    "data/copies/fingerprint.py",
+    "data/decode.py",
+    "data/image_array.py",
+    "data/reading/cache.py",
+    "data/reading/chunk.py",
+    "data/resize.py",
+    "data/rgb.py",
+    "data/tables.py",
+)
+_LIBRARIES = ("numpy", "pillow", "simplejpeg")
+RECORD = np.dtype(
+    [
+        ("status", "S40"),  # see ``status_of``
+        ("sha256", "S32"),
+        ("bytes", "<i8"),
+        ("start", "<i8"),  # of the pixels in their file; -1 where there are none
+        ("length", "<i8"),
+        ("check", "<u4"),  # crc32 of the pixels
+        ("format", "S10"),
+        ("mode", "S10"),
+        ("width", "<u4"),
+        ("height", "<u4"),
+        ("orientation", "<u4"),
+        ("frames", "<u4"),
+        ("hash", "<u8"),
+        ("inner", "<u8"),
+        ("blank", "?"),
+        ("kind", "S24"),  # of the problem that makes the file unusable
+        ("problem", "S160"),
+    ]
+)
+
+
+def settings_key(image_size: int, resize: str) -> str:
+    """Name what pixels depend on beside the file: the settings, this code, the libraries."""
+    libraries = [version(library) for library in _LIBRARIES]
+    words = [str(image_size), resize, *libraries, code_digest(READING_CODE)]
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +70,10 @@ class Chunk:
     """Some files, read.
 
     Attributes:
-        records: ``RECORD`` (n,), but for status, start and seal.
-        thumbs: Thumbnails of those that were not known, one after the other.
-        pixels: What is stored of those that can be used, one after the other.
-        known: For each whether its content was known, so that it was not decoded.
+        records: ``RECORD`` (n,), but for status and start.
+        thumbs: thumbnails of those that were not known, one after the other.
+        pixels: what is stored of those that can be used, one after the other.
+        known: for each whether its content was known, so that it was not decoded.
     """
 
     records: np.ndarray
@@ -49,43 +86,39 @@ def read_chunk(locations: list[str], image_size: int, resize: str, known: np.nda
     """Read some files.
 
     Args:
-        locations: Where to open them.
-        image_size: Side of the square pictures in pixels.
+        locations: where to open them.
+        image_size: side of the square pictures in pixels.
         resize: "squash", "crop" or "pad".
         known: S32 (m,), sorted: contents that need no decoding.
     """
+    records = np.zeros(len(locations), RECORD)
     thumbs, middles, pixels, is_known = [], [], [], []
-    all_facts: list[dict[str, Any]] = []
-    for location in locations:
-        facts: dict[str, Any] = {}
+    for record, location in zip(records, locations, strict=True):
         thumb = middle = bytes(THUMB_BYTES)
+        picture = None
         try:
-            picture = _open(location, image_size, known, facts)
+            picture = _open(location, image_size, known, record)
             is_known.append(picture is None)
-            if picture is not None:
-                whole, inner = thumbs_of(picture.image)
-                thumb, middle = whole.tobytes(), inner.tobytes()
-                pixels.append(encode(to_square(picture.image, image_size, resize)))
-                blank = is_blank(picture.image, whole)
-                facts |= _facts(picture, blank, thumb, pixels[-1])
         except PictureError as error:
             is_known.append(False)
-            facts |= {"kind": error.kind.encode(), "problem": str(error).encode()}
-            facts["check"] = zlib.crc32(thumb)
-        all_facts.append(facts)
+            record["kind"], record["problem"] = error.kind.encode(), str(error).encode()
+        if picture is not None:
+            whole, inner = thumbs_of(picture.image)
+            thumb, middle = whole.tobytes(), inner.tobytes()
+            pixels.append(encode(resize_image(picture.image, image_size, resize)))
+            record["length"], record["check"] = len(pixels[-1]), zlib.crc32(pixels[-1])
+            record["blank"] = is_blank(picture.image, whole)
+            record["format"], record["mode"] = picture.format.encode(), picture.mode.encode()
+            for name in ("width", "height", "orientation", "frames"):
+                record[name] = getattr(picture, name)
         thumbs.append(thumb)
         middles.append(middle)
-    records = np.zeros(len(locations), dtype=RECORD)
-    for name in _TOLD:
-        records[name] = [facts.get(name, _EMPTY[name]) for facts in all_facts]
     records["hash"], records["inner"] = perceptual_hashes(thumbs), perceptual_hashes(middles)
     new_thumbs = itertools.compress(thumbs, np.logical_not(is_known))
     return Chunk(records, b"".join(new_thumbs), b"".join(pixels), is_known)
 
 
-def _open(
-    location: str, image_size: int, known: np.ndarray, facts: dict[str, Any]
-) -> Picture | None:
+def _open(location: str, image_size: int, known: np.ndarray, record: np.void) -> Picture | None:
     """The picture in a file, or None where its content is known; notes content and size."""
     try:
         with open_file(location) as file:
@@ -97,25 +130,11 @@ def _open(
                 file.seek(0)
                 digest, size = hashlib.file_digest(file, "sha256").digest(), file.tell()
                 content = b""
-            facts |= {"sha256": digest, "bytes": size}
+            record["sha256"], record["bytes"] = digest, size
             at = np.searchsorted(known, digest) if len(known) else 0
             if at < len(known) and known[at] == digest.rstrip(b"\0"):
                 return None
             return decode_content(content, image_size) if content else decode_file(file, image_size)
     except OSError as error:
-        facts.clear()
+        record["sha256"], record["bytes"] = b"", 0
         raise PictureError(f"cannot be read: {error.strerror}") from error
-
-
-def _facts(picture: Picture, blank: bool, thumb: bytes, pixels: bytes) -> dict[str, Any]:
-    return {
-        "length": len(pixels),
-        "check": zlib.crc32(pixels, zlib.crc32(thumb)),
-        "format": picture.format.encode(),
-        "mode": picture.mode.encode(),
-        "width": picture.width,
-        "height": picture.height,
-        "orientation": picture.orientation,
-        "frames": picture.frames,
-        "blank": blank,
-    }

@@ -34,11 +34,11 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
     Linux. One part alone is done in this process.
 
     Args:
-        work: What is to be done, with a name by which another process finds it.
-        parts: What to call it with, such as some files; taken as they are needed.
+        work: what is to be done, with a name by which another process finds it.
+        parts: what to call it with, such as some files; taken as they are needed.
 
     Raises:
-        UserError: A process was killed, for lack of memory perhaps.
+        UserError: a process was killed, for lack of memory perhaps.
     """
     parts = iter(parts)
     first = list(itertools.islice(parts, 2))
@@ -47,9 +47,10 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
     if len(first) < 2 or cores == 1:
         yield from map(work, parts)
         return
+    pool: Executor
     if sys.platform == "linux" and threading.active_count() == 1:
         fork = multiprocessing.get_context("fork")
-        pool: Executor = ProcessPoolExecutor(cores, fork, _begin)
+        pool = ProcessPoolExecutor(cores, fork, _begin)
     else:
         pool = ThreadPoolExecutor(cores)
     waiting: deque[Any] = deque()
@@ -58,35 +59,36 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
         for part in parts:
             waiting.append(pool.submit(work, part))
             if len(waiting) >= _AHEAD * cores:
-                yield _result(waiting.popleft(), pool, others)
+                yield _result(waiting.popleft(), pool, cores, others)
         while waiting:
-            yield _result(waiting.popleft(), pool, others)
+            yield _result(waiting.popleft(), pool, cores, others)
     except BrokenProcessPool as error:
         raise UserError(
-            "A process that decodes pictures was killed, perhaps because memory ran out: "
-            "close other programs and run it again; what was read is kept."
+            "a process that decodes pictures was killed, perhaps because memory ran out: "
+            "close other programs and run it again; what was read is kept"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _result(part: Any, pool: Executor, others: set[Any]) -> Any:
+def _result(part: Any, pool: Executor, cores: int, others: set[Any]) -> Any:
     """What a process has read; ``others`` are processes that are not the pool's.
 
     Raises:
-        BrokenProcessPool: One was killed.
+        BrokenProcessPool: one was killed.
     """
     while True:
         done, _ = wait([part], timeout=_LOOK)
         if done:
             return part.result()
         workers = set(multiprocessing.active_children()) - others
-        if isinstance(pool, ProcessPoolExecutor) and len(workers) < pool._max_workers:
+        if isinstance(pool, ProcessPoolExecutor) and len(workers) < cores:
             # Killed in the midst of its answer, whose rest the pool would wait for without end:
             # it ends where nobody can write any more.
             for worker in workers:
                 worker.kill()
-            pool._result_queue._writer.close()
+            # There is no public way to say so.
+            pool._result_queue._writer.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _begin() -> None:

@@ -1,1 +1,1 @@
-"""Where pictures come from: folders, archives, addresses."""
+"""Where pictures come from: a folder, an archive, or an address of either."""

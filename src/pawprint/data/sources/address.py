@@ -1,64 +1,71 @@
-"""Where on the web a file is, and what of that may be shown."""
+"""Addresses of pictures elsewhere, and what of them may be shown."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pawprint.system.errors import UserError
 from pawprint.system.machine import is_this_machine
 
-_SCHEMES = ("http://", "https://")
-_CHECKSUM = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
+_PLAIN_SCHEMES = ("http", "ftp")  # without encryption
+_CHECKSUM = re.compile(r"(.*)#sha256=([0-9a-f]{64})", re.IGNORECASE)
 _HOST = re.compile(r"(\[.*\]|[^:@]*)(:\d*)?")
-_LONGEST_NAME = 80  # what is added to it must still fit into a file name
+_MAX_NAME_LENGTH = 80  # what is added to it must still fit into a file name
 
 
 @dataclass(frozen=True)
 class Address:
-    """A URL taken apart; as text it can be shown to anybody.
+    """An address without its checksum; as text it can be shown to anybody.
 
     Attributes:
-        url: What is asked for, without credentials and checksum.
-        credentials: User and password, or None.
-        sha256: What the file must have, in lower-case hex, or None.
+        url: what is fetched, with user and password where they were given
+        sha256: what the file must have, in lower-case hex, or None
     """
 
-    url: str
-    credentials: tuple[str, str] | None = None
+    url: str = field(repr=False)
     sha256: str | None = None
 
     def __str__(self) -> str:
         return shown(self.url)
 
     @property
-    def file_name(self) -> str:
-        """A safe file name, another for every URL; the checksum plays no part in it."""
-        base = PurePosixPath(unquote(urlsplit(self.url).path)).name
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", base)[-_LONGEST_NAME:] or "archive"
-        return f"{hashlib.sha256(self.url.encode()).hexdigest()[:12]}-{safe}"
+    def scheme(self) -> str:
+        """Such as "https"; in lower case."""
+        return self.url.partition("://")[0].lower()
 
-    def may_ask(self, url: str, before: str | None = None) -> bool:
-        """Whether an answer from ``url`` can be trusted to be the one of its owner.
+    @property
+    def is_http(self) -> bool:
+        """Whether it is on the web, where there are files and no folders."""
+        return self.scheme in ("http", "https")
+
+    @property
+    def file_name(self) -> str:
+        """A safe name, another for every address; password and checksum play no part in it."""
+        url = without_credentials(self.url)
+        name = PurePosixPath(unquote(shown(url))).name
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[-_MAX_NAME_LENGTH:]
+        return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{safe or 'archive'}"
+
+    def trusts(self, url: str) -> bool:
+        """Whether what ``url`` sends can be trusted to be what its owner put there.
 
         Args:
-            url: This address's own, or one to which its server points.
-            before: The URL that pointed there.
+            url: this address's own, or one to which its server redirects.
         """
-        parts = _split(url)
-        if parts is None:
-            return False
-        if parts.scheme == "https" or self.sha256 is not None:
+        scheme = url.partition("://")[0].lower()
+        if self.sha256 is not None or scheme not in _PLAIN_SCHEMES:
             return True
-        return is_loopback(url) and not (before or "").lower().startswith("https:")
+        return scheme == self.scheme == "http" and is_loopback(url)
 
 
-def is_url(text: str) -> bool:
-    """Whether ``text`` is an address on the web (and not a path)."""
-    return text.lower().startswith(_SCHEMES)
+def is_address(images: object) -> bool:
+    """Whether ``images`` is an address, and not a path."""
+    return isinstance(images, str) and "://" in images
 
 
 def is_loopback(url: str) -> bool:
@@ -76,7 +83,9 @@ def without_credentials(url: str) -> str:
     scheme, slashes, rest = url.partition("://")
     host = re.split(r"[/?#]", rest)[0]
     if "@" in host:
-        rest = rest[host.rindex("@") + 1 :]
+        user = host.rpartition("@")[0]
+        if ":" in user or scheme.lower() in ("http", "https"):  # abfs has a container's name there
+            rest = rest[len(user) + 1 :]
     elif not _HOST.fullmatch(host):  # a password with a / ? or #
         rest = rest.rpartition("@")[2]
     return f"{scheme}{slashes}{rest}"
@@ -88,48 +97,49 @@ def escaped(text: str) -> str:
 
 
 def parse(text: str) -> Address:
-    """Take a URL apart.
+    """Take an address apart.
 
     Args:
-        text: Such as ``https://host/pets.zip``, with ``#sha256=`` and 64 hexadecimal digits at its
-            end where the content is to be checked.
+        text: such as ``https://host/pets.zip`` or ``s3://bucket/pets``, with ``#sha256=`` and 64
+            hexadecimal digits at its end where the content is to be checked.
 
     Raises:
-        UserError: It is no complete URL, its checksum is none, or it is plain http with neither a
+        UserError: it is not complete, its checksum is none, or it is plain http with neither a
             checksum nor this very machine as its host.
     """
-    parts = _split(text)
+    checked = _CHECKSUM.fullmatch(text)
+    url, sha256 = (checked[1], checked[2].lower()) if checked else (text, None)
+    parts = _split(url)
     if parts is None:
         raise UserError(
-            f'"{shown(text)}" is no complete URL: set `images` to one like https://host/pets.zip.'
+            f'"{shown(text)}" is no complete URL: set `images` to one like https://host/pets.zip'
         )
-    checksum = _CHECKSUM.fullmatch(parts.fragment)
-    if parts.fragment and checksum is None:
+    address = Address(url.rstrip("/"), sha256)
+    if "#sha256=" in url or (address.is_http and parts.fragment):
         raise UserError(
-            f'What follows the # in the URL "{shown(text)}" is no checksum: write #sha256= and 64 '
-            "hexadecimal digits, or nothing."
+            f'what follows the # in the URL "{shown(text)}" is no checksum: write #sha256= and 64 '
+            "hexadecimal digits, or nothing"
         )
-    credentials = None
-    if parts.username is not None:
-        credentials = (unquote(parts.username), unquote(parts.password or ""))
-    host = parts.netloc.rpartition("@")[2]
-    url = parts._replace(netloc=host, path=parts.path or "/", fragment="").geturl()
-    address = Address(url, credentials, checksum[1].lower() if checksum else None)
-    if not address.may_ask(url):
+    if address.is_http:
+        address = Address(parts._replace(path=parts.path or "/", fragment="").geturl(), sha256)
+    if not address.trusts(address.url):
         raise UserError(
-            f'The URL "{address}" is plain http, where anybody on the way can change the '
-            "pictures: use https, or add #sha256= and the checksum of the file."
+            f'the URL "{address}" is plain {address.scheme}, where anybody on the way can change '
+            "the pictures: use https, or add #sha256= and the checksum of the file"
         )
     return address
 
 
-def _split(text: str) -> SplitResult | None:
-    """The parts of a URL; None where it is none that can be asked."""
-    if not is_url(text) or not text.isprintable() or " " in text:
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL; None where nothing can be fetched from it."""
+    scheme = url.partition("://")[0].lower()
+    if not _SCHEME.fullmatch(scheme) or not url.isprintable():
         return None
     try:
-        parts = urlsplit(text)
-        named = parts.hostname and parts.port != 0  # reading the port raises where it is no number
+        parts = urlsplit(url)
+        if scheme in ("http", "https"):  # reading the port raises where it is no number
+            return parts if parts.hostname and parts.port != 0 and " " not in url else None
     except ValueError:
         return None
-    return parts if named else None
+    # fsspec takes "::" for one file system inside another, which would not be checked.
+    return parts if parts.netloc + parts.path.strip("/") and "::" not in url else None

@@ -1,4 +1,4 @@
-"""An archive from the web, downloaded once and kept."""
+"""Pictures from elsewhere, downloaded once by fsspec and kept."""
 
 from __future__ import annotations
 
@@ -6,153 +6,120 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pawprint.data.sources.address import Address, parse
+from pawprint.data.sources.address import parse
+from pawprint.data.sources.remote import Remote, open_remote
+from pawprint.data.sources.web import RetryPolicy
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
 from pawprint.system.lock import locked
 
-if TYPE_CHECKING:  # else only where something is downloaded, because it takes time to import
-    from pawprint.data.sources.http import Facts, Patience
-
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """What is remembered of a complete file."""
+def download(url: str, folder: Path, *, policy: RetryPolicy | None = None) -> Path:
+    """Bring the file or folder at ``url`` into ``folder``, unless it is there already.
 
-    url: str
-    etag: str | None
-    last_modified: str | None
-    size: int
-    sha256: str
-    mtime_ns: int
-
-
-def download(url: str, folder: Path, *, patience: Patience | None = None) -> Path:
-    """Bring the file at ``url`` into ``folder``, unless it is there already.
-
-    A download that stops half-way goes on from there the next time. A complete file is asked for
-    again only where the server has another one; without a network the kept one is used. A file
-    with a checksum is trusted without asking.
+    It is downloaded again only where the server has another one; without a network the kept one
+    is used. A file with a checksum is trusted without a request.
 
     Args:
-        url: Where the file is, with ``#sha256=…`` at the end to have it checked.
-        folder: Where files are kept; made where it is missing.
-        patience: How long to try. Defaults to ``Patience()``.
+        url: where it is, with ``#sha256=…`` at the end to have a file checked.
+        folder: where downloads are kept; made where it is missing.
+        policy: how long to try. Defaults to ``RetryPolicy()``.
 
     Returns:
-        The complete file.
+        The complete file or folder.
 
     Raises:
-        UserError: The URL or its checksum is wrong, the server does not give the file, or there is
-            no room for it.
+        UserError: the address or its checksum is wrong, the server does not give the content, or
+            there is no room for it.
     """
-    from pawprint.data.sources.http import Patience
-
     address = parse(url)
-    patience = patience or Patience()
-    file = folder / address.file_name
-    with _writing_explained(address, folder):
+    kept = folder / address.file_name
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         busy = f"Another process downloads {address}; waiting for it."
-        with locked(file.with_name(f"{file.name}.lock"), busy=busy, patience=None):
-            if not _is_current(address, file, patience):
-                _bring(address, file, patience)
-    return file
-
-
-def _is_current(address: Address, file: Path, patience: Patience) -> bool:
-    from pawprint.data.sources.fetch import is_unchanged
-    from pawprint.data.sources.http import Facts
-
-    if not file.is_file():
-        return False
-    kept, stat = _read_kept(file), file.stat()
-    as_left = kept is not None and (kept.size, kept.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
-    digest = kept.sha256 if as_left else _sha256(file)
-    if address.sha256 is None and (kept is None or kept.sha256 != digest):
-        log.warning("%s is not as it was downloaded; downloading it again.", file)
-        return False
-    if address.sha256 not in (None, digest):
-        return False
-    facts = Facts(kept.etag, kept.last_modified, kept.size) if kept else Facts()
-    if not as_left:
-        _keep(address, file, facts, digest, file)
-    if address.sha256 is not None:
-        return True
-    try:
-        return is_unchanged(address, facts, patience)
-    except UserError as error:
-        log.warning("%s Using %s as downloaded earlier.", error, file)
-        return True
-
-
-def _bring(address: Address, file: Path, patience: Patience) -> None:
-    from pawprint.data.sources.fetch import discard, fetch
-
-    part = file.with_name(f"{file.name}.part")
-    resumed = part.exists()
-    facts = fetch(address, part, patience)
-    digest = _sha256(part)
-    if resumed and address.sha256 not in (None, digest):  # the older part may be another file's
-        discard(part)
-        facts = fetch(address, part, patience)
-        digest = _sha256(part)
-    if address.sha256 not in (None, digest):
-        discard(part)
-        raise UserError(
-            f'The file at "{address}" has the sha256 {digest}, but the URL asks for '
-            f"{address.sha256}: see which of the two is right."
-        )
-    _keep(address, part, facts, digest, file)  # first: without it, what is there is not trusted
-    os.replace(part, file)
-    discard(part)
-    log.info("Downloaded %s to %s, sha256 %s.", address, file, digest)
-
-
-def _keep(address: Address, content: Path, facts: Facts, digest: str, file: Path) -> None:
-    """Remember what ``content`` is, which is or will be ``file``."""
-    stat = content.stat()
-    kept = _Kept(
-        url=str(address),
-        etag=facts.etag,
-        last_modified=facts.last_modified,
-        size=stat.st_size,
-        sha256=digest,
-        mtime_ns=stat.st_mtime_ns,
-    )
-    write_json(_memory(file), asdict(kept))
-
-
-def _read_kept(file: Path) -> _Kept | None:
-    try:
-        return _Kept(**json.loads(_memory(file).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _memory(file: Path) -> Path:
-    return file.with_name(f"{file.name}.json")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-@contextmanager
-def _writing_explained(address: Address, folder: Path) -> Iterator[None]:
-    try:
-        yield
+        with (
+            locked(kept.with_name(f"{kept.name}.lock"), busy=busy, patience=None),
+            open_remote(address, policy or RetryPolicy()) as remote,
+        ):
+            if not _is_current(remote, kept):
+                _fetch(remote, kept)
     except OSError as error:
         raise UserError(
             f'"{address}" cannot be kept in "{folder}" ({error.strerror or type(error).__name__}): '
-            "see that there is room and that the folder is yours to write."
+            "see that there is room and that the folder is yours to write"
         ) from error
+    return kept
+
+
+def _is_current(remote: Remote, kept: Path) -> bool:
+    """Whether what is kept is complete, and still what the server has."""
+    if not kept.exists():
+        return False
+    digest = _digest(kept)
+    if remote.address.sha256 is not None:
+        return digest == remote.address.sha256
+    try:
+        record = json.loads(_record(kept).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = {}
+    if record.get("sha256") != digest:
+        log.warning("%s is not as it was downloaded; downloading it again.", kept)
+        return False
+    try:
+        return remote.version() == record.get("version") is not None
+    except UserError as error:
+        log.warning("%s; using %s as downloaded earlier.", error, kept)
+        return True
+
+
+def _fetch(remote: Remote, kept: Path) -> None:
+    address = remote.address
+    part, old = kept.with_name(f"{kept.name}.part"), kept.with_name(f"{kept.name}.old")
+    log.info("Downloading %s to %s.", address, kept.parent)
+    try:
+        _remove(part, old)  # what a killed process left
+        version = remote.fetch(part)
+        digest = _digest(part)
+        if address.sha256 not in (None, digest):
+            raise UserError(
+                f'the file at "{address}" has the sha256 {digest}, but the URL asks for '
+                f"{address.sha256}: see which of the two is right"
+            )
+        # The record first: without it, what is there is not trusted.
+        write_json(_record(kept), {"url": str(address), "version": version, "sha256": digest})
+        if kept.exists():
+            os.replace(kept, old)
+        os.replace(part, kept)
+    finally:
+        _remove(part, old)
+    log.info("Downloaded %s to %s, sha256 %s.", address, kept, digest)
+
+
+def _record(kept: Path) -> Path:
+    """The file that remembers what was downloaded."""
+    return kept.with_name(f"{kept.name}.json")
+
+
+def _digest(path: Path) -> str:
+    """The sha256 of a file, or of a folder's names and sizes."""
+    if path.is_file():
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            digest.update(os.fsencode(f"{file.relative_to(path)}\0{file.stat().st_size}\n"))
+    return digest.hexdigest()
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

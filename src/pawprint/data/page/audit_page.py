@@ -1,0 +1,194 @@
+"""The audit page: one HTML file that shows what was found in the pictures before training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pawprint.data.audit import LEFT_OUT, Audit, FileRecord
+from pawprint.data.page import charts
+from pawprint.data.page.contact_sheets import MOST_PATHS, contact_sheets, groups_of_copies
+from pawprint.data.split import SPLITS
+from pawprint.pages.render import counted, render
+
+_LEARNED = {"train": "training", "validation": "validation"}
+_MOST_ROWS = 12  # of a table of facts
+_ORIENTATION = {
+    1: "upright",
+    2: "mirrored",
+    3: "turned by 180°",
+    4: "mirrored, turned by 180°",
+    5: "mirrored, turned by 270°",
+    6: "turned by 90°",
+    7: "mirrored, turned by 90°",
+    8: "turned by 270°",
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is known of all pictures that can be measured.
+
+    Attributes:
+        pictures: how many.
+        small: how many have a side shorter than what the network sees.
+        turned: how many are brought upright.
+        animated: how many have more than one frame.
+        charts: of sides, aspects and bytes.
+        facts: by title, each value and how many pictures have it, the most frequent first.
+    """
+
+    pictures: int
+    small: int
+    turned: int
+    animated: int
+    charts: list[charts.Chart]
+    facts: dict[str, list[tuple[str, int]]]
+
+
+def audit_page(
+    audit: Audit,
+    *,
+    images: str,
+    class_names: list[str],
+    image_size: int,
+    resize: str,
+    thumbnail: Callable[[str], bytes | None],
+    notes: Sequence[str] = (),
+) -> str:
+    """Draw the page; the same input gives the same page.
+
+    It needs no other file, holds no script, and can be written as UTF-8 whatever the names are.
+
+    Args:
+        audit: what was found; its lists go together.
+        images: the source, as it was given.
+        class_names: in the order to show them.
+        image_size: side of the square pictures in pixels.
+        resize: how they become square: "squash", "crop" or "pad".
+        thumbnail: makes a small JPEG of a path, or None where it cannot be shown. It is called
+            once for each picture on the page, some hundreds at most.
+        notes: sentences about what a person may not expect. Defaults to none.
+
+    Returns:
+        The HTML.
+    """
+    found = audit.counts()
+    groups = groups_of_copies(audit)
+    usable = [record for record in audit.records if not record.findings or record.usable]
+    counts = _class_counts(audit, class_names)
+    labels = [{audit.records[place].label for place in own} for own in groups.values()]
+    return render(
+        "data/page/audit_page.html",
+        images=images,
+        verdict=_verdict(audit, found, groups, len(usable)),
+        fine=bool(audit.records) and not any(found.values()),
+        files=len(audit.records),
+        used=_used(audit),
+        found=found,
+        groups=list(groups.values()),
+        conflicts=sum(len(own) > 1 for own in labels),
+        notes=notes,
+        class_counts=counts,
+        class_total=[sum(column) for column in zip(*counts.values(), strict=True)],
+        used_of_classes=_range(counts) if counts else "",
+        sizes=_sizes(usable, image_size),
+        image_size=image_size,
+        resize=resize,
+        sheets=contact_sheets(audit, thumbnail),
+        kinds_left_out=LEFT_OUT,
+        most_paths=MOST_PATHS,
+    )
+
+
+def _verdict(audit: Audit, found: dict[str, int], groups: dict[int, list[int]], usable: int) -> str:
+    files = len(audit.records)
+    if not files:
+        return "There are no files."
+    copies = counted(len(groups), "group of copies", "groups of copies")
+    if leaks := found["leak"]:
+        learned, held_out = _sides_of_leaks(audit, groups)
+        stand = f"picture of {learned} stands" if leaks == 1 else f"pictures of {learned} stand"
+        copies = f"{copies}, {leaks:,} {stand} also in the {held_out} folder"
+    sentences = [f"{counted(files, 'file', 'files')}, {_used(audit):,} used.", f"{copies}."]
+    if conflicts := found["two labels"]:
+        stand = counted(conflicts, "picture stands", "pictures stand")
+        sentences.append(f"{stand} under two labels.")
+    sentences.append(f"{counted(files - usable, 'file', 'files')} cannot be read.")
+    return " ".join(sentences)
+
+
+def _sides_of_leaks(audit: Audit, groups: dict[int, list[int]]) -> tuple[str, str]:
+    """What leaking pictures were given for, and the splits that they leak into."""
+    leaking: set[str | None] = set()
+    kept: set[str | None] = set()
+    for places in groups.values():
+        leaks = [p for p in places if any(f.kind == "leak" for f in audit.findings[p])]
+        if leaks:
+            leaking.update(audit.records[place].given_split for place in leaks)
+            kept.update(audit.splits[place] for place in places)
+    learned = " or ".join(name for split, name in _LEARNED.items() if split in leaking)
+    return learned or "training", " or ".join(s for s in SPLITS if s in kept) or "held-out"
+
+
+def _used(audit: Audit) -> int:
+    return len(audit.splits) - audit.splits.count(None)
+
+
+def _class_counts(audit: Audit, class_names: list[str]) -> dict[str, list[int]]:
+    """How many files of each class are in train, validation and test, and how many are left out."""
+    labels = (record.label for record in audit.records)
+    found = Counter(zip(labels, audit.splits, strict=True))
+    return {name: [found[name, split] for split in (*SPLITS, None)] for name in class_names}
+
+
+def _range(counts: dict[str, list[int]]) -> str:
+    """The classes with fewest and most pictures, in words."""
+    used = {name: sum(own[:-1]) for name, own in counts.items()}
+    few, many = min(used, key=used.__getitem__), max(used, key=used.__getitem__)
+    if used[few] == used[many]:
+        return f"{counted(used[few], 'used picture', 'used pictures')} in each class."
+    return f"From {used[few]:,} used pictures ({few}) to {used[many]:,} ({many}) in a class."
+
+
+def _sizes(usable: list[FileRecord], image_size: int) -> Sizes | None:
+    measured = [record for record in usable if record.width and record.height]
+    if not measured:
+        return None
+    wide = np.array([record.width for record in measured], dtype=np.float64)
+    high = np.array([record.height for record in measured], dtype=np.float64)
+    lying = np.array([(record.orientation or 1) > 4 for record in measured])  # to be turned by 90°
+    weights = np.array([record.bytes for record in measured if record.bytes], dtype=np.float64)
+    pixels = charts.pixel_text, charts.pixel_bin_text
+    weight = charts.byte_text, charts.byte_bin_text
+    longer = np.maximum(wide, high)
+    drawn = [
+        charts.size_histogram("Longer side", longer, *pixels, mark=image_size),
+        charts.aspect_histogram("Width : height", np.where(lying, high / wide, wide / high)),
+    ]
+    if weights.size:
+        drawn.append(charts.size_histogram("Size of file", weights, *weight))
+    orientations = (_ORIENTATION.get(record.orientation or 1) for record in measured)
+    return Sizes(
+        pictures=len(measured),
+        small=int((np.minimum(wide, high) < image_size).sum()),
+        turned=sum((record.orientation or 1) > 1 for record in measured),
+        animated=sum((record.frames or 1) > 1 for record in measured),
+        charts=drawn,
+        facts={
+            "Format": _most_frequent(record.format for record in measured),
+            "Mode": _most_frequent(record.mode for record in measured),
+            "Orientation (EXIF)": _most_frequent(orientations),
+        },
+    )
+
+
+def _most_frequent(values: Iterable[str | None]) -> list[tuple[str, int]]:
+    counts = Counter(value or "unknown" for value in values)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    if others := sum(count for _, count in ordered[_MOST_ROWS:]):
+        ordered = [*ordered[:_MOST_ROWS], ("others", others)]
+    return ordered

@@ -1,1 +1,0 @@
-"""The pages that show how good a network is."""

@@ -1,0 +1,116 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pawprint.pages.render import render
+from pawprint.pages.thumbnail import jpeg_of
+from pawprint.suspects.find import Suspect
+from pawprint.suspects.report import Judged, suspect_tiles, suspects_page
+
+PATHS = [f"cats/{n:03}.jpg" for n in range(200)]
+NAMES = ["cats", "dogs"]
+SPLITS = ["train"] * 150 + ["test"] * 50
+
+
+def suspects(count, label=0):
+    return [
+        Suspect(n, label, 1 - label, 0.1 + n / 1000, 0.9 - n / 1000, 0.1, n < 9)
+        for n in range(count)
+    ]
+
+
+def picture(index):
+    return np.full((8, 8, 3), index, np.uint8)
+
+
+def judged(paths=PATHS, names=NAMES, splits=SPLITS):
+    n = len(splits)
+    return Judged(paths, splits, np.zeros(n, int), np.full((n, len(names)), 0.5), names)
+
+
+def section(found, jpeg=lambda index: jpeg_of(picture(index)), **other):
+    tiles = suspect_tiles(judged(**other), found, jpeg)
+    return render("suspects/tiles.html", suspects=tiles)
+
+
+def page(found, **other):
+    def jpeg(index):
+        return b"a jpeg"
+
+    return suspects_page(judged(**other), found, jpeg, images="pets", table="suspects.csv")
+
+
+def test_each_tile_shows_its_picture_both_classes_and_both_probabilities():
+    drawn = section(suspects(3), splits=["train", "test", "validation"])
+    contents = re.findall(r"base64,([^\"]+)", drawn)
+    colours = [Image.open(io.BytesIO(base64.b64decode(c))).getpixel((4, 4)) for c in contents]
+    assert colours == [(0, 0, 0), (1, 1, 1), (2, 2, 2)]
+    assert re.findall(r"<bdi>(\w+)</bdi> ([\d.]+)", drawn)[:2] == [
+        ("cats", "0.10"),
+        ("dogs", "0.90"),
+    ]
+    assert re.findall(r'class="chip">(\w+)<', drawn) == ["train", "test", "validation"]
+
+
+def test_only_the_first_are_shown_and_the_rest_is_counted():
+    asked = []
+
+    def jpeg(index):
+        asked.append(index)
+        return b"a jpeg"
+
+    drawn = section(suspects(130), jpeg)
+    assert asked == list(range(100))
+    assert "and 30 more" in drawn
+    assert "more" not in section(suspects(100), jpeg)
+
+
+def test_large_pictures_do_not_make_a_page_too_large_to_open():
+    drawn = section(suspects(100), lambda index: bytes(100_000))
+    assert len(drawn) < 4_100_000
+    assert 20 < drawn.count("<img") < 40
+    assert f"and {100 - drawn.count('<img')} more" in drawn
+
+
+def test_no_suspects_are_told():
+    assert "No label is suspect" in section([])
+    assert "0 labels of 200 may be wrong, 0 of them probably." in page([])
+
+
+def test_the_page_counts_by_split_and_names_the_confusion():
+    drawn = page(suspects(160))
+    assert "160 labels of 200 may be wrong, 9 of them probably. Most often: 160 cats that " in drawn
+    figures = re.findall(r'<dt>([^<]+)</dt><dd class="figure">([\d,]+)', drawn)
+    assert figures == [
+        ("labels", "200"),
+        ("probably wrong", "9"),
+        ("suspect", "160"),
+        ("in train", "150"),
+        ("in validation", "0"),
+        ("in test", "10"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"q" & {images}', "x" * 5000])
+def test_no_name_becomes_markup(name):
+    tags = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            tags.append(tag)
+
+    Reader().feed(page(suspects(1), paths=[f"{name}.jpg", *PATHS[1:]], names=[name, "dogs"]))
+    assert "script" not in tags
+    assert tags.count("img") == 1
+
+
+def test_a_name_in_an_attribute_holds_no_markup():
+    drawn = page(suspects(3), paths=[f"train/{path}" for path in PATHS])
+    assert not re.search(r'="[^"]*(<|&lt;)', drawn)
+    alts = re.findall(r'alt="([^"]*)"', drawn)
+    assert alts == [f"cats, or dogs: train/cats/{n:03}.jpg" for n in range(3)]
