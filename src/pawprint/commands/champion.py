@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from pawprint.config.compose import compose, project_root
+from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
 from pawprint.registry.champion import roll_back
 from pawprint.registry.history import Event, read_history
@@ -15,8 +16,11 @@ from pawprint.system.files import write_json
 from pawprint.tracking.location import sqlite_path, store_uri
 
 
-def champion(*, rollback: bool, as_json: bool) -> int:
-    """Print who is champion, after going back to the one before where ``rollback``.
+def champion(given: Namespace) -> int:
+    """Print who is champion, after going back to the one before where `--rollback` is given.
+
+    Args:
+        given: the command's arguments; see ``add_champion``.
 
     Returns:
         0, the exit code.
@@ -28,7 +32,7 @@ def champion(*, rollback: bool, as_json: bool) -> int:
     from pawprint.tracking.registry import Registry
     from pawprint.tracking.store import connect
 
-    tracking = compose().tracking
+    tracking, _ = compose_tracking(given.settings)
     address = store_uri(tracking.uri)
     path = sqlite_path(address)
     if path is not None and not path.exists():  # to look makes no store
@@ -36,7 +40,7 @@ def champion(*, rollback: bool, as_json: bool) -> int:
     store = connect(tracking.uri, tracking.experiment)
     with store.explained():
         registry = Registry(store.client, store.uri, tracking.registered_model)
-        if rollback:
+        if given.rollback:
             registered = Paths(project_root()).registered
             roll_back(registry, lambda event: _note_rollback(registered, event))
         version = registry.champion()
@@ -53,7 +57,7 @@ def champion(*, rollback: bool, as_json: bool) -> int:
         "run_id": version.run_id,
         "line": [json.loads(event.as_tag()) for event in line],
     }
-    if as_json:
+    if given.json:
         print(json.dumps(facts, indent=2))
     elif sys.stdout.isatty():
         print_tables(facts)

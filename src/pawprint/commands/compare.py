@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
 from pawprint.comparison.compare import MOST_RUNS, Comparison, compare_runs
 from pawprint.comparison.page import comparison_page
-from pawprint.config.compose import project_root
+from pawprint.comparison.text import as_plain, print_comparison
+from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Tracking
 from pawprint.system.errors import UserError
@@ -17,6 +20,31 @@ from pawprint.tracking.recorded import CURVES, RecordedRun
 
 LAST = 2
 PAGE, CURVES_FILE, CHANGED_FILE = "compare.html", "curves.png", "changed.csv"
+
+
+def run(given: Namespace) -> int:
+    """Print the comparison; the page is written either way.
+
+    Args:
+        given: the command's arguments; see ``add_compare``.
+
+    Returns:
+        0, the exit code.
+
+    Raises:
+        UserError: as ``compare``.
+    """
+    tracking, _ = compose_tracking(given.settings)
+    comparison = compare(given.operands, given.last, tracking)
+    folder = Paths(project_root()).comparison
+    if given.json:
+        content = as_plain(comparison) | {"page": str(folder / PAGE)}
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        print(text.encode(errors="backslashreplace").decode())
+    else:
+        print_comparison(comparison, found_in=str(folder / CHANGED_FILE))
+        print(f"page: {folder / PAGE}")
+    return 0
 
 
 def compare(words: list[str], last: int | None, tracking: Tracking) -> Comparison:
@@ -47,16 +75,16 @@ def _read_runs(
 
     if words and last is not None:
         raise UserError("name runs or give --last, not both")
-    asked = len(words) or (LAST if last is None else last)
-    if not 2 <= asked <= MOST_RUNS:
-        raise UserError(f"{asked} runs were asked for; compare takes 2 to {MOST_RUNS}")
+    count = len(words) or (LAST if last is None else last)
+    if not 2 <= count <= MOST_RUNS:
+        raise UserError(f"{count} runs were asked for; compare takes 2 to {MOST_RUNS}")
     path = sqlite_path(store_uri(tracking.uri))
     if path is not None and not path.exists():  # and must not be made by looking at it
         raise UserError(f"{path} has no run yet; train and evaluate with `dvc repro`")
     store = connect(tracking.uri, tracking.experiment)
     with store.explained():
         records = Records(store, tracking.registered_model)
-        found = [records.find(word) for word in words] if words else records.last_evaluated(asked)
+        found = [records.find(word) for word in words] if words else records.last_evaluated(count)
         ids = list(dict.fromkeys(found))
         if len(ids) < 2 and words:
             raise UserError(
@@ -72,8 +100,8 @@ def _read_runs(
             for place, (word, run_id) in enumerate(zip(words, found, strict=False))
             if run_id in found[:place]
         ]
-        if not words and len(ids) < asked:
-            notes.append(f"Of {asked} runs asked for, {len(ids)} are there and evaluated.")
+        if not words and len(ids) < count:
+            notes.append(f"Of {count} runs asked for, {len(ids)} are there and evaluated.")
         return [records.read(run_id) for run_id in ids], notes
 
 

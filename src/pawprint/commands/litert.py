@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, load_split, load_summary
@@ -27,11 +27,6 @@ log = logging.getLogger(__name__)
 ONNX = "onnx"
 METRICS = "metrics.json"
 SHOWN = 200  # training pictures by which int8 chooses the ranges of its numbers
-
-
-def main() -> None:
-    """Write the project's network for phones."""
-    run_stage("litert", litert)
 
 
 def litert(config: Config) -> dict[str, dict[str, float]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 
-from pawprint.commands.predict_options import who_answers
+from pawprint.commands.network import choose_network
 from pawprint.inference.listing import LIST, find_files, read_list
 from pawprint.inference.output import FORMS, output
 from pawprint.inference.parallel import Tally, classify
@@ -27,38 +27,14 @@ FEW = 100  # files that a person looks at in a table
 SECONDS_BETWEEN_LINES = 30
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked for; see the command's help.
-
-    Attributes:
-        paths: files, folders, or "-".
-        recursive: whether sub-folders are entered.
-        top: how many classes are named; None: all, or the most probable one in lines.
-        form: "csv", "json", "parquet" or None for what a person reads.
-        output: a file to write instead of standard output.
-        threshold: the least probability of an answer.
-        sure_precision: or the share of the answers that is to be right, as it was typed.
-        model: who answers, by name; None: the champion.
-        log: a file that remembers what was seen, for `pawprint drift`.
-    """
-
-    paths: list[str]
-    recursive: bool = False
-    top: int | None = None
-    form: str | None = None
-    output: Path | None = None
-    threshold: float | None = None
-    sure_precision: str | None = None
-    model: str | None = None
-    log: Path | None = None
-
-
-def predict(request: Request) -> int:
+def predict(request: Namespace) -> int:
     """Answer; returns 1 where a file was no picture, else 0.
 
+    Args:
+        request: the arguments; see ``add_predict``.
+
     Raises:
-        UserError: what is asked for does not fit together, or cannot be done.
+        UserError: options do not fit together, or there is no such network.
     """
     form = _form(request)
     source, predictor = _open(request)
@@ -71,7 +47,7 @@ def predict(request: Request) -> int:
 
     tally = Tally(lambda sentence: print(f"error: {printable(sentence)}", file=sys.stderr))
     columns = Columns(tuple(predictor.class_names), request.top)
-    if request.output:
+    if request.output and form:
         with output(request.output, form, columns, predictor) as table:
             if table.done:
                 print(f"going on after {table.done} files", file=sys.stderr)
@@ -90,8 +66,8 @@ def predict(request: Request) -> int:
     return 1 if tally.unread else 0
 
 
-def _form(request: Request) -> str | None:
-    """The form asked for, by word or by the name of the file."""
+def _form(request: Namespace) -> str | None:
+    """What to write, by option or by the name of the file."""
     written = _written(request)
     if len(written) == 2 and len(set(map(os.path.realpath, written))) == 1:
         raise UserError(f"--output and --log are both {request.log}; name two files")
@@ -111,27 +87,28 @@ def _form(request: Request) -> str | None:
     return form
 
 
-def _open(request: Request) -> tuple[Source, Predictor]:
+def _open(request: Namespace) -> tuple[Source, Predictor]:
     """Who answers."""
-    asked = who_answers(request.model, request.sure_precision)
-    source = find_network(asked.name, asked.uri)
-    precision = None if request.threshold is not None else asked.sure_precision
+    choice = choose_network(request.model, request.sure_precision, request.settings)
+    source = find_network(choice.name, choice.uri)
+    precision = None if request.threshold is not None else choice.sure_precision
     return source, Predictor(source.network, precision, threshold=request.threshold)
 
 
-def _files(request: Request) -> Iterator[str]:
+def _files(request: Namespace) -> Iterator[str]:
     def skipped(folder: str, count: int) -> None:
         folders = f"{count} folder{'s' * (count > 1)} in {printable(folder)}"
         print(f"{folders} not entered; --recursive enters", file=sys.stderr)
 
     def listed() -> Iterator[str]:
         path = None
-        for path in read_list(sys.stdin.buffer) if sys.stdin else ():
+        standard_input = getattr(sys.stdin, "buffer", None)  # None where the shell closed it
+        for path in read_list(standard_input) if standard_input else ():
             yield path
         if path is None:
             print("standard input named no file", file=sys.stderr)
 
-    lists = (listed() if path == LIST else [path] for path in request.paths)
+    lists = (listed() if path == LIST else [path] for path in request.operands)
     return find_files(
         chain.from_iterable(lists),
         recursive=request.recursive,
@@ -140,15 +117,15 @@ def _files(request: Request) -> Iterator[str]:
     )
 
 
-def _count(request: Request) -> int | None:
+def _count(request: Namespace) -> int | None:
     """How many files there are; None where that is known at the end only."""
-    if LIST in request.paths:
+    if LIST in request.operands:
         return None
-    found = find_files(request.paths, recursive=request.recursive, but=_written(request))
+    found = find_files(request.operands, recursive=request.recursive, but=_written(request))
     return sum(1 for _ in found)
 
 
-def _written(request: Request) -> list[Path]:
+def _written(request: Namespace) -> list[Path]:
     """What the command itself writes."""
     return [path for path in (request.output, request.log) if path]
 
@@ -159,7 +136,7 @@ def _show(
     top: int | None,
     title: str,
 ) -> None:
-    """Print a table to a person who asked for few, else lines."""
+    """Print a table to a person who named few, else lines."""
     first = list(islice(files, FEW + 1)) if sys.stdout.isatty() else []
     found = answers(chain(first, files))
     if not first or len(first) > FEW:
@@ -175,8 +152,8 @@ def _show(
     table.add_column("probability", justify="right")
     for p in found:
         name = escape(printable(str(p.path)))
-        if p.problem:
-            table.add_row(name, f"[red]{escape(p.problem)}[/red]", "")
+        if p.label is None:
+            table.add_row(name, f"[red]{escape(p.problem or '')}[/red]", "")
             continue
         table.add_row(name, escape(p.label), f"{p.probability:.4f}")
         best = p.best(top or 1)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.inference.predictor import Predictor
@@ -51,11 +51,6 @@ class Work:
     test: Any
     fold_of: np.ndarray
     identity: dict[str, Any]
-
-
-def main() -> None:
-    """Look for suspect labels among the prepared pictures."""
-    run_stage("suspects", suspects)
 
 
 def suspects(config: Config) -> list[Suspect]:
@@ -136,7 +131,10 @@ def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
             left = (time.monotonic() - begin) / (fold + 1 - done) * (folds - fold - 1)
             log.info(
                 "fold %d of %d: the network agrees with %.4f of the labels%s",
-                *(fold + 1, folds, agree, f", about {in_words(left)} left" if left else ""),
+                fold + 1,
+                folds,
+                agree,
+                f", about {in_words(left)} left" if left else "",
             )
         own.remove()
     held_out = np.empty((len(pool.labels), len(test.class_names)), np.float32)
@@ -170,7 +168,10 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
     data = {"train": work.pool.chosen(learning, work.whole), "validation": held_out}
     log.info(
         "fold %d of %d: learning from %d pictures to judge %d",
-        *(fold + 1, config.folds, len(learning), len(held_out.labels)),
+        fold + 1,
+        config.folds,
+        len(learning),
+        len(held_out.labels),
     )
     with checkpoint.alone(), tempfile.TemporaryDirectory() as folder:
         state = checkpoint.load() or State()
@@ -216,5 +217,8 @@ def _record(run: Any, paths: Paths, judged: Judged, found: Sequence[Suspect]) ->
         run.log_file(paths.suspects / name, "suspects")
     log.info(
         "%d of %d labels are suspect, %d of them probably wrong: %s",
-        *(len(found), len(judged.labels), wrong, paths.suspects / PAGE),
+        len(found),
+        len(judged.labels),
+        wrong,
+        paths.suspects / PAGE,
     )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pawprint.config.compose import compose, project_root
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
+from pawprint.config.schema import Tracking
 from pawprint.data.brightness import mean_brightness
 from pawprint.data.image_array import Pictures
 from pawprint.data.store import load_sizes, load_split, load_summary
@@ -66,11 +67,14 @@ class Drift:
         return f"Changed: {', '.join(told)}." if told else "No change was found."
 
 
-def find_drift(path: Path, *, since: str | None = None, model: str | None = None) -> Drift:
+def find_drift(
+    path: Path, tracking: Tracking, *, since: str | None = None, model: str | None = None
+) -> Drift:
     """Compare pictures in use with the prepared ones, and answers with those to test pictures.
 
     Args:
         path: a log of predictions.
+        tracking: where the network's run is recorded.
         since: leaves earlier pictures out; see ``read_log``.
         model: which network's pictures; see ``read_log``. Defaults to the one that answered last.
 
@@ -84,7 +88,9 @@ def find_drift(path: Path, *, since: str | None = None, model: str | None = None
     if others:
         answers, answer_notes = None, [_other_classes(logged.network, others)]
     else:
-        answers, answer_notes = _answers(paths, logged.network, summary.splits["test"].digest)
+        answers, answer_notes = _answers(
+            paths, tracking, logged.network, summary.splits["test"].digest
+        )
     learned = learned_facts(paths.prepared, answers)
     rows = compare(learned, logged_facts(logged))
     pictures_prepared = 0 if learned.size is None else len(learned.size)
@@ -173,12 +179,12 @@ def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
 
 
 def _answers(
-    paths: Paths, network: Network, prepared_digest: str
+    paths: Paths, tracking: Tracking, network: Network, prepared_digest: str
 ) -> tuple[Answers | None, list[str]]:
     """The network's answers to test pictures, and notes on them."""
     from pawprint.comparison.answers import parse_answers
 
-    text, digest = _evaluation(paths, network)
+    text, digest = _evaluation(paths, tracking, network)
     notes = []
     if digest not in (None, prepared_digest):
         notes.append(
@@ -204,7 +210,9 @@ def _answers(
     return None, notes
 
 
-def _evaluation(paths: Paths, network: Network) -> tuple[str | None, str | None]:
+def _evaluation(
+    paths: Paths, tracking: Tracking, network: Network
+) -> tuple[str | None, str | None]:
     """The network's answers to test pictures, as text, and the digest of those pictures."""
     from pawprint.evaluation.tables import PREDICTIONS
 
@@ -218,13 +226,13 @@ def _evaluation(paths: Paths, network: Network) -> tuple[str | None, str | None]
         pass
     if network.run_id is None:
         return None, None
-    return _recorded_evaluation(network.run_id)  # the network evaluated last is another one
+    # The network evaluated last is another one.
+    return _recorded_evaluation(network.run_id, tracking)
 
 
-def _recorded_evaluation(run_id: str) -> tuple[str | None, str | None]:
+def _recorded_evaluation(run_id: str, tracking: Tracking) -> tuple[str | None, str | None]:
     from pawprint.tracking.location import sqlite_path, store_uri
 
-    tracking = compose().tracking
     path = sqlite_path(store_uri(tracking.uri))
     if path is not None and not path.exists():  # and must not be made by looking at it
         return None, None

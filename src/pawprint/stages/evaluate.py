@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, Summary, load_sides, load_split, load_summary
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CURVES = ("accuracy", "loss")
-
-
-def main() -> None:
-    """Evaluate the project's network."""
-    run_stage("evaluate", evaluate)
 
 
 def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:

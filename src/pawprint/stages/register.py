@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Summary, load_split, load_summary
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from pawprint.tracking.run import Run
 
 log = logging.getLogger(__name__)
-
-
-def main() -> None:
-    """Register the project's network."""
-    run_stage("register", register)
 
 
 def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sys
 import tempfile
 import time
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from pawprint.config.compose import fail, project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, weights_file
 from pawprint.config.schema import LATER, Config
 from pawprint.inference.predictor import Predictor
@@ -37,20 +36,8 @@ log = logging.getLogger(__name__)
 
 # Libraries of which another version may compute other numbers.
 COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
-PREVIEW = "--augment-preview"
 PREVIEW_FILE = "augmentation.png"
 COMPARED = 64  # pictures, or one more, that Keras and the exported network answer alike
-
-
-def main() -> None:
-    """Train once, or with `-m` once for each combination; or draw what training would see."""
-    if PREVIEW in sys.argv:
-        sys.argv.remove(PREVIEW)
-        if {"-m", "--multirun"} & set(sys.argv):
-            fail(UserError(f"{PREVIEW} draws one augment at a time; leave out -m"))
-        run_stage("train", preview)
-    else:
-        run_stage("train", train, sweeps=True)
 
 
 def train(config: Config) -> float:

@@ -219,7 +219,9 @@ def test_a_file_that_is_gone_has_none(tmp_path):
 
 
 def batches(base, suffix):
-    return sorted((base / "memory" / "key" / "journal").glob(f"*{suffix}"))
+    """The files of all batches with this suffix, the largest first."""
+    files = (base / "memory" / "key" / "journal").glob(f"*{suffix}")
+    return sorted(files, key=lambda path: path.stat().st_size, reverse=True)
 
 
 def places_in(path):
