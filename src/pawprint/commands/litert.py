@@ -46,8 +46,8 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
             from the ONNX network's; nothing is written.
     """
     from pawprint.export.litert_predictor import check_litert
-    from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
+    from pawprint.tracking.trained_run import read_record, run_of
     from pawprint.training.recording import files_explained
     from pawprint.training.tensorflow_runtime import start_tensorflow
 

@@ -24,11 +24,11 @@ WARM_UPS = 5
 ANSWERS = 50
 
 
-def challenger_right(answers: Path, test: Split) -> np.ndarray:
-    """Which test pictures got their right class in evaluate's answers, bool (n,).
+def correct_in_table(predictions: Path, test: Split) -> np.ndarray:
+    """Which test pictures got their right class from the network that was evaluated, bool (n,).
 
     Args:
-        answers: `predictions.csv` of the evaluate stage.
+        predictions: `predictions.csv` of the evaluate stage.
         test: the test split, whose order the result is in.
 
     Raises:
@@ -36,20 +36,22 @@ def challenger_right(answers: Path, test: Split) -> np.ndarray:
     """
     try:
         # Names of files need not be UTF-8.
-        with answers.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with predictions.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             predicted = {row["path"]: row["predicted"] for row in csv.DictReader(file)}
     except (OSError, KeyError, csv.Error):
         predicted = {}
     if set(predicted) != set(test.paths):
         raise UserError(
-            f"{answers} has no answers for exactly these test pictures; evaluate first with "
+            f"{predictions} has no answers for exactly these test pictures; evaluate first with "
             "`dvc repro evaluate` or `pawprint evaluate`"
         )
     truth = np.array(test.class_names)[test.labels]
     return np.array([predicted[path] for path in test.paths]) == truth
 
 
-def right_here(predictor: Predictor, test: Split, summary: Summary, paths: Paths) -> np.ndarray:
+def correct_by_network(
+    predictor: Predictor, test: Split, summary: Summary, paths: Paths
+) -> np.ndarray:
     """Which test pictures another network gets right, bool (n,).
 
     A network of another picture size sees the files themselves, at its own; a picture of a class

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pawprint.config.schema import Config
-from pawprint.system.digest import digest_of
 from pawprint.system.errors import UserError
+from pawprint.system.files import digest_of
 from pawprint.training.trial import Outcome, Trial, Watch
 
 SEED = "seed"

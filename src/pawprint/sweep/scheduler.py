@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pawprint.sweep.launchers.base import Launcher
 from pawprint.sweep.leaderboard import ACCURACY, SECONDS
 from pawprint.sweep.planner import SweepSpec, TrialSource
-from pawprint.system.duration import in_words
+from pawprint.system.terminal import in_words
 from pawprint.training.trial import BUSY, FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pawprint.sweep.planner import Planner, SweepSpec, TrialSource
 from pawprint.sweep.results import conclude, print_command, promote
 from pawprint.sweep.scheduler import ActiveSweep
 from pawprint.system.errors import UserError
-from pawprint.system.files import only_one
+from pawprint.system.lock import locked
 
 if TYPE_CHECKING:
     from pawprint.tracking.run import Run
@@ -66,7 +66,7 @@ def run_sweep(
     store = connect(spec.base.tracking.uri, spec.base.tracking.experiment)
     busy = "the same sweep runs in another process; wait until it has ended, or change its axes"
     with (
-        only_one(paths.sweeps / f"{identity}.lock", busy),
+        locked(paths.sweeps / f"{identity}.lock", busy=busy),
         store.explained(),
         _parent_run(store, spec, identity) as (run, fresh),
     ):

@@ -16,7 +16,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from pawprint.config.paths import weights_file
@@ -26,6 +25,7 @@ from pawprint.data.store import Split
 from pawprint.models import transfer
 from pawprint.models.transfer import features_model
 from pawprint.system.files import mend_file, replacing_file, write_json
+from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,8 @@ def cached_features(
     path = folder / name / f"{split}.npy"
     found = _read(path, tell=False)
     if found is None:
-        with _alone(folder / f".{name}.lock"):
+        busy = "another process computes these features; waiting until it has ended"
+        with locked(folder / f".{name}.lock", busy=busy, patience=None):
             found = _read(path, tell=True)  # another process may have computed them
             if found is None:
                 return _computed(path, split, content, compute)
@@ -240,22 +241,6 @@ def _digest(path: Path, length: int) -> bytes:
             digest.update(part)
             length -= len(part)
     return digest.digest()
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time: others would compute the same features."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("another process computes these features; waiting until it has ended")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _read(path: Path, *, tell: bool) -> np.ndarray | None:
