@@ -1,12 +1,9 @@
-"""Which test pictures a network gets right, and how long one picture takes it."""
+"""Which test pictures a network gets right."""
 
 from __future__ import annotations
 
 import csv
-import statistics
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +13,6 @@ from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.store import Split, Summary
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
-
-if TYPE_CHECKING:
-    from pawprint.export.litert_predictor import LiteRTPredictor
-
-WARM_UPS = 5
-ANSWERS = 50
 
 
 def correct_in_table(predictions: Path, test: Split) -> np.ndarray:
@@ -85,18 +76,3 @@ def _from_files(predictor: Predictor, test: Split, summary: Summary, paths: Path
             for batch in (test.paths[i : i + 256] for i in range(0, len(test.paths), 256))
         ]
     return np.concatenate(parts)
-
-
-def milliseconds_per_picture(predictor: Predictor | LiteRTPredictor, picture: np.ndarray) -> float:
-    """How long an answer for one picture alone takes on this machine, the median of 50.
-
-    Args:
-        predictor: the network.
-        picture: uint8 (image_size, image_size, 3).
-    """
-    seconds = []
-    for _ in range(WARM_UPS + ANSWERS):
-        began = time.perf_counter()
-        predictor.probabilities(picture[None])
-        seconds.append(time.perf_counter() - began)
-    return 1000 * statistics.median(seconds[WARM_UPS:])

@@ -12,10 +12,10 @@ from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Summary, load_split, load_summary
-from pawprint.inference.predictor import Predictor
+from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.registry.champion import Challenger, Outcome, register_challenger
 from pawprint.registry.gate import broken_limit
-from pawprint.registry.scoring import correct_in_table, milliseconds_per_picture
+from pawprint.registry.scoring import correct_in_table
 from pawprint.registry.source import record_of
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
@@ -49,7 +49,7 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
     correct = correct_in_table(paths.evaluation / "predictions.csv", test)
     network, milliseconds = paths.training.onnx, None
     if config.gate.max_milliseconds is not None:
-        milliseconds = milliseconds_per_picture(Predictor(network), test.pictures[0])
+        milliseconds = milliseconds_per_picture(Predictor(network).probabilities, test.pictures[0])
     megabytes = network.stat().st_size / 1e6
     limit = broken_limit(config.gate, float(correct.mean()), megabytes, milliseconds)
 

@@ -22,8 +22,8 @@ from pawprint.config.paths import weights_file
 from pawprint.config.schema import Config
 from pawprint.data.image_array import Pictures
 from pawprint.data.store import Split
-from pawprint.models import transfer
 from pawprint.models.transfer import features_model
+from pawprint.system.code import code_digest
 from pawprint.system.files import mend_file, replacing_file, write_json
 from pawprint.system.lock import locked
 
@@ -59,6 +59,7 @@ def features_of_splits(
         whole.set_weights(model.get_weights())
         return compute_features(features_model(whole), pictures, show=sys.stderr.isatty())
 
+    code = code_digest("training.features")
     key = {
         "backbone": config.model.backbone,
         "alpha": config.model.alpha,
@@ -67,7 +68,7 @@ def features_of_splits(
         "resize": config.resize,
         "precision": keras.config.dtype_policy().compute_dtype,
         "seed": config.seed if config.model.weights == "none" else None,
-        "computed_by": computed_by(),
+        "computed_by": f"keras {keras.__version__}, tensorflow {tf.__version__}, {code[:16]}",
     }
 
     def whole(name: str, part: Split) -> np.ndarray:
@@ -204,14 +205,6 @@ def weights_digest(weights: str) -> str:
         return weights
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def computed_by() -> str:
-    """The libraries and the code that features come from: others may compute other ones."""
-    code = hashlib.sha256()
-    for file in (__file__, transfer.__file__):
-        code.update(Path(file).read_bytes())
-    return f"keras {keras.__version__}, tensorflow {tf.__version__}, {code.hexdigest()[:16]}"
 
 
 def _write(path: Path, parts: Iterable[np.ndarray]) -> None:
