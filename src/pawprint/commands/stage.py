@@ -115,6 +115,7 @@ def _check_options(stage: Stage, given: argparse.Namespace) -> None:
     actions = ("multirun", "run", "cfg", "info", "shell_completion")
     several = [f"--{name.replace('_', '-')}" for name in actions if getattr(given, name)]
     folder, preview, prints = given.config_dir, given.augment_preview, given.cfg or given.help
+    lost = not Path(folder or ".").is_dir()
     of_cfg = "says how --cfg prints; add --cfg job, or leave it out"
     refused = {
         f"only train has {PREVIEW}; leave it out": preview and stage.preview is None,
@@ -124,9 +125,7 @@ def _check_options(stage: Stage, given: argparse.Namespace) -> None:
         "the run's tag 'command' again": given.experimental_rerun is not None,
         "--config-path cannot replace conf/; give --config-dir a folder with more "
         "choices": given.config_path is not None,
-        f"--config-dir is {folder}, which is no folder; give one with choices": not Path(
-            folder or "."
-        ).is_dir(),
+        f"--config-dir is {folder}, which is no folder; give one with choices": lost,
         f"--resolve {of_cfg}": given.resolve and not prints,
         f"--package {of_cfg}": given.package and not prints,
         f"{' and '.join(several)} do not go together; give one of them": len(several) > 1,

@@ -24,8 +24,8 @@ from pawprint.stages.train import augmentation_of, check_prepared, find_weights,
 from pawprint.suspects.find import Suspect, find_suspects
 from pawprint.suspects.folds import assign_folds
 from pawprint.suspects.report import PAGE, TABLE, Judged, write_suspects
-from pawprint.system.duration import in_words
 from pawprint.system.errors import UserError
+from pawprint.system.terminal import in_words
 from pawprint.tracking.provenance import provenance
 from pawprint.tracking.run import Run
 from pawprint.tracking.store import connect

@@ -16,8 +16,8 @@ import yaml
 from pawprint.config.compose import compose, project_root, read_overrides
 from pawprint.config.paths import Paths
 from pawprint.config.schema import CHOICES
-from pawprint.tracking.restore import run_of
 from pawprint.tracking.store import connect, link_opened_run
+from pawprint.tracking.trained_run import run_of
 
 
 def pipeline(given: argparse.Namespace) -> int:
