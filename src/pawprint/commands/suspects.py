@@ -65,9 +65,10 @@ def suspects(config: Config) -> list[Suspect]:
             answer, or a training fails.
     """
     from pawprint.data.store import load_pool, load_split, load_summary
-    from pawprint.stages.train import check_prepared, find_weights, identity_of
+    from pawprint.stages.train import check_prepared, find_weights
     from pawprint.tracking.provenance import provenance
     from pawprint.tracking.store import connect
+    from pawprint.training.checkpoint import identity_of
     from pawprint.training.recording import recorded
     from pawprint.training.tensorflow_runtime import start_tensorflow
 
@@ -93,12 +94,11 @@ def suspects(config: Config) -> list[Suspect]:
     identity = identity_of(config, {"all": whole, "test": test})
     identity |= {"folds": hashlib.sha256(fold_of.tobytes()).hexdigest()}
     work = Work(config, paths, pool, whole, test, fold_of, identity)
-    with recorded(store, name, paths.checkpoints, identity) as recording:
-        run = recording.run
+    with recorded(store, name, paths.checkpoints, identity) as (run, checkpoint, state):
         run.log_parameters(parameters)
         run.set_tags(tags)
         run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
-        judged = _judge(work, run, recording.checkpoint, recording.state)
+        judged = _judge(work, run, checkpoint, state)
         found = find_suspects(judged.labels, judged.probabilities)
 
         def picture(index: int) -> np.ndarray:
@@ -157,7 +157,7 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
         agrees with.
     """
     from pawprint.export.onnx import export_onnx
-    from pawprint.stages.train import augmentation_of
+    from pawprint.training.augmentation import augmentation_of
     from pawprint.training.checkpoint import State
     from pawprint.training.devices import memory_explained
     from pawprint.training.tensorflow_runtime import forget_training
