@@ -16,7 +16,7 @@ from pawprint.config.compose import project_root
 from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, weights_file
 from pawprint.config.schema import LATER, Config
 from pawprint.data.store import Split, Summary, load_split, load_summary
-from pawprint.inference.predictor import Predictor
+from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_json
 from pawprint.tracking.provenance import provenance
@@ -204,7 +204,6 @@ def _keep_trial(
 ) -> dict[str, Any]:
     """Write and record a trial's network for Keras and its history; returns its figures."""
     from pawprint.export.onnx import export_onnx
-    from pawprint.registry.scoring import milliseconds_per_picture
 
     result = trained.figures | {"trained_epochs": len(trained.history)}
     if trial.timed:  # what the network as it would be used takes for one picture alone
@@ -213,7 +212,7 @@ def _keep_trial(
             path = Path(folder) / "model.onnx"
             resize, mirror = trial.config.resize, trial.config.mirror
             export_onnx(trained.model, path, names, some, resize, mirror)
-            milliseconds = milliseconds_per_picture(Predictor(path), some[0])
+            milliseconds = milliseconds_per_picture(Predictor(path).probabilities, some[0])
         result["seconds_per_picture"] = milliseconds / 1000
     with replacing_file(files.model) as keras_file:
         trained.model.save(keras_file)

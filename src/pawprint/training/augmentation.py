@@ -213,8 +213,7 @@ def draw_preview(pictures: Pictures | np.ndarray, vary: Augmentation, seed: int)
     columns += [vary(originals.copy(), targets, rng, side)[0] for _ in range(_COLUMNS - 1)]
     shown = max(side, _LEAST)
     step = shown + _GAP
-    size = (_COLUMNS * step + 2 * _GAP, len(originals) * step + _GAP)
-    sheet = Image.new("RGB", size, "white")
+    sheet = Image.new("RGB", (_COLUMNS * step + 2 * _GAP, len(originals) * step + _GAP), "white")
     for x, column in enumerate(columns):
         for y, picture in enumerate(column):
             tile = Image.fromarray(picture).resize((shown, shown), Image.Resampling.BICUBIC)

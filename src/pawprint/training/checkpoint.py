@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -20,8 +19,9 @@ import numpy as np
 
 from pawprint.config.schema import Config
 from pawprint.data.store import Split
-from pawprint.system.digest import digest_of
-from pawprint.system.files import mend_file, only_one, replacing_file
+from pawprint.system.code import code_digest
+from pawprint.system.files import digest_of, mend_file, replacing_file
+from pawprint.system.lock import locked
 from pawprint.training.tensorflow_runtime import cpu_multiplies_bfloat16
 
 log = logging.getLogger(__name__)
@@ -41,18 +41,11 @@ def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
 
     gpus = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    here = Path(__file__).parents[1]
-    code = hashlib.sha256()
-    files = [here / "stages" / "train.py", here / "export" / "onnx.py"]
-    files += [here / "data" / f"{name}.py" for name in ("encoding", "image_array", "store")]
-    files += [*here.glob("models/*.py"), *here.glob("training/*.py")]
-    for path in sorted(files):
-        code.update(path.read_bytes())
     return {
         "parameters": config.deciding(),
         "data": {split: part.digest for split, part in data.items()},
         "versions": [version(name) for name in COMPUTING],
-        "code": code.hexdigest(),
+        "code": code_digest("stages.train"),
         "weights": config.model.weights and weights_digest(config.model.weights),
         # In which precision, on what and on how many devices this machine computes.
         "arithmetic": {
@@ -109,9 +102,9 @@ class Checkpoint:
         Raises:
             BusyError: another one has it, told when the context is entered.
         """
-        return only_one(
+        return locked(
             self.path.with_suffix(".lock"),
-            "the same training runs in another process; wait until it has ended, or change a "
+            busy="the same training runs in another process; wait until it has ended, or change a "
             "parameter",
         )
 

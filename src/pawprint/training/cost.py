@@ -20,7 +20,6 @@ from pawprint.training.loop import Fitted
 
 log = logging.getLogger(__name__)
 
-_PRODUCTS_OF_GPU = 64
 _SIDE = 2048  # of the matrices that show the peak: 17 GFLOP a product
 
 
@@ -51,7 +50,7 @@ def matrix_peak(dtype: str, rounds: int = 5) -> float:
     """
     matrix = tf.cast(tf.random.stateless_uniform((_SIDE, _SIDE), (0, 0)) * 2 / _SIDE, dtype)
     # A GPU does one in less time than it takes to ask for it.
-    count = _PRODUCTS_OF_GPU if tf.config.list_physical_devices("GPU") else 1
+    count = 64 if tf.config.list_physical_devices("GPU") else 1
 
     @tf.function
     def product() -> tf.Tensor:

@@ -15,16 +15,16 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from pawprint.config.paths import weights_file
 from pawprint.config.schema import Config
 from pawprint.data.image_array import Pictures
 from pawprint.data.store import Split
-from pawprint.models import transfer
-from pawprint.system.digest import digest_of
-from pawprint.system.files import mend_file, replacing_file, write_json
+from pawprint.models.transfer import features_model
+from pawprint.system.code import code_digest
+from pawprint.system.files import digest_of, mend_file, replacing_file, write_json
+from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +51,9 @@ def features_of_splits(
     def compute(pictures: Pictures | np.ndarray) -> Iterator[np.ndarray]:
         whole = empty_model()
         whole.set_weights(model.get_weights())
-        return compute_features(transfer.features_model(whole), pictures, show=sys.stderr.isatty())
+        return compute_features(features_model(whole), pictures, show=sys.stderr.isatty())
 
-    files = (Path(file).read_bytes() for file in (__file__, str(transfer.__file__)))
-    code = hashlib.sha256(b"".join(files)).hexdigest()
+    code = code_digest("training.features")
     key = {
         "backbone": config.model.backbone,
         "alpha": config.model.alpha,
@@ -127,7 +126,8 @@ def cached_features(
     path = folder / name / f"{split}.npy"
     found = _read(path, tell=False)
     if found is None:
-        with _locked(folder / f".{name}.lock"):
+        busy = "another process computes these features; waiting until it has ended"
+        with locked(folder / f".{name}.lock", busy=busy, patience=None):
             found = _read(path, tell=True)  # another process may have computed them
             if found is None:
                 return _computed(path, split, key, compute)
@@ -204,17 +204,6 @@ def _write(path: Path, parts: Iterable[np.ndarray]) -> None:
         file.write(hashlib.file_digest(file, "sha256").digest())  # at the end
         file.flush()
         os.fsync(file.fileno())  # after a power failure there are all of them or none
-
-
-def _locked(path: Path) -> contextlib.AbstractContextManager[object]:
-    """One process at a time: others would compute the same features."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout:
-        log.info("another process computes these features; waiting until it has ended")
-        return lock.acquire()
 
 
 def _read(path: Path, *, tell: bool) -> np.ndarray | None:

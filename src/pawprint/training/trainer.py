@@ -94,7 +94,15 @@ def build_network(job: TrainingJob) -> keras.Model:
     # What does not fit is told before anything is computed.
     _optimizer(config, config.rate)
     sizes = picture_sizes(config)
-    smallest = _smallest_network(job, min(sizes))
+    try:
+        smallest = _model(job, min(sizes), empty=True)
+    except UserError as error:
+        if min(sizes) == config.image_size:
+            raise
+        raise UserError(
+            f"{error} (growth={config.growth.name} begins with {min(sizes)} of the "
+            f"{config.image_size} pixels of image_size; growth=none does not)"
+        ) from None
     # The precision depends on the network and on the machine.
     seed_everything(config.seed)
     policy = set_policy(config.precision, depthwise=has_depthwise(smallest))  # seeds forget it
@@ -138,19 +146,6 @@ def train_network(job: TrainingJob, model: keras.Model) -> TrainedNetwork:
             log.warning("no epoch of fine-tuning was better than the head alone, which is kept")
     log.info("best epoch %d: val_accuracy %.4f", best["epoch"], best["val_accuracy"])
     return TrainedNetwork(final, fitted.history, figures, costs)
-
-
-def _smallest_network(job: TrainingJob, size: int) -> keras.Model:
-    """The network for the smallest pictures of the training: tells where they are too small."""
-    try:
-        return _model(job, size, empty=True)
-    except UserError as error:
-        if size == job.config.image_size:
-            raise
-        raise UserError(
-            f"{error} (growth={job.config.growth.name} begins with {size} of the "
-            f"{job.config.image_size} pixels of image_size; growth=none does not)"
-        ) from None
 
 
 def _model(job: TrainingJob, image_size: int | None, *, empty: bool = False) -> keras.Model:
