@@ -28,7 +28,7 @@ from pawprint.training.recording import EpochReport, recorded, write_history
 from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
 from pawprint.training.trial import FINISHED, Outcome, PrunedError, Trial
 
-if TYPE_CHECKING:  # they load TensorFlow
+if TYPE_CHECKING:
     from pawprint.training.loop import DivergedError
     from pawprint.training.trainer import TrainedNetwork
 

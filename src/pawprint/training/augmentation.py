@@ -1,7 +1,4 @@
-"""Random variation of training pictures: one warp for all movements, colours, holes, mixtures.
-
-A contact sheet shows each picture as it is, and as training may see it.
-"""
+"""Random variation of training pictures, one warp for all movements; a contact sheet of it."""
 
 from __future__ import annotations
 
@@ -205,8 +202,7 @@ def draw_preview(pictures: Pictures | np.ndarray, vary: Augmentation, seed: int)
     rng = np.random.default_rng([seed, 0xD4A3])
     # One of each part: pictures lie class by class.
     parts = np.array_split(np.arange(len(pictures)), min(_ROWS, len(pictures)))
-    rows = np.array([rng.choice(part) for part in parts])
-    originals = pictures[rows]
+    originals = pictures[np.array([rng.choice(part) for part in parts])]
     side = originals.shape[1]
     targets = np.zeros((len(originals), 1), np.float32)
     columns = [originals]

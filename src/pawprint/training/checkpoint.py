@@ -39,8 +39,8 @@ def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
 
     from pawprint.training.features import weights_digest
 
-    gpus = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    details = tf.config.experimental.get_device_details
+    gpus = [details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     return {
         "parameters": config.deciding(),
         "data": {split: part.digest for split, part in data.items()},
@@ -50,7 +50,7 @@ def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
         # In which precision, on what and on how many devices this machine computes.
         "arithmetic": {
             "bfloat16": cpu_multiplies_bfloat16(),
-            "gpus": [[d.get("device_name"), d.get("compute_capability")] for d in details],
+            "gpus": [[d.get("device_name"), d.get("compute_capability")] for d in gpus],
         },
     }
 

@@ -77,11 +77,7 @@ def strategy_for(devices: Sequence[str] | None = None) -> tf.distribute.Strategy
 
 @contextlib.contextmanager
 def memory_explained(batch_size: int) -> Iterator[None]:
-    """Say in a sentence where the memory of the device is not enough.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Say in a sentence, a ``UserError``, where the memory of the device is not enough."""
     try:
         yield
     except tf.errors.ResourceExhaustedError:

@@ -147,10 +147,10 @@ def _computed(
         with contextlib.suppress(OSError):  # another split may be there
             path.parent.rmdir()
         raise
-    seconds = time.perf_counter() - begin
+    seconds = max(time.perf_counter() - begin, 1e-9)
     write_json(path.with_name("key.json"), dict(sorted(key.items())))
     found = np.load(path, mmap_mode="r")
-    speed = f"computed in {seconds:.1f} s, {len(found) / max(seconds, 1e-9):.0f} pictures/s"
+    speed = f"computed in {seconds:.1f} s, {len(found) / seconds:.0f} pictures/s"
     log.info("features of %s: %d pictures, %s", split, len(found), speed)
     return found
 

@@ -138,18 +138,18 @@ class TrainingLoop:
             DivergedError: the loss is not a number any more; it has the best weights so far.
         """
         state, epochs, per_epoch = self.state, len(self.plan.sizes), self.pictures_per_epoch
-        bar = tqdm(
+        self.bar = tqdm(
             total=epochs * per_epoch,
             initial=self._pictures_done(),
             unit=" pictures",
             disable=not sys.stderr.isatty(),
             leave=False,
         )
-        with self.termination, bar as self.bar:
+        with self.termination, self.bar:
             while state.epoch < epochs and not self._patience_is_over():
                 figures = self._run_epoch()
                 self._save()
-                bar.clear()
+                self.bar.clear()
                 log.info(
                     "epoch %(epoch)d/%(epochs)d: accuracy %(accuracy).4f, "
                     "val_accuracy %(val_accuracy).4f, val_loss %(val_loss).4f, "
@@ -216,13 +216,8 @@ class TrainingLoop:
 
     def _run_steps(self, size: int) -> dict[str, float]:
         """Train what is left of an epoch's steps; returns the mean figures of all of them."""
-        state, optimizer, steps, first = (
-            self.state,
-            self.optimizer,
-            self.plan.steps,
-            self.state.step,
-        )
-        averages = optimizer.use_ema
+        state, optimizer, steps = self.state, self.optimizer, self.plan.steps
+        first, averages = state.step, optimizer.use_ema
 
         def restore_metrics(*_: object) -> None:  # Keras has just reset them
             if first:

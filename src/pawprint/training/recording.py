@@ -137,11 +137,7 @@ class EpochReport:
 
 @contextlib.contextmanager
 def files_explained() -> Iterator[None]:
-    """Say in a sentence where the disk or its permissions stop a training.
-
-    Raises:
-        UserError: they do.
-    """
+    """Say in a sentence, a ``UserError``, where the disk or its permissions stop a training."""
     try:
         yield
     except OSError as error:
