@@ -203,10 +203,10 @@ def _keep_trial(
     trial: Trial, trained: TrainedNetwork, validation: Split, files: TrainingFiles, run: Run
 ) -> dict[str, Any]:
     """Write and record a trial's network for Keras and its history; returns its figures."""
-    from pawprint.export.onnx import export_onnx
-
     result = trained.figures | {"trained_epochs": len(trained.history)}
     if trial.timed:  # what the network as it would be used takes for one picture alone
+        from pawprint.export.onnx import export_onnx
+
         some, names = validation.pictures[:8], validation.class_names
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
