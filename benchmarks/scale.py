@@ -91,7 +91,7 @@ def _train(folder: str, count: int) -> dict[str, float]:
     from pawprint.config.compose import compose
     from pawprint.data.image_array import Pictures
     from pawprint.models.resnet import resnet
-    from pawprint.stages.train import augmentation_of
+    from pawprint.training.augmentation import augmentation_of
 
     pictures = Pictures(Path(folder), SIDE, np.arange(count))
     labels = np.load(Path(folder) / "labels.npy")

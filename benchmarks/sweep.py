@@ -45,12 +45,12 @@ from pawprint.config.paths import Paths
 from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
 start_tensorflow()
 from pawprint.training import trainer
-from pawprint.stages.train import augmentation_of
+from pawprint.training.augmentation import augmentation_of
 settings, seeds = sys.argv[1].split(), int(sys.argv[2])
 paths = Paths(project_root())
 data = {name: load_split(paths.prepared, name) for name in ("train", "validation")}
 seconds = []
-trainer._costs = lambda *given: {}
+trainer.cost.training_costs = lambda *given: {}
 for seed in range(seeds):
     config = compose([*settings, f"seed={seed}"])
     begin = time.perf_counter()

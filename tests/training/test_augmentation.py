@@ -3,8 +3,12 @@ import pytest
 import yaml
 
 from pawprint.config.compose import compose, project_root
-from pawprint.stages.train import augmentation_of
-from pawprint.training.augmentation import Augmentation, mirrored_features, resized
+from pawprint.training.augmentation import (
+    Augmentation,
+    augmentation_of,
+    mirrored_features,
+    resized,
+)
 
 MOVEMENTS = {
     "horizontal_flip": {"horizontal_flip": True},

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from pawprint.training.augmentation import Augmentation
-from pawprint.training.preview import draw
+from pawprint.training.augmentation import Augmentation, draw_preview
 
 VARIED = Augmentation(horizontal_flip=True, rotation=20.0, colour=0.3, mixup=1.0)
 
@@ -27,7 +26,7 @@ def _runs(flags):
 @pytest.mark.parametrize(("count", "side", "rows"), [(20, 16, 6), (20, 120, 6), (2, 16, 2)])
 def test_there_is_a_row_for_each_of_six_pictures_and_the_first_tile_is_as_it_is(count, side, rows):
     given = pictures(count, side)
-    seen = tiles(draw(given, Augmentation(), 0))
+    seen = tiles(draw_preview(given, Augmentation(), 0))
     shown = max(side, 96)  # small pictures are drawn larger
     assert [len(row) for row in seen] == [8] * rows
     assert {tile.shape for row in seen for tile in row} == {(shown, shown, 3)}
@@ -38,14 +37,16 @@ def test_there_is_a_row_for_each_of_six_pictures_and_the_first_tile_is_as_it_is(
 
 
 def test_the_other_tiles_are_variations_each_of_its_own():
-    plain, varied = (tiles(draw(pictures(20, 120), vary, 0)) for vary in (Augmentation(), VARIED))
+    plain, varied = (
+        tiles(draw_preview(pictures(20, 120), vary, 0)) for vary in (Augmentation(), VARIED)
+    )
     for before, after in zip(plain, varied, strict=True):
         assert np.array_equal(before[0], after[0])
         assert len({tile.tobytes() for tile in after}) == 8
 
 
 def test_the_same_seed_draws_the_same_and_another_seed_other_pictures():
-    first, again, other = (draw(pictures(20), VARIED, seed).tobytes() for seed in (3, 3, 4))
+    first, again, other = (draw_preview(pictures(20), VARIED, seed).tobytes() for seed in (3, 3, 4))
     assert first == again
     assert first != other
 
@@ -55,11 +56,11 @@ def test_pictures_of_the_beginning_and_of_the_end_are_drawn_whose_classes_differ
     given = np.repeat(np.uint8([50, 100, 200]), 10)[:, None, None, None] + np.zeros(
         (30, 120, 120, 3), np.uint8
     )
-    shown = [int(row[0][0, 0, 0]) for row in tiles(draw(given, Augmentation(), seed))]
+    shown = [int(row[0][0, 0, 0]) for row in tiles(draw_preview(given, Augmentation(), seed))]
     assert shown == [50, 50, 100, 100, 200, 200]
 
 
 def test_the_pictures_that_are_drawn_stay_as_they_are():
     given = pictures(6)
-    draw(given, Augmentation(colour=0.5, cutout=0.5, cutmix=1.0), 0)
+    draw_preview(given, Augmentation(colour=0.5, cutout=0.5, cutmix=1.0), 0)
     np.testing.assert_array_equal(given, pictures(6))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pawprint.training.augmentation import Augmentation
-from pawprint.training.checkpoint import Checkpoint
+from pawprint.training.checkpoint import Checkpoint, State
 from pawprint.training.optimizers import build_optimizer, build_schedule
 
 VARIED = Augmentation(horizontal_flip=True, shift=0.1, mixup=1.0, cutout=0.2)
@@ -172,8 +172,9 @@ def test_within_epochs_and_before_a_validation_as_often_as_one_likes(
     whole = STEPS + 1  # batches are made in an epoch, one of them to show what they look like
 
     def stopped_after(batches):
+        state = checkpoint.load() or State()
         with pytest.raises(StoppedError):
-            run(checkpoint=checkpoint, state=checkpoint.load(), vary=asking(batches))
+            run(checkpoint=checkpoint, state=state, vary=asking(batches))
         state = checkpoint.load()
         assert state.history == undisturbed.fitted.history[: state.epoch]
         return state.epoch, state.step

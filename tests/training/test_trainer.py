@@ -8,8 +8,8 @@ import pytest
 
 from pawprint.config.compose import compose, project_root
 from pawprint.data.store import Part, Split
-from pawprint.stages.train import augmentation_of
 from pawprint.system.errors import UserError
+from pawprint.training.augmentation import augmentation_of
 from pawprint.training.checkpoint import Checkpoint, State
 from pawprint.training.loop import DivergedError
 from pawprint.training.trainer import TrainingJob, build_network, train_network

@@ -20,7 +20,7 @@ from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Pool, Split, load_pool, load_split, load_summary
 from pawprint.inference.predictor import Predictor
-from pawprint.stages.train import augmentation_of, check_prepared, find_weights, identity_of
+from pawprint.stages.train import check_prepared, find_weights
 from pawprint.suspects.find import Suspect, find_suspects
 from pawprint.suspects.folds import assign_folds
 from pawprint.suspects.report import PAGE, TABLE, Judged, write_suspects
@@ -29,8 +29,9 @@ from pawprint.system.terminal import in_words
 from pawprint.tracking.provenance import provenance
 from pawprint.tracking.run import Run
 from pawprint.tracking.store import connect
-from pawprint.training.checkpoint import Checkpoint, State
-from pawprint.training.recording import Recording, recorded
+from pawprint.training.augmentation import augmentation_of
+from pawprint.training.checkpoint import Checkpoint, State, identity_of
+from pawprint.training.recording import recorded
 from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
 
 log = logging.getLogger(__name__)
@@ -80,12 +81,11 @@ def suspects(config: Config) -> None:
     identity = identity_of(config, {"all": whole, "test": test})
     identity |= {"folds": hashlib.sha256(fold_of.tobytes()).hexdigest()}
     work = Work(config, paths, pool, whole, test, fold_of, identity)
-    with recorded(store, name, paths.checkpoints, identity) as recording:
-        run = recording.run
+    with recorded(store, name, paths.checkpoints, identity) as (run, checkpoint, state):
         run.log_parameters(parameters)
         run.set_tags(tags)
         run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
-        judged = _judge(work, recording)
+        judged = _judge(work, run, checkpoint, state)
         found = find_suspects(judged.labels, judged.probabilities)
 
         def picture(index: int) -> np.ndarray:
@@ -96,9 +96,9 @@ def suspects(config: Config) -> None:
         _record(run, paths.suspects, judged, found)
 
 
-def _judge(work: Work, recording: Recording) -> Judged:
+def _judge(work: Work, run: Run, checkpoint: Checkpoint, state: State) -> Judged:
     """Let a network per fold learn and answer; those that the state has are done already."""
-    pool, test, folds, state = work.pool, work.test, work.config.folds, recording.state
+    pool, test, folds = work.pool, work.test, work.config.folds
     done = len(state.arrays.setdefault(HELD_OUT, []))
     state.arrays.setdefault(TEST, [])
     if done:
@@ -110,8 +110,8 @@ def _judge(work: Work, recording: Recording) -> Judged:
             answers, agree = _answers(work, fold, own)
             for key, part in answers.items():
                 state.arrays[key].append(part)
-            recording.checkpoint.save(state)
-            recording.run.log_metrics({"agreement": agree}, step=fold + 1)
+            checkpoint.save(state)
+            run.log_metrics({"agreement": agree}, step=fold + 1)
             rest = (time.monotonic() - begin) / (fold + 1 - done) * (folds - fold - 1)
             left = f", about {in_words(rest)} left" if rest else ""
             text = "fold %d of %d: the network agrees with %.4f of the labels%s"

@@ -15,27 +15,25 @@ import yaml
 from pawprint.config.compose import project_root
 from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, weights_file
 from pawprint.config.schema import LATER, Config
+from pawprint.data.store import Split, Summary, load_split, load_summary
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
-from pawprint.system.code import code_digest
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_json
-from pawprint.tracking.names import PRUNED_TAG
-from pawprint.training.augmentation import Augmentation
-from pawprint.training.trial import FINISHED, PRUNED, Outcome, PrunedError, Trial
+from pawprint.tracking.provenance import provenance
+from pawprint.tracking.run import Run
+from pawprint.tracking.store import connect
+from pawprint.training.augmentation import augmentation_of, draw_preview
+from pawprint.training.checkpoint import identity_of
+from pawprint.training.recording import EpochReport, recorded, write_history
+from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
+from pawprint.training.trial import FINISHED, Outcome, PrunedError, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pawprint.data.store import Split, Summary
-    from pawprint.tracking.run import Run
-    from pawprint.training.checkpoint import State
     from pawprint.training.loop import DivergedError
     from pawprint.training.trainer import TrainedNetwork
 
 log = logging.getLogger(__name__)
 
-# Libraries of which another version may compute other numbers.
-COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
 PREVIEW_FILE = "augmentation.png"
 COMPARED = 64  # pictures, or one more, that Keras and the exported network answer alike
 
@@ -61,8 +59,6 @@ def train_trial(trial: Trial) -> Outcome:
     Raises:
         UserError: as for ``train``.
     """
-    from pawprint.training.tensorflow_runtime import forget_training
-
     try:
         record = run_training(trial.config, trial)
     except PrunedError as pruned:
@@ -79,12 +75,6 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     Returns:
         What stands in `run.json`.
     """
-    from pawprint.data.store import load_split, load_summary
-    from pawprint.tracking.provenance import provenance
-    from pawprint.tracking.store import connect
-    from pawprint.training.recording import recorded
-    from pawprint.training.tensorflow_runtime import start_tensorflow
-
     began = time.monotonic()
     paths = Paths(project_root())
     files = TrainingFiles(trial.folder) if trial else paths.training
@@ -115,35 +105,33 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     if trial:  # it is not exported: the same training outside of a sweep is another one
         identity["trial"] = trial.identity
     parent = trial.parent if trial else None
-    with recorded(store, name, paths.checkpoints, identity, parent) as recording:
+    with recorded(store, name, paths.checkpoints, identity, parent) as (run, checkpoint, state):
         from pawprint.training.devices import memory_explained
         from pawprint.training.loop import DivergedError
         from pawprint.training.trainer import TrainingJob, build_network, train_network
 
-        run = recording.run
         run.log_parameters(parameters)
         run.set_tags(tags)
-        _record_data(config, run, summary, paths)
         augmentation = augmentation_of(config)
-        _record_augmentation(config, augmentation, data["train"], run, trial)
-        report = EpochReport(run, recording.state, began, trial)
-        report.earlier_epochs()
+        _record_data(config, run, summary, paths)
+        if trial is None or any(key.startswith("augment") for key in trial.axes):
+            drawn = draw_preview(data["train"].pictures, augmentation, config.seed)
+            run.log_image(drawn, PREVIEW_FILE)
+        report = EpochReport(run, state, began, trial)
         job = TrainingJob(
             config=config,
             data=data,
             augmentation=augmentation,
             features_folder=paths.features,
             report=report,
-            checkpoint=recording.checkpoint,
-            state=recording.state,
+            checkpoint=checkpoint,
+            state=state,
             began=began if trial else None,
         )
         try:
             with memory_explained(config.batch_size):
-                # Build the network.
-                network = build_network(job)
-                # Learn.
-                trained = train_network(job, network)
+                # Build the network, and train it.
+                trained = train_network(job, build_network(job))
         except DivergedError as error:
             raise _with_last_good(error, files, run) from None
 
@@ -151,7 +139,7 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         if trial is None:
             result = export(config, trained, data["validation"], files, run)
         else:
-            result = _keep_trial(config, trial, trained, data["validation"], files, run)
+            result = _keep_trial(trial, trained, data["validation"], files, run)
             result |= report.spent()
             # At last: they tell that the trial is done.
             run.log_metrics(result | trained.costs, step=len(trained.history))
@@ -170,58 +158,14 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     return record
 
 
-class EpochReport:
-    """Records each epoch in the run, and ends a trial that is worse than others at its age.
-
-    Args:
-        run: where the figures go.
-        state: of the training, with the epochs of earlier processes.
-        began: ``time.monotonic()`` of the begin of this process's work.
-        trial: the sweep's trial, if it is one.
-    """
-
-    def __init__(self, run: Run, state: State, began: float, trial: Trial | None) -> None:
-        self._run = run
-        self._state = state
-        self._trial = trial
-        self._began = began - sum(figures["seconds"] for figures in state.reports)
-
-    def earlier_epochs(self) -> None:
-        """Record again what earlier processes trained: the last epoch may be missing there."""
-        for epoch, figures in enumerate(self._state.reports, start=1):
-            self._run.log_metrics(figures, step=epoch)
-            if self._trial and self._trial.watch:
-                self._trial.watch.tell(epoch, figures)  # to compare the next ones with
-
-    def __call__(self, epoch: int, figures: dict[str, float]) -> None:
-        """Record an epoch, counted from 1.
-
-        Raises:
-            PrunedError: the trial need not go on.
-        """
-        self._run.log_metrics(figures, step=epoch)
-        if self._trial and self._trial.watch and self._trial.watch.tell(epoch, figures):
-            best = _best_so_far(self._state.history) | {"trained_epochs": epoch} | self.spent()
-            self._run.log_metrics(best, step=epoch)
-            self._run.set_tags({PRUNED_TAG: f"after epoch {epoch}"})
-            raise PrunedError(Outcome(PRUNED, best, self._run.id))
-
-    def spent(self) -> dict[str, float]:
-        """Seconds of the trial, in all processes that trained it."""
-        return {"trial_seconds": time.monotonic() - self._began}
-
-
 def preview(config: Config) -> None:
     """Draw prepared training pictures as `augment` varies them, into one file."""
-    from pawprint.data.store import load_split, load_summary
-    from pawprint.training.preview import draw
-
     paths = Paths(project_root())
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
     pictures = load_split(paths.prepared, "train").pictures
     with replacing_file(paths.train_reports / PREVIEW_FILE) as temporary:
-        draw(pictures, augmentation_of(config), config.seed).save(temporary)
+        draw_preview(pictures, augmentation_of(config), config.seed).save(temporary)
     log.info("augment=%s: %s", config.augment.name, paths.train_reports / PREVIEW_FILE)
 
 
@@ -235,23 +179,6 @@ def find_weights(config: Config, paths: Paths) -> None:
         config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
 
 
-def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
-    """All that decides what a training ends with: settings, data, code, and what computes it."""
-    from importlib.metadata import version
-
-    from pawprint.training.features import weights_digest
-    from pawprint.training.tensorflow_runtime import arithmetic
-
-    return {
-        "parameters": config.deciding(),
-        "data": {split: part.digest for split, part in data.items()},
-        "versions": [version(name) for name in COMPUTING],
-        "code": code_digest("stages.train"),
-        "weights": config.model.weights and weights_digest(config.model.weights),
-        "arithmetic": arithmetic(),
-    }
-
-
 def _record_data(config: Config, run: Run, summary: Summary, paths: Paths) -> None:
     # Whole, because MLflow cuts long parameters.
     run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
@@ -260,19 +187,6 @@ def _record_data(config: Config, run: Run, summary: Summary, paths: Paths) -> No
         run.log_dataset(split, source, summary.splits[split].digest, context)
     if (paths.audit / "audit.html").is_file():
         run.log_file(paths.audit / "audit.html", "prepare")
-
-
-def _record_augmentation(
-    config: Config, vary: Augmentation, split: Split, run: Run, trial: Trial | None
-) -> None:
-    """Say and draw how the training pictures are varied."""
-    from pawprint.training.preview import draw
-
-    if config.frozen:
-        does = "mirrors pictures, no more" if vary.horizontal_flip else "changes nothing"
-        log.info("while the backbone is frozen, augment=%s %s", config.augment.name, does)
-    if trial is None or any(key.startswith("augment") for key in trial.axes):
-        run.log_image(draw(split.pictures, vary, config.seed), PREVIEW_FILE)
 
 
 def _with_last_good(error: DivergedError, files: TrainingFiles, run: Run) -> UserError:
@@ -286,19 +200,20 @@ def _with_last_good(error: DivergedError, files: TrainingFiles, run: Run) -> Use
 
 
 def _keep_trial(
-    config: Config,
-    trial: Trial,
-    trained: TrainedNetwork,
-    validation: Split,
-    files: TrainingFiles,
-    run: Run,
+    trial: Trial, trained: TrainedNetwork, validation: Split, files: TrainingFiles, run: Run
 ) -> dict[str, Any]:
     """Write and record a trial's network for Keras and its history; returns its figures."""
-    from pawprint.training.recording import write_history
-
     result = trained.figures | {"trained_epochs": len(trained.history)}
-    if trial.timed:
-        result["seconds_per_picture"] = _seconds_per_picture(config, trained, validation)
+    if trial.timed:  # what the network as it would be used takes for one picture alone
+        from pawprint.export.onnx import export_onnx
+
+        some, names = validation.pictures[:8], validation.class_names
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            resize, mirror = trial.config.resize, trial.config.mirror
+            export_onnx(trained.model, path, names, some, resize, mirror)
+            milliseconds = milliseconds_per_picture(Predictor(path).probabilities, some[0])
+        result["seconds_per_picture"] = milliseconds / 1000
     with replacing_file(files.model) as keras_file:
         trained.model.save(keras_file)
         write_history(files.history, trained.history)
@@ -308,29 +223,17 @@ def _keep_trial(
 
 
 def export(
-    config: Config,
-    trained: TrainedNetwork,
-    validation: Split,
-    files: TrainingFiles,
-    run: Run,
+    config: Config, trained: TrainedNetwork, validation: Split, files: TrainingFiles, run: Run
 ) -> dict[str, Any]:
-    """Write the network for Keras and as ONNX, calibrated, and record both.
-
-    Args:
-        config: what was trained.
-        trained: the network, its history, figures and costs.
-        validation: the validation split.
-        files: where they go.
-        run: where they are recorded.
+    """Write the network for Keras and as ONNX, calibrated on ``validation``, and record both.
 
     Returns:
         The figures of the best epoch, those of the exported network, and the model's id.
     """
     from pawprint.export.onnx import calibrate_onnx, export_onnx
     from pawprint.training.batches import balanced_weights
-    from pawprint.training.recording import write_history
 
-    class_names = validation.class_names
+    labels, class_names = validation.labels, validation.class_names
     # Of all classes: they lie one after the other.
     compared = validation.pictures[:: -(-len(validation.pictures) // COMPARED)]
     # All take their places together, at the end: until then there are those of the last training.
@@ -340,50 +243,18 @@ def export(
             trained.model, onnx_file, class_names, compared, config.resize, config.mirror
         )
         probabilities = Predictor(onnx_file).probabilities(validation.pictures)
-        weights = (
-            balanced_weights(validation.labels, len(class_names))[validation.labels]
-            if config.class_weights == "balanced"
-            else None
-        )
-        right = probabilities.argmax(axis=1) == validation.labels
-        result = trained.figures | {
-            "exported_val_accuracy": float(np.average(right, weights=weights)),
-            "temperature": calibrate_onnx(
-                onnx_file, validation.labels, probabilities, (compared, expected)
-            ),
-        }
+        weights = None
+        if config.class_weights == "balanced":
+            weights = balanced_weights(labels, len(class_names))[labels]
+        accuracy = float(np.average(probabilities.argmax(axis=1) == labels, weights=weights))
+        temperature = calibrate_onnx(onnx_file, labels, probabilities, (compared, expected))
+        result = trained.figures | {"exported_val_accuracy": accuracy, "temperature": temperature}
         run.log_metrics(result | trained.costs, step=len(trained.history))
         model_id = run.log_model(onnx_file, class_names, compared[0])
         write_history(files.history, trained.history)
     run.log_file(files.history)
     run.log_file(files.model)
     return {**result, "model_id": model_id}
-
-
-def _seconds_per_picture(config: Config, trained: TrainedNetwork, validation: Split) -> float:
-    """How long the network as it would be used takes for one picture alone."""
-    from pawprint.export.onnx import export_onnx
-
-    some = validation.pictures[:8]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        export_onnx(trained.model, path, validation.class_names, some, config.resize, config.mirror)
-        return milliseconds_per_picture(Predictor(path).probabilities, some[0]) / 1000
-
-
-def _best_so_far(history: list[dict[str, float]]) -> dict[str, float]:
-    """The figures of a history's best epoch, under the names of a run's."""
-    if not history:
-        return {}
-    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-    return {"best_epoch": best["epoch"], "best_val_accuracy": best["val_accuracy"]}
-
-
-def augmentation_of(config: Config) -> Augmentation:
-    """The variation that ``augment`` names, as far as the network sees it."""
-    if config.frozen:  # features are of pictures and of their mirror images, nothing else
-        return Augmentation(horizontal_flip=config.augment.horizontal_flip)
-    return Augmentation(**{k: v for k, v in vars(config.augment).items() if k != "name"})
 
 
 def check_prepared(config: Config, summary: Summary) -> None:

@@ -1,1 +1,1 @@
-"""What training needs around a network: batches, augmentation, optimizers, callbacks, export."""
+"""What training needs around a network: batches, augmentation, optimizers, loop, checkpoint."""

@@ -1,15 +1,22 @@
-"""Random variation of training pictures: one warp for all movements, colours, holes, mixtures."""
+"""Random variation of training pictures, one warp for all movements; a contact sheet of it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from PIL import Image
+
+from pawprint.config.schema import Config
+from pawprint.data.image_array import Pictures
 
 _GREY = 127
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_ROWS, _COLUMNS = 6, 8  # of a contact sheet; the first column is the picture as it is
+_GAP = 4
+_LEAST = 96  # pixels a tile's side has at least
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,10 @@ class Augmentation:
         if paste:
             share = _paste(pictures, pictures[partners], share, rng)
         else:
-            pictures = _blended(pictures, pictures[partners], share)
+            flat = (len(pictures) * size, -1)  # one call for the whole batch
+            others = pictures[partners].reshape(flat)
+            mixed = cv2.addWeighted(pictures.reshape(flat), 1 - share, others, share, 0)
+            pictures = mixed.reshape(pictures.shape)
         return pictures, (targets + np.float32(share) * (targets[partners] - targets))
 
     def _moved(self, pictures: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -97,10 +107,8 @@ class Augmentation:
 
     def _maps(self, n: int, side: int, size: int, rng: np.random.Generator) -> np.ndarray | None:
         """Affine maps float32 (n, 2, 3) from places in the new pictures to places in the old."""
-        still = (False, 0, 0, 0, 0, 1, 1)
-        movement = (self.horizontal_flip, self.zoom, self.shear, self.rotation, self.shift)
-        if (*movement, self.scale_from, self.scale_to) == still:
-            return None
+        if replace(self, colour=0, cutout=0, mixup=0, cutmix=0) == Augmentation():
+            return None  # nothing moves
         draws = rng.uniform(-1, 1, (7, n))
         mirror = np.where((draws[0] < 0) & self.horizontal_flip, -1.0, 1.0)
         near, far = math.log(self.scale_from), math.log(self.scale_to)
@@ -110,10 +118,8 @@ class Augmentation:
         a, b = mirror * zoom_x * np.cos(angle), -mirror * zoom_y * np.sin(angle + slant)
         c, d = zoom_x * np.sin(angle), zoom_y * np.cos(angle + slant)
         old, new = (side - 1) / 2, (size - 1) / 2
-        right, down = (
-            old + self.shift * side * draws[5],
-            old + self.shift * side * rng.uniform(-1, 1, n),
-        )
+        right = old + self.shift * side * draws[5]
+        down = old + self.shift * side * rng.uniform(-1, 1, n)
         maps = [a, b, right - (a + b) * new, c, d, down - (c + d) * new]
         return np.stack(maps, axis=1).reshape(n, 2, 3).astype(np.float32)
 
@@ -132,10 +138,16 @@ class Augmentation:
         n, size = pictures.shape[:2]
         hole = round(self.cutout * size)
         # Half of it may lie outside, so that the rim is hidden as often as the middle.
-        for picture, (x, y) in zip(
-            pictures, rng.integers(-(hole // 2), size - hole // 2, (n, 2)), strict=True
-        ):
+        corners = rng.integers(-(hole // 2), size - hole // 2, (n, 2))
+        for picture, (x, y) in zip(pictures, corners, strict=True):
             picture[max(0, y) : y + hole, max(0, x) : x + hole] = _GREY
+
+
+def augmentation_of(config: Config) -> Augmentation:
+    """The variation that ``augment`` names, as far as the network sees it."""
+    if config.frozen:  # features are of pictures and of their mirror images, nothing else
+        return Augmentation(horizontal_flip=config.augment.horizontal_flip)
+    return Augmentation(**{k: v for k, v in vars(config.augment).items() if k != "name"})
 
 
 def resized(pictures: np.ndarray, size: int) -> np.ndarray:
@@ -145,12 +157,6 @@ def resized(pictures: np.ndarray, size: int) -> np.ndarray:
         return pictures
     way = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
     return np.stack([cv2.resize(picture, (size, size), interpolation=way) for picture in pictures])
-
-
-def _blended(pictures: np.ndarray, others: np.ndarray, share: float) -> np.ndarray:
-    flat = (len(pictures) * pictures.shape[1], -1)  # one call for the whole batch
-    mixed = cv2.addWeighted(pictures.reshape(flat), 1 - share, others.reshape(flat), share, 0)
-    return mixed.reshape(pictures.shape)
 
 
 def _paste(
@@ -178,3 +184,35 @@ def plain_features(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of features (n, 2, d), of pictures and their mirror images, those of the pictures: (n, d)."""
     return features[:, 0], targets
+
+
+def draw_preview(pictures: Pictures | np.ndarray, vary: Augmentation, seed: int) -> Image.Image:
+    """Draw some pictures and variations of them side by side.
+
+    Pictures are mixed with each other as they are within a batch of training.
+
+    Args:
+        pictures: uint8 (n, size, size, 3), at least one.
+        vary: the augmentation.
+        seed: of the choice of pictures and of their variations.
+
+    Returns:
+        RGB; a row per picture, the picture itself at its left.
+    """
+    rng = np.random.default_rng([seed, 0xD4A3])
+    # One of each part: pictures lie class by class.
+    parts = np.array_split(np.arange(len(pictures)), min(_ROWS, len(pictures)))
+    originals = pictures[np.array([rng.choice(part) for part in parts])]
+    side = originals.shape[1]
+    targets = np.zeros((len(originals), 1), np.float32)
+    columns = [originals]
+    columns += [vary(originals.copy(), targets, rng, side)[0] for _ in range(_COLUMNS - 1)]
+    shown = max(side, _LEAST)
+    step = shown + _GAP
+    sheet = Image.new("RGB", (_COLUMNS * step + 2 * _GAP, len(originals) * step + _GAP), "white")
+    for x, column in enumerate(columns):
+        for y, picture in enumerate(column):
+            tile = Image.fromarray(picture).resize((shown, shown), Image.Resampling.BICUBIC)
+            # A wider gap behind the pictures as they are.
+            sheet.paste(tile, (_GAP + x * step + (_GAP if x else 0), _GAP + y * step))
+    return sheet

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,13 +80,12 @@ class TrainingBatches:
     class_weights: np.ndarray | None = None
     multiple: int = 1
     seconds_waited: float = field(default=0.0, init=False)
-    _order: tuple[tuple[int, int], np.ndarray] | None = field(default=None, init=False)
 
     def batch(self, epoch: int, step: int, size: int) -> tuple[np.ndarray, ...]:
         """Pictures, targets and, with class weights, a weight per picture."""
         number, position = divmod(step, steps_in(len(self.labels), self.batch_size, None))
         start = position * self.batch_size
-        order = self._ordered(epoch, number)
+        order = _order(self.seed, epoch, number, len(self.labels))
         count = min(self.batch_size, len(order) - start)
         count += -count % self.multiple
         rows = order.take(range(start, start + count), mode="wrap")
@@ -95,15 +95,6 @@ class TrainingBatches:
         if self.class_weights is None:
             return pictures, targets
         return pictures, targets, _weights(targets, self.class_weights)
-
-    def _ordered(self, epoch: int, number: int) -> np.ndarray:
-        """The order of the n-th pass of an epoch; the last one is remembered."""
-        known = self._order  # one tuple, because several threads ask
-        if known is None or known[0] != (epoch, number):
-            # The string sets it apart from the generators of the batches.
-            rng = np.random.default_rng([self.seed, epoch, number, 0x0DE5])
-            known = self._order = ((epoch, number), rng.permutation(len(self.labels)))
-        return known[1]
 
     def dataset(self, epoch: int, first: int, steps: int, size: int) -> tf.data.Dataset:
         """Batches ``first`` to ``steps`` of an epoch; the time they are waited for is added up.
@@ -174,6 +165,13 @@ class ValidationBatches:
         return _tuned(lambda: map(batch, range(self.steps)), batch(0), self.steps)
 
 
+@lru_cache(maxsize=2)  # the batches of a pass are made in several threads
+def _order(seed: int, epoch: int, number: int, count: int) -> np.ndarray:
+    """The order of the n-th pass of an epoch over so many pictures."""
+    # The last number sets it apart from the generators of the batches.
+    return np.random.default_rng([seed, epoch, number, 0x0DE5]).permutation(count)
+
+
 def _weights(targets: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
     """A weight per target, (n,); of a mixed one in between."""
     if len(class_weights) == 2:
@@ -182,21 +180,20 @@ def _weights(targets: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
     return targets @ class_weights
 
 
-def _any_length(shape: tuple[int, ...]) -> tuple[int | None, ...]:
-    """Any number of rows; pictures of any side, so that growing ones are not traced again."""
-    return (None, None, None, shape[3]) if len(shape) == 4 else (None, *shape[1:])
-
-
 def _tuned(
     generate: Callable[[], Iterable[tuple[np.ndarray, ...]]],
     example: tuple[np.ndarray, ...],
     steps: int,
 ) -> tf.data.Dataset:
+    def any_length(shape: tuple[int, ...]) -> tuple[int | None, ...]:
+        # Pictures of any side, so that growing ones are not traced again.
+        return (None, None, None, shape[3]) if len(shape) == 4 else (None, *shape[1:])
+
     options = tf.data.Options()
     options.autotune.enabled = False  # its back-off can stall the end of a fit for seconds
     # There are no files to divide between devices: each takes its part of every batch.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    signature = tuple(tf.TensorSpec(_any_length(part.shape), part.dtype) for part in example)
+    signature = tuple(tf.TensorSpec(any_length(part.shape), part.dtype) for part in example)
     data = tf.data.Dataset.from_generator(generate, output_signature=signature)
     data = data.apply(tf.data.experimental.assert_cardinality(steps))
     return data.prefetch(2).with_options(options)

@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import platform
-from collections.abc import Iterator, Mapping
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pawprint.config.schema import Config
+from pawprint.data.store import Split
+from pawprint.system.code import code_digest
 from pawprint.system.files import digest_of, mend_file, replacing_file
 from pawprint.system.lock import locked
+from pawprint.training.tensorflow_runtime import cpu_multiplies_bfloat16
 
 log = logging.getLogger(__name__)
+
+# Libraries of which another version may compute other numbers.
+COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
+
+
+def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
+    """All that decides what a training ends with: settings, data, code, and what computes it.
+
+    To be called after ``start_tensorflow``.
+    """
+    import tensorflow as tf
+
+    from pawprint.training.features import weights_digest
+
+    details = tf.config.experimental.get_device_details
+    gpus = [details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return {
+        "parameters": config.deciding(),
+        "data": {split: part.digest for split, part in data.items()},
+        "versions": [version(name) for name in COMPUTING],
+        "code": code_digest("stages.train"),
+        "weights": config.model.weights and weights_digest(config.model.weights),
+        # In which precision, on what and on how many devices this machine computes.
+        "arithmetic": {
+            "bfloat16": cpu_multiplies_bfloat16(),
+            "gpus": [[d.get("device_name"), d.get("compute_capability")] for d in gpus],
+        },
+    }
 
 
 @dataclass
@@ -49,8 +84,8 @@ class Checkpoint:
 
     Args:
         folder: where such files are.
-        identity: everything that decides what comes out: configuration, data, versions. A training
-            of another identity has another file.
+        identity: all that decides what comes out, as by ``identity_of``. A training of another
+            identity has another file.
 
     Attributes:
         path: the file.
@@ -61,19 +96,17 @@ class Checkpoint:
         self.path = folder / f"{digest_of(identity)}.npz"
         self.place = digest_of(f"{platform.node()} {self.path.resolve()}")
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[Checkpoint]:
-        """Only one process at a time has this training; yields the checkpoint itself.
+    def alone(self) -> AbstractContextManager[None]:
+        """Only one process at a time has this training.
 
         Raises:
-            BusyError: another one has it.
+            BusyError: another one has it, told when the context is entered.
         """
-        with locked(
+        return locked(
             self.path.with_suffix(".lock"),
             busy="the same training runs in another process; wait until it has ended, or change a "
             "parameter",
-        ):
-            yield self
+        )
 
     def load(self) -> State | None:
         """What was saved; None where nothing was, or where it cannot be read (told in the log)."""
@@ -109,3 +142,32 @@ class Checkpoint:
         """Forget the training: it is finished."""
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+@dataclass
+class Termination:
+    """Within it SIGTERM is noted instead of obeyed, until ``save`` can save a training's state."""
+
+    save: Callable[[], None]
+    _asked: bool = False
+    _before: Any = None
+
+    def __enter__(self) -> Termination:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _note(self, *_: object) -> None:
+        self._asked = True
+
+    def stop_if_asked(self, *_: object, **__: object) -> None:
+        """Save, and obey as whoever listened to SIGTERM before would have."""
+        if self._asked:
+            self.save()
+            log.info("asked to stop: the same command goes on with this training")
+            signal.signal(signal.SIGTERM, self._before)
+            signal.raise_signal(signal.SIGTERM)

@@ -9,13 +9,17 @@ import logging
 import os
 import resource
 import sys
-import time
+import timeit
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-_PRODUCTS_OF_GPU = 64
+from pawprint.config.schema import Config
+from pawprint.training.loop import Fitted
+
+log = logging.getLogger(__name__)
+
 _SIDE = 2048  # of the matrices that show the peak: 17 GFLOP a product
 
 
@@ -46,7 +50,7 @@ def matrix_peak(dtype: str, rounds: int = 5) -> float:
     """
     matrix = tf.cast(tf.random.stateless_uniform((_SIDE, _SIDE), (0, 0)) * 2 / _SIDE, dtype)
     # A GPU does one in less time than it takes to ask for it.
-    count = _PRODUCTS_OF_GPU if tf.config.list_physical_devices("GPU") else 1
+    count = 64 if tf.config.list_physical_devices("GPU") else 1
 
     @tf.function
     def product() -> tf.Tensor:
@@ -56,11 +60,7 @@ def matrix_peak(dtype: str, rounds: int = 5) -> float:
         return tf.reduce_max(result)
 
     product().numpy()
-    seconds = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        product().numpy()
-        seconds.append(time.perf_counter() - begin)
+    seconds = timeit.repeat(lambda: product().numpy(), number=1, repeat=rounds)
     return count * 2 * _SIDE**3 / min(seconds)
 
 
@@ -79,13 +79,40 @@ def forget_peak_memory() -> None:
 def seconds_since_start() -> float | None:
     """Seconds since this process started; None where the system does not tell (not Linux)."""
     try:
-        fields = (
-            Path("/proc/self/stat")
-            .read_text(encoding="utf-8", errors="replace")
-            .rpartition(")")[2]
-            .split()
-        )
+        stat = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
+        fields = stat.rpartition(")")[2].split()  # behind the name, which may hold anything
         uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
     except (OSError, ValueError, IndexError):
         return None
     return uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def training_costs(
+    config: Config, model: keras.Model, fitted: Fitted, started: float | None
+) -> dict[str, float]:
+    """Where the time went: speed, waiting, memory, operations and their share of the peak."""
+    operations = operations_per_picture(model, config.image_size)
+    figures = {"peak_memory_mb": peak_memory() / 1e6, "gflop_per_picture": operations / 1e9}
+    if started is not None:
+        figures["start_up_seconds"] = started
+    if not fitted.pictures:
+        return figures
+    figures |= {
+        "seconds_of_training": fitted.seconds,
+        "mean_pictures_per_second": sum(fitted.pictures.values()) / fitted.seconds,
+        "mean_input_wait_share": fitted.seconds_waited / fitted.seconds,
+    }
+    if fitted.seconds_of_features:
+        figures["seconds_of_features"] = fitted.seconds_of_features
+    # Frozen layers are not gone through backwards.
+    if config.model.name != "transfer" or config.model.unfreeze == 1:
+        # Backwards, each product is done twice: for the weights and for what comes in.
+        done = 3 * sum(
+            operations_per_picture(model, size) * count for size, count in fitted.pictures.items()
+        )
+        peak = matrix_peak(keras.config.dtype_policy().compute_dtype)
+        figures["matrix_peak_gflops"] = peak / 1e9
+        devices = model.distribute_strategy.num_replicas_in_sync
+        figures["share_of_matrix_peak"] = done / fitted.seconds / peak / devices
+    log.info("%s", ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+    return figures

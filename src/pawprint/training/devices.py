@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -11,14 +10,6 @@ import tensorflow as tf
 
 from pawprint.system.errors import UserError
 from pawprint.training.tensorflow_runtime import cpu_multiplies_bfloat16
-
-log = logging.getLogger(__name__)
-
-POLICIES = {
-    "float32": "float32",
-    "bfloat16": "mixed_bfloat16",
-    "float16": "mixed_float16",
-}
 
 
 def policy_for(precision: str, *, depthwise: bool = False) -> str:
@@ -31,7 +22,16 @@ def policy_for(precision: str, *, depthwise: bool = False) -> str:
         depthwise: whether the network has depthwise convolutions, which on a CPU are the slower
             in bfloat16: there auto is float32. Defaults to False.
     """
-    return POLICIES[_best_precision(depthwise) if precision == "auto" else precision]
+    if precision == "auto":
+        precision = _best_precision(depthwise)
+    return precision if precision == "float32" else f"mixed_{precision}"
+
+
+def set_policy(precision: str, *, depthwise: bool = False) -> str:
+    """Make networks built from now on compute as by ``policy_for``; returns its name."""
+    name = policy_for(precision, depthwise=depthwise)
+    keras.mixed_precision.set_global_policy(name)
+    return name
 
 
 def _best_precision(depthwise: bool) -> str:
@@ -77,11 +77,7 @@ def strategy_for(devices: Sequence[str] | None = None) -> tf.distribute.Strategy
 
 @contextlib.contextmanager
 def memory_explained(batch_size: int) -> Iterator[None]:
-    """Say in a sentence where the memory of the device is not enough.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Say in a sentence, a ``UserError``, where the memory of the device is not enough."""
     try:
         yield
     except tf.errors.ResourceExhaustedError:
@@ -89,10 +85,3 @@ def memory_explained(batch_size: int) -> Iterator[None]:
             f"the network and batches of {batch_size} pictures do not fit into the memory of the "
             "device; lower batch_size or image_size, or take a smaller network"
         ) from None
-
-
-def set_policy(precision: str, *, depthwise: bool = False) -> str:
-    """Make networks built from now on compute as by ``policy_for``; returns its name."""
-    name = policy_for(precision, depthwise=depthwise)
-    keras.mixed_precision.set_global_policy(name)
-    return name

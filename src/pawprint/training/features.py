@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import sys
@@ -24,7 +23,7 @@ from pawprint.data.image_array import Pictures
 from pawprint.data.store import Split
 from pawprint.models.transfer import features_model
 from pawprint.system.code import code_digest
-from pawprint.system.files import mend_file, replacing_file, write_json
+from pawprint.system.files import digest_of, mend_file, replacing_file, write_json
 from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
@@ -42,13 +41,8 @@ def features_of_splits(
 ) -> dict[str, np.ndarray | Rows]:
     """What the backbone of ``model`` sees in each split, from the disk where it is there.
 
-    Args:
-        config: says which backbone it is and how pictures come to it.
-        model: the whole network.
-        data: the splits.
-        folder: where all features are kept.
-        empty_model: builds the same network without weights, for whole pictures; called only where
-            something is to be computed.
+    All features are kept in ``folder``. ``empty_model`` builds the same network without weights,
+    for whole pictures; it is called only where something is to be computed.
 
     Returns:
         By split, float32 (n, 2, d): of each picture, and of the picture flipped left to right.
@@ -68,27 +62,21 @@ def features_of_splits(
         "resize": config.resize,
         "precision": keras.config.dtype_policy().compute_dtype,
         "seed": config.seed if config.model.weights == "none" else None,
+        # Other libraries and other code may compute other ones.
         "computed_by": f"keras {keras.__version__}, tensorflow {tf.__version__}, {code[:16]}",
     }
 
-    def whole(name: str, part: Split) -> np.ndarray:
-        pictures = {"pictures": part.digest}
-        return cached_features(folder, key | pictures, name, lambda: compute(part.pictures))
-
     def of(name: str, part: Split) -> np.ndarray | Rows:
         if part.part_of:
-            return Rows(whole("whole", part.part_of.whole), part.part_of.places)
-        return whole(name, part)
+            return Rows(of("whole", part.part_of.whole), part.part_of.places)
+        pictures = {"pictures": part.digest}
+        return cached_features(folder, key | pictures, name, lambda: compute(part.pictures))
 
     return {split: of(split, part) for split, part in data.items()}
 
 
 def compute_features(
-    extractor: keras.Model,
-    pictures: Pictures | np.ndarray,
-    *,
-    batch_size: int = 32,
-    show: bool,
+    extractor: keras.Model, pictures: Pictures | np.ndarray, *, batch_size: int = 32, show: bool
 ) -> Iterator[np.ndarray]:
     """Compute the features of every picture and of its mirror image, a batch at a time.
 
@@ -134,8 +122,7 @@ def cached_features(
     Returns:
         The features, memory-mapped and read-only.
     """
-    content = dict(sorted(key.items()))
-    name = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    name = digest_of(key)
     path = folder / name / f"{split}.npy"
     found = _read(path, tell=False)
     if found is None:
@@ -143,13 +130,13 @@ def cached_features(
         with locked(folder / f".{name}.lock", busy=busy, patience=None):
             found = _read(path, tell=True)  # another process may have computed them
             if found is None:
-                return _computed(path, split, content, compute)
+                return _computed(path, split, key, compute)
     log.info("features of %s: %d pictures, taken from %s", split, len(found), path)
     return found
 
 
 def _computed(
-    path: Path, split: str, content: dict, compute: Callable[[], Iterable[np.ndarray]]
+    path: Path, split: str, key: Mapping[str, Any], compute: Callable[[], Iterable[np.ndarray]]
 ) -> np.ndarray:
     mend_file(path)
     begin = time.perf_counter()
@@ -160,17 +147,11 @@ def _computed(
         with contextlib.suppress(OSError):  # another split may be there
             path.parent.rmdir()
         raise
-    seconds = time.perf_counter() - begin
-    write_json(path.with_name("key.json"), content)
+    seconds = max(time.perf_counter() - begin, 1e-9)
+    write_json(path.with_name("key.json"), dict(sorted(key.items())))
     found = np.load(path, mmap_mode="r")
-    speed = len(found) / max(seconds, 1e-9)
-    log.info(
-        "features of %s: %d pictures, computed in %.1f s, %.0f pictures/s",
-        split,
-        len(found),
-        seconds,
-        speed,
-    )
+    speed = f"computed in {seconds:.1f} s, {len(found) / seconds:.0f} pictures/s"
+    log.info("features of %s: %d pictures, %s", split, len(found), speed)
     return found
 
 
@@ -182,10 +163,10 @@ class Rows:
         rows: (m,), which of its rows.
     """
 
-    def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
+    def __init__(self, array: np.ndarray | Rows, rows: np.ndarray) -> None:
         self._array, self._rows = array, rows
-        self.shape = (len(rows), *array.shape[1:])
-        self.ndim = array.ndim
+        self.shape: tuple[int, ...] = (len(rows), *array.shape[1:])
+        self.ndim = len(self.shape)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -210,7 +191,7 @@ def weights_digest(weights: str) -> str:
 def _write(path: Path, parts: Iterable[np.ndarray]) -> None:
     """Write arrays as one .npy file, of which only a part is in memory at a time."""
     count, shape = 0, ()
-    with path.open("wb") as file:
+    with path.open("w+b") as file:
         file.write(bytes(_HEADER))
         for part in parts:
             count, shape = count + len(part), part.shape[1:]
@@ -219,30 +200,21 @@ def _write(path: Path, parts: Iterable[np.ndarray]) -> None:
         head = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
         np.lib.format.write_array_header_1_0(file, head)
         assert file.tell() == _HEADER
-    digest = _digest(path, path.stat().st_size)
-    with path.open("ab") as file:
-        file.write(digest)
+        file.seek(0)
+        file.write(hashlib.file_digest(file, "sha256").digest())  # at the end
         file.flush()
         os.fsync(file.fileno())  # after a power failure there are all of them or none
-
-
-def _digest(path: Path, length: int) -> bytes:
-    """sha256 of the first ``length`` bytes of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while length > 0 and (part := file.read(min(length, _PART))):
-            digest.update(part)
-            length -= len(part)
-    return digest.digest()
 
 
 def _read(path: Path, *, tell: bool) -> np.ndarray | None:
     try:
         found = np.lib.format.open_memmap(path, mode="r")  # np.load would take other formats too
-        size = path.stat().st_size - hashlib.sha256().digest_size
+        left, digest = found.offset + found.nbytes, hashlib.sha256()
         with path.open("rb") as file:
-            file.seek(size)
-            if size != found.offset + found.nbytes or file.read() != _digest(path, size):
+            while left and (part := file.read(min(left, _PART))):
+                digest.update(part)
+                left -= len(part)
+            if file.read() != digest.digest():
                 raise ValueError("its content is not what was written")
         return found
     except FileNotFoundError:

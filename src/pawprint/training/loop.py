@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from pawprint.models.head import accuracy_for, loss_for
 from pawprint.system.errors import UserError
 from pawprint.training.batches import TrainingBatches, ValidationBatches, pictures_in
-from pawprint.training.callbacks import Progress, StepWatch, Termination
-from pawprint.training.checkpoint import Checkpoint, State
+from pawprint.training.checkpoint import Checkpoint, State, Termination
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +44,6 @@ class Plan:
     steps: int
     patience: int | None = None
     label_smoothing: float = 0.0
-
-    @property
-    def epochs(self) -> int:
-        """Epochs at most."""
-        return len(self.sizes)
 
 
 @dataclass
@@ -81,44 +77,29 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+@dataclass(eq=False)
 class TrainingLoop:
     """Trains a model epoch by epoch; validates, saves and reports after each.
 
-    Where the optimizer averages the weights, the averages are validated and kept. Epochs of smaller
-    pictures than the last are validated on pictures of that size, and are not as good as any of a
-    larger one. With class weights of the validation pictures val_accuracy is the mean over the
-    classes.
-
-    Args:
-        model: from what ``batches`` yield to probabilities.
-        optimizer: as built by ``build_optimizer``.
-        batches: the training pictures.
-        validation: the validation pictures.
-        plan: how long.
-        checkpoint: where the state is saved after each epoch and on SIGTERM; None for nowhere.
-        state: where to go on, as ``checkpoint`` had it.
+    The state is saved in ``checkpoint`` after each epoch and on SIGTERM; a ``state`` that was saved
+    goes on. Where the optimizer averages the weights, the averages are validated and kept. Epochs
+    of smaller pictures than the last are validated on pictures of that size, and are not as good as
+    any of a larger one. With class weights of the validation pictures val_accuracy is the mean over
+    the classes.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
-        batches: TrainingBatches,
-        validation: ValidationBatches,
-        plan: Plan,
-        checkpoint: Checkpoint | None = None,
-        state: State | None = None,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.batches = batches
-        self.validation = validation
-        self.plan = plan
-        self.checkpoint = checkpoint
-        self.state = state or State()
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    batches: TrainingBatches
+    validation: ValidationBatches
+    plan: Plan
+    checkpoint: Checkpoint | None = None
+    state: State = field(default_factory=State)
+
+    def __post_init__(self) -> None:
+        model, batches, plan = self.model, self.batches, self.plan
         self.pictures_per_epoch = pictures_in(len(batches.labels), batches.batch_size, plan.steps)
-        self.termination = Termination()
-        self.progress = Progress(plan.epochs, plan.steps, self.pictures_per_epoch)
+        self.termination = Termination(self._save)
         classes = batches.classes
         # A second network is validated: it takes the averaged weights, the first one keeps its. On
         # one device, because several cannot share a last batch of fewer pictures than they are.
@@ -126,10 +107,10 @@ class TrainingLoop:
         self.validated.compile(loss=loss_for(classes), weighted_metrics=[accuracy_for(classes)])
         with model.distribute_strategy.scope():
             model.compile(
-                optimizer,
+                self.optimizer,
                 loss=loss_for(classes, plan.label_smoothing),
                 metrics=[accuracy_for(classes)],
-                steps_per_execution=min(_steps_per_call(batches, plan), plan.steps),
+                steps_per_execution=min(self._steps_per_call(), plan.steps),
                 jit_compile=False,  # XLA does not promise the same result twice
             )
             # Builds the metrics, so that their running values can be restored.
@@ -145,7 +126,7 @@ class TrainingLoop:
         if self.state.arrays:
             self._restore()
 
-    def run(self, report: Report) -> Fitted:
+    def run(self, report: Report | None = None) -> Fitted:
         """Train up to the last epoch, or until patience is over.
 
         Args:
@@ -156,118 +137,135 @@ class TrainingLoop:
         Raises:
             DivergedError: the loss is not a number any more; it has the best weights so far.
         """
-        with self.termination, self.progress:
-            self.progress.skip(self.state.epoch, self.state.step)
-            for epoch in range(self.state.epoch, self.plan.epochs):
-                if self._patience_is_over():
-                    break
-                figures = self._run_epoch(epoch)
+        state, epochs, per_epoch = self.state, len(self.plan.sizes), self.pictures_per_epoch
+        self.bar = tqdm(
+            total=epochs * per_epoch,
+            initial=self._pictures_done(),
+            unit=" pictures",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
+        with self.termination, self.bar:
+            while state.epoch < epochs and not self._patience_is_over():
+                figures = self._run_epoch()
                 self._save()
-                self.progress.tell(epoch + 1, figures)
+                self.bar.clear()
+                log.info(
+                    "epoch %(epoch)d/%(epochs)d: accuracy %(accuracy).4f, "
+                    "val_accuracy %(val_accuracy).4f, val_loss %(val_loss).4f, "
+                    "%(seconds).1f s, %(pictures_per_second).0f pictures/s",
+                    {"epoch": state.epoch, "epochs": epochs, **figures},
+                )
                 self.termination.stop_if_asked()
-                report(epoch + 1, figures)
+                if report:
+                    report(state.epoch, figures)
             self.termination.stop_if_asked()
-        self._add_up()
-        return self.fitted
-
-    def _add_up(self) -> None:
-        """What the epochs took, also those of earlier processes."""
-        per_epoch = self.pictures_per_epoch
-        for figures in self.state.reports:
+        # What the epochs took, also those of earlier processes.
+        for figures in state.reports:
             speed, size = figures["pictures_per_second"], int(figures["picture_size"])
             if speed:  # else stopped between training and validation: it is not known any more
                 self.fitted.pictures[size] = self.fitted.pictures.get(size, 0) + per_epoch
                 self.fitted.seconds += per_epoch / speed
                 self.fitted.seconds_waited += per_epoch / speed * figures["input_wait_share"]
+        return self.fitted
 
-    def _run_epoch(self, epoch: int) -> dict[str, float]:
+    def _steps_per_call(self) -> int:
+        if self.batches.pictures.ndim < 4:  # features: a step takes no time
+            return STEPS_PER_CALL
+        pixels = self.batches.batch_size * max(self.plan.sizes) ** 2
+        return max(1, min(STEPS_PER_CALL, PIXELS_PER_CALL // pixels))
+
+    def _pictures_done(self) -> int:
+        done = self.state.step / self.plan.steps
+        return self.state.epoch * self.pictures_per_epoch + round(done * self.pictures_per_epoch)
+
+    def _run_epoch(self) -> dict[str, float]:
         """Train and validate; the state is then that of the next epoch's begin."""
-        begin, waited = time.perf_counter(), self.batches.seconds_waited
-        first, size = self.state.step, self.plan.sizes[epoch]
-        logs = self._run_steps(epoch, first, size)
+        state, batches, first = self.state, self.batches, self.state.step
+        begin, waited = time.perf_counter(), batches.seconds_waited
+        size = self.plan.sizes[state.epoch]
+        # Train.
+        logs = self._run_steps(size)
         trained = time.perf_counter() - begin
-        rate = self._rate()
-        logs |= self._validate(epoch)
+        rate = self._learning_rate()
+        # Validate.
+        logs |= self._validate(size)
         for name in ("loss", "val_loss"):  # the last step's harm shows in the validation alone
-            self._check_finite(name, logs[name], epoch)
+            self._check_finite(name, logs[name])
         weights = self.validated.get_weights()
         for weight in weights:  # of which a ReLU may hide one from the loss
-            self._check_finite("sum of some weights", float(weight.sum()), epoch)
-        row = {"epoch": epoch + 1, **dict(sorted(logs.items())), "learning_rate": rate}
-        done_before = pictures_in(len(self.batches.labels), self.batches.batch_size, first)
+            self._check_finite("sum of some weights", float(weight.sum()))
+        # Keep the figures, and the weights where they are the best.
+        logs = dict(sorted(logs.items())) | {"learning_rate": rate}
+        row = {"epoch": state.epoch + 1, **logs}
+        done_before = pictures_in(len(batches.labels), batches.batch_size, first)
         figures = {
-            **{name: value for name, value in row.items() if name != "epoch"},
+            **logs,
             "seconds": time.perf_counter() - begin,
             "pictures_per_second": (self.pictures_per_epoch - done_before) / trained,
-            "input_wait_share": (self.batches.seconds_waited - waited) / trained,
+            "input_wait_share": (batches.seconds_waited - waited) / trained,
             "picture_size": size,
         }
-        self.state.history.append(row)
-        self.state.reports.append(figures)
-        self.state.epoch, self.state.step = epoch + 1, 0
-        self._keep_if_best(row, weights)
+        state.history.append(row)
+        state.reports.append(figures)
+        state.epoch, state.step = state.epoch + 1, 0
+        best = self.fitted.best
+        if not best or self._quality(row) > self._quality(best):
+            self.fitted.best, self.fitted.weights = row, weights
         return figures
 
-    def _run_steps(self, epoch: int, first: int, size: int) -> dict[str, float]:
-        """Train the steps of an epoch from ``first`` on; returns their mean figures."""
-        steps = self.plan.steps
-        if first < steps:
-            watch = StepWatch(
-                first,
-                running=self.state.arrays.get("running") if first else None,
-                after=lambda step, logs: self._after_steps(epoch, step, logs),
-                optimizer=self.optimizer,
+    def _run_steps(self, size: int) -> dict[str, float]:
+        """Train what is left of an epoch's steps; returns the mean figures of all of them."""
+        state, optimizer, steps = self.state, self.optimizer, self.plan.steps
+        first, averages = state.step, optimizer.use_ema
+
+        def restore_metrics(*_: object) -> None:  # Keras has just reset them
+            if first:
+                _assign(self.model.metrics_variables, state.arrays["running"])
+
+        def after_steps(batch: int, logs: dict[str, Any]) -> None:
+            # Keras counts the last call's steps as if it were whole.
+            state.step, loss = min(first + batch + 1, steps), float(logs["loss"])
+            self._check_finite("loss", loss)
+            self.bar.set_postfix(epoch=state.epoch + 1, loss=f"{loss:.4f}", refresh=False)
+            self.bar.update(self._pictures_done() - self.bar.n)
+            if state.step < steps:
+                self.termination.stop_if_asked()
+
+        def keep_weights(*_: object) -> None:  # Keras would put their averages in their place
+            optimizer.use_ema = False
+
+        if first == steps:  # stopped between training and validation
+            restore_metrics()
+        else:
+            watch = keras.callbacks.LambdaCallback(
+                on_epoch_begin=restore_metrics,
+                on_train_batch_end=after_steps,
+                on_epoch_end=keep_weights,
             )
             self.model.fit(
-                self.batches.dataset(epoch, first, steps, size),
-                epochs=epoch + 1,
-                initial_epoch=epoch,
+                self.batches.dataset(state.epoch, first, steps, size),
+                epochs=state.epoch + 1,
+                initial_epoch=state.epoch,
                 steps_per_epoch=steps - first,
                 shuffle=False,  # the batches come shuffled
                 verbose=0,
                 callbacks=[watch],
             )
-        else:  # ended between training and validation
-            _assign(self.model.metrics_variables, self.state.arrays["running"])
-        self.state.step = steps
+            optimizer.use_ema = averages
         return {k: float(v) for k, v in self.model.get_metrics_result().items()}
 
-    def _after_steps(self, epoch: int, step: int, logs: dict[str, Any]) -> None:
-        step = min(step, self.plan.steps)  # Keras counts the last call's steps as if it were whole
-        self._check_finite("loss", float(logs["loss"]), epoch)
-        self.progress.move(epoch, step, logs)
-        if self.termination.asked and step < self.plan.steps:
-            self.state.epoch, self.state.step = epoch, step
-            self._save()
-            self.termination.stop_if_asked()
-
-    def _validate(self, epoch: int) -> dict[str, float]:
-        def stop_if_asked(*_: object, **__: object) -> None:
-            if self.termination.asked:
-                self._save()
-                self.termination.stop_if_asked()
-
-        stop_if_asked()
-        self._give_weights()
-        size = self.plan.sizes[epoch]
-        data = self.validation.dataset(None if size == self.plan.sizes[-1] else size)
-        watch = keras.callbacks.LambdaCallback(on_test_batch_end=stop_if_asked)
-        logs = self.validated.evaluate(data, verbose=0, return_dict=True, callbacks=[watch])
-        return {f"val_{name}": float(value) for name, value in logs.items()}
-
-    def _give_weights(self) -> None:
-        """Give the validated network the weights, averaged where the optimizer averages them."""
+    def _validate(self, size: int) -> dict[str, float]:
+        self.termination.stop_if_asked()
         self.validated.set_weights(self.model.get_weights())
         if self.optimizer.use_ema:
             # Not by finalize_variable_values: variables of several devices cannot go to one's so.
             averages = self.optimizer._model_variables_moving_average  # noqa: SLF001  (Keras has no other way)
             _assign(self.averaged, _values(averages))
-
-    def _keep_if_best(self, row: dict[str, float], weights: list[np.ndarray]) -> None:
-        best = self.fitted.best
-        if not best or self._quality(row) > self._quality(best):
-            self.fitted.best = row
-            self.fitted.weights = weights
+        data = self.validation.dataset(None if size == self.plan.sizes[-1] else size)
+        watch = keras.callbacks.LambdaCallback(on_test_batch_end=self.termination.stop_if_asked)
+        logs = self.validated.evaluate(data, verbose=0, return_dict=True, callbacks=[watch])
+        return {f"val_{name}": float(value) for name, value in logs.items()}
 
     def _quality(self, row: dict[str, float]) -> tuple[float, ...]:
         # Epoch 0, which is before, counts as one of the largest pictures.
@@ -277,23 +275,21 @@ class TrainingLoop:
         best, patience, sizes = self.fitted.best, self.plan.patience, self.plan.sizes
         if not (best and patience):
             return False
-        since = sizes[int(best["epoch"]) : self.state.epoch]
-        return sum(size == sizes[-1] for size in since) >= patience
+        return sizes[int(best["epoch"]) : self.state.epoch].count(sizes[-1]) >= patience
 
-    def _rate(self) -> float:
+    def _learning_rate(self) -> float:
         return float(self.optimizer.learning_rate.numpy())
 
-    def _check_finite(self, name: str, value: float, epoch: int) -> None:
+    def _check_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
-            rate = self._rate()
-            given = self.optimizer.get_config()["learning_rate"]
-            scheduled = isinstance(given, dict)
-            reduced = keras.config.dtype_policy().compute_dtype != "float32"
+            cure = "a lower learning_rate"
+            if isinstance(self.optimizer.get_config()["learning_rate"], dict):  # a schedule
+                cure += " or a longer warm-up (schedule.warmup_fraction)"
+            if keras.config.dtype_policy().compute_dtype != "float32":
+                cure += ", or precision=float32"
             raise DivergedError(
-                f"the {name} is {value} in epoch {epoch + 1} at learning rate {rate:.3g}; try a "
-                "lower learning_rate"
-                + (" or a longer warm-up (schedule.warmup_fraction)" if scheduled else "")
-                + (", or precision=float32" if reduced else ""),
+                f"the {name} is {value} in epoch {self.state.epoch + 1} at learning rate "
+                f"{self._learning_rate():.3g}; try {cure}",
                 self.fitted,
             )
 
@@ -331,13 +327,6 @@ class DivergedError(UserError):
         super().__init__(sentence)
         self.fitted = fitted
         self.model: keras.Model | None = None
-
-
-def _steps_per_call(batches: TrainingBatches, plan: Plan) -> int:
-    if batches.pictures.ndim < 4:  # features: a step takes no time
-        return STEPS_PER_CALL
-    pixels = batches.batch_size * max(plan.sizes) ** 2
-    return max(1, min(STEPS_PER_CALL, PIXELS_PER_CALL // pixels))
 
 
 def _values(variables: Sequence[Any]) -> list[np.ndarray]:

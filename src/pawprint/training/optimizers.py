@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -98,6 +99,7 @@ class ConvolutionMuon(keras.optimizers.Muon):
         return tf.transpose(x) if wide else x
 
 
+@dataclass(eq=False)
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """Linear from zero up to the rate, then linear down (Smith and Topin 2017).
 
@@ -108,30 +110,22 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         final_fraction: share of the rate that is left at the last step.
     """
 
-    def __init__(
-        self, learning_rate: float, steps: int, warmup_steps: int, final_fraction: float
-    ) -> None:
-        self._learning_rate = learning_rate
-        self._steps = steps
-        self._warmup_steps = warmup_steps
-        self._final_fraction = final_fraction
+    learning_rate: float
+    steps: int
+    warmup_steps: int
+    final_fraction: float
 
     def __call__(self, step: Any) -> Any:
         """The rate of a step, counted from 0."""
         step = keras.ops.cast(step, "float32")
-        up = step / max(1, self._warmup_steps)
-        gone = (step - self._warmup_steps) / max(1, self._steps - self._warmup_steps)
-        down = 1 - (1 - self._final_fraction) * keras.ops.minimum(1.0, gone)
-        return self._learning_rate * keras.ops.where(step < self._warmup_steps, up, down)
+        up = step / max(1, self.warmup_steps)
+        gone = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        down = 1 - (1 - self.final_fraction) * keras.ops.minimum(1.0, gone)
+        return self.learning_rate * keras.ops.where(step < self.warmup_steps, up, down)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {
-            "learning_rate": self._learning_rate,
-            "steps": self._steps,
-            "warmup_steps": self._warmup_steps,
-            "final_fraction": self._final_fraction,
-        }
+        return asdict(self)
 
 
 OPTIMIZERS: Mapping[str, type[keras.optimizers.Optimizer]] = MappingProxyType(
@@ -144,8 +138,6 @@ OPTIMIZERS: Mapping[str, type[keras.optimizers.Optimizer]] = MappingProxyType(
         "sgd": keras.optimizers.SGD,
     }
 )
-# As Keras's Muon calls them: its AdamW has settings of its own, for what no matrix is.
-_OF_MUON = {"beta_1": "adam_beta_1", "beta_2": "adam_beta_2"}
 
 
 def build_optimizer(
@@ -172,7 +164,9 @@ def build_optimizer(
         raise UserError(f"optimizer.name is {name!r}, but the optimizers are {offer}")
     given: dict[str, float | bool | None] = dict(arguments)
     if name == "muon":
-        given = {_OF_MUON.get(key, key): value for key, value in given.items()}
+        # Its AdamW, for what no matrix is, has settings of its own.
+        own = {"beta_1": "adam_beta_1", "beta_2": "adam_beta_2"}
+        given = {own.get(key, key): value for key, value in given.items()}
         given["adam_weight_decay"] = given.get("weight_decay")
     if averaging_steps is not None:
         given |= {"use_ema": True, "ema_momentum": 1 - 1 / max(1.0, averaging_steps)}

@@ -25,12 +25,12 @@ def sizes_by_epoch(
         until: up to which share of the epochs each but the last is used, rising.
         step: sides are multiples of it, as far as they are shares below 1.
     """
-    sides = [
-        min(image_size, max(step, step * round(share * image_size / step)))
-        if share < 1
-        else image_size
-        for share in shares
-    ]
+
+    def side(share: float) -> int:
+        rounded = max(step, step * round(share * image_size / step))
+        return min(image_size, rounded) if share < 1 else image_size
+
+    sides = [side(share) for share in shares]
     sizes = [sides[sum(epoch >= share * epochs for share in until)] for epoch in range(epochs)]
     return [*sizes[:-1], sides[-1]]  # of few epochs too the last one is of the last size
 
@@ -47,22 +47,22 @@ def picture_sizes(config: Config) -> list[int]:
     pretrained = config.model.name == "transfer"
     step = HALVED if pretrained else 4
     sizes = sizes_by_epoch(config.image_size, config.epochs, shares, until, step)
-    grows = set(sizes) != {config.image_size}
-    if grows and pretrained and config.image_size % step:
+    if set(sizes) == {config.image_size}:
+        return sizes
+    if pretrained and config.image_size % step:
         raise UserError(
             f"image_size is {config.image_size}, but growth={config.growth.name} with "
             f"model=transfer needs a multiple of {step}; set growth=none or image_size to "
             f"{config.image_size // step * step + step}"
         )
-    if grows and pretrained and str(config.model.backbone).startswith("NASNet"):
+    unfit = ""
+    if pretrained and str(config.model.backbone).startswith("NASNet"):
+        unfit = f"model.backbone={config.model.backbone} is not; set growth=none"
+    elif config.model.name not in ANY_SIZE:
+        offer = ", ".join(ANY_SIZE)
+        unfit = f"model={config.model.name} is not; set growth=none or model to one of {offer}"
+    if unfit:
         raise UserError(
-            f"growth={config.growth.name} needs a network for pictures of any size, which "
-            f"model.backbone={config.model.backbone} is not; set growth=none"
-        )
-    if grows and config.model.name not in ANY_SIZE:
-        raise UserError(
-            f"growth={config.growth.name} needs a network for pictures of any size, which "
-            f"model={config.model.name} is not; set growth=none or model to one of "
-            f"{', '.join(ANY_SIZE)}"
+            f"growth={config.growth.name} needs a network for pictures of any size, which {unfit}"
         )
     return sizes

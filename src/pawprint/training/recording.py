@@ -1,4 +1,4 @@
-"""A run and a checkpoint around a training, whatever becomes of it."""
+"""A run and a checkpoint around a training, whatever becomes of it; the report of each epoch."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import contextlib
 import csv
 import errno
 import os
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_table
-from pawprint.training.trial import PrunedError
-
-if TYPE_CHECKING:
-    from pawprint.tracking.run import Run
-    from pawprint.tracking.store import Store
-    from pawprint.training.checkpoint import Checkpoint, State
+from pawprint.tracking.names import PRUNED_TAG
+from pawprint.tracking.run import Run
+from pawprint.tracking.store import Store
+from pawprint.training.checkpoint import Checkpoint, State
+from pawprint.training.trial import PRUNED, Outcome, PrunedError, Trial
 
 # Of the disk and its permissions, not of this code.
 MENDED_OUTSIDE = (
@@ -33,15 +32,6 @@ MENDED_OUTSIDE = (
 )
 
 
-@dataclass(frozen=True)
-class Recording:
-    """The run to record in, the training's checkpoint, and the state to go on from."""
-
-    run: Run
-    checkpoint: Checkpoint
-    state: State
-
-
 @contextlib.contextmanager
 def recorded(
     store: Store,
@@ -49,26 +39,20 @@ def recorded(
     checkpoints: Path,
     identity: Mapping[str, Any],
     parent: str | None = None,
-) -> Iterator[Recording]:
+) -> Iterator[tuple[Run, Checkpoint, State]]:
     """Open a run, or the one of the same training that was killed; end it as the block ends.
 
-    Args:
-        store: where the run is.
-        name: what the run is called.
-        checkpoints: folder of the states of unfinished trainings.
-        identity: all that decides what the training ends with.
-        parent: id of the run under which this one is nested.
+    The same training is that of the same ``identity``, whose state is in the folder
+    ``checkpoints``. With the id of a ``parent`` the run is nested under that one.
+
+    Yields:
+        The run to record in, the training's checkpoint, and the state to go on from.
 
     Raises:
         UserError: the same training runs elsewhere, the store fails, or the disk does.
     """
-    from pawprint.training.checkpoint import Checkpoint, State
-
-    with (
-        files_explained(),
-        store.explained(),
-        Checkpoint(checkpoints, identity).alone() as checkpoint,
-    ):
+    checkpoint = Checkpoint(checkpoints, identity)
+    with files_explained(), store.explained(), checkpoint.alone():
         state = checkpoint.load() or State()
         run, earlier = _open_run(store, name, parent, checkpoint.place, state.run_id)
         status = "FAILED"
@@ -77,7 +61,7 @@ def recorded(
             checkpoint.save(state)  # whatever happens from here on, there is one run of this
             if earlier:
                 run.reopen()
-            yield Recording(run, checkpoint, state)
+            yield run, checkpoint, state
             status = "FINISHED"
         except PrunedError:
             status = "FINISHED"
@@ -110,13 +94,50 @@ def _open_run(
     return earlier, True
 
 
+class EpochReport:
+    """Records each epoch in the run, and ends a trial that is worse than others at its age.
+
+    What this process does counts from ``began`` on, as by ``time.monotonic()``.
+    """
+
+    def __init__(self, run: Run, state: State, began: float, trial: Trial | None) -> None:
+        self._run = run
+        self._state = state
+        self._watch = trial.watch if trial else None
+        self._began = began - sum(figures["seconds"] for figures in state.reports)
+        # Once more what earlier processes trained: the last epoch may be missing there.
+        for epoch, figures in enumerate(state.reports, start=1):
+            run.log_metrics(figures, step=epoch)
+            if self._watch:
+                self._watch.tell(epoch, figures)  # to compare the next ones with
+
+    def __call__(self, epoch: int, figures: dict[str, float]) -> None:
+        """Record an epoch, counted from 1.
+
+        Raises:
+            PrunedError: the trial need not go on.
+        """
+        self._run.log_metrics(figures, step=epoch)
+        if self._watch and self._watch.tell(epoch, figures):
+            best = max(self._state.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+            result = {
+                "best_epoch": best["epoch"],
+                "best_val_accuracy": best["val_accuracy"],
+                "trained_epochs": epoch,
+                **self.spent(),
+            }
+            self._run.log_metrics(result, step=epoch)
+            self._run.set_tags({PRUNED_TAG: f"after epoch {epoch}"})
+            raise PrunedError(Outcome(PRUNED, result, self._run.id))
+
+    def spent(self) -> dict[str, float]:
+        """Seconds of the trial, in all processes that trained it."""
+        return {"trial_seconds": time.monotonic() - self._began}
+
+
 @contextlib.contextmanager
 def files_explained() -> Iterator[None]:
-    """Say in a sentence where the disk or its permissions stop a training.
-
-    Raises:
-        UserError: they do.
-    """
+    """Say in a sentence, a ``UserError``, where the disk or its permissions stop a training."""
     try:
         yield
     except OSError as error:

@@ -11,37 +11,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 log = logging.getLogger(__name__)
-
-
-_WITH_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one as ARM calls it
 
 
 def cpu_multiplies_bfloat16() -> bool:
     """Whether the processor says that it multiplies bfloat16 natively; only Linux tells."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in ("flags", "Features"):
-                return not _WITH_BFLOAT16.isdisjoint(value.split())
+        words = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+        return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)  # the last one is ARM's
     return False
-
-
-def arithmetic() -> dict[str, Any]:
-    """What decides in which precision, on what and on how many devices a training computes here.
-
-    To be asked after ``start_tensorflow``.
-    """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    return {
-        "bfloat16": cpu_multiplies_bfloat16(),
-        "gpus": [[d.get("device_name"), d.get("compute_capability")] for d in details],
-    }
 
 
 def start_tensorflow() -> None:

@@ -11,7 +11,6 @@ from typing import Protocol
 from pawprint.config.schema import Config
 from pawprint.tracking.names import AXES_TAG, OVERRIDES_TAG, TRIAL_TAG
 
-LOG = "trial.log"
 FINISHED, PRUNED, FAILED, KILLED = "FINISHED", "PRUNED", "FAILED", "KILLED"
 BUSY = "BUSY"
 
@@ -49,7 +48,7 @@ class Trial:
     @property
     def log(self) -> Path:
         """What it says while it runs."""
-        return self.folder / LOG
+        return self.folder / "trial.log"
 
     @property
     def tags(self) -> dict[str, str]:
