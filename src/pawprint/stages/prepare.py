@@ -21,7 +21,7 @@ from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
 from pawprint.data.manifest import MANIFEST
 from pawprint.data.page.audit_page import audit_page
-from pawprint.data.page.thumbnails import Thumbnails
+from pawprint.data.page.contact_sheets import thumbnails_of
 from pawprint.data.reading.cache import PictureCache
 from pawprint.data.reading.chunk import settings_key
 from pawprint.data.reading.files import Reading, file_records, read_files
@@ -182,7 +182,7 @@ def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) 
         class_names=summary.class_names,
         image_size=summary.image_size,
         resize=summary.resize,
-        thumbnail=Thumbnails(layout.files),
+        thumbnail=thumbnails_of(layout.files),
         notes=summary.notes,
     )
     html, figures = folder / "audit.html", folder / "metrics.json"

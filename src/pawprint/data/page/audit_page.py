@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,27 +26,6 @@ _ORIENTATION = {
     7: "mirrored, turned by 90°",
     8: "turned by 270°",
 }
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What is known of all pictures that can be measured.
-
-    Attributes:
-        pictures: how many.
-        small: how many have a side shorter than what the network sees.
-        turned: how many are brought upright.
-        animated: how many have more than one frame.
-        charts: of sides, aspects and bytes.
-        facts: by title, each value and how many pictures have it, the most frequent first.
-    """
-
-    pictures: int
-    small: int
-    turned: int
-    animated: int
-    charts: list[charts.Chart]
-    facts: dict[str, list[tuple[str, int]]]
 
 
 def audit_page(
@@ -76,21 +55,24 @@ def audit_page(
     Returns:
         The HTML.
     """
-    found = audit.counts()
+    found, used = audit.counts(), len(audit.splits) - audit.splits.count(None)
     groups = groups_of_copies(audit)
-    usable = [record for record in audit.records if not record.findings or record.usable]
-    counts = _class_counts(audit, class_names)
-    labels = [{audit.records[place].label for place in own} for own in groups.values()]
+    usable = [record for record in audit.records if record.usable]
+    labels = (record.label for record in audit.records)
+    in_split = Counter(zip(labels, audit.splits, strict=True))
+    # By class, how many files are in train, validation and test, and how many are left out.
+    counts = {name: [in_split[name, split] for split in (*SPLITS, None)] for name in class_names}
+    mixed = [len({audit.records[place].label for place in own}) > 1 for own in groups.values()]
     return render(
         "data/page/audit_page.html",
         images=images,
-        verdict=_verdict(audit, found, groups, len(usable)),
+        verdict=_verdict(audit, found, groups, used=used, usable=len(usable)),
         fine=bool(audit.records) and not any(found.values()),
         files=len(audit.records),
-        used=_used(audit),
+        used=used,
         found=found,
         groups=list(groups.values()),
-        conflicts=sum(len(own) > 1 for own in labels),
+        conflicts=sum(mixed),
         notes=notes,
         class_counts=counts,
         class_total=[sum(column) for column in zip(*counts.values(), strict=True)],
@@ -104,7 +86,9 @@ def audit_page(
     )
 
 
-def _verdict(audit: Audit, found: dict[str, int], groups: dict[int, list[int]], usable: int) -> str:
+def _verdict(
+    audit: Audit, found: dict[str, int], groups: dict[int, list[int]], *, used: int, usable: int
+) -> str:
     files = len(audit.records)
     if not files:
         return "There are no files."
@@ -113,7 +97,7 @@ def _verdict(audit: Audit, found: dict[str, int], groups: dict[int, list[int]], 
         learned, held_out = _sides_of_leaks(audit, groups)
         stand = f"picture of {learned} stands" if leaks == 1 else f"pictures of {learned} stand"
         copies = f"{copies}, {leaks:,} {stand} also in the {held_out} folder"
-    sentences = [f"{counted(files, 'file', 'files')}, {_used(audit):,} used.", f"{copies}."]
+    sentences = [f"{counted(files, 'file', 'files')}, {used:,} used.", f"{copies}."]
     if conflicts := found["two labels"]:
         stand = counted(conflicts, "picture stands", "pictures stand")
         sentences.append(f"{stand} under two labels.")
@@ -134,17 +118,6 @@ def _sides_of_leaks(audit: Audit, groups: dict[int, list[int]]) -> tuple[str, st
     return learned or "training", " or ".join(s for s in SPLITS if s in kept) or "held-out"
 
 
-def _used(audit: Audit) -> int:
-    return len(audit.splits) - audit.splits.count(None)
-
-
-def _class_counts(audit: Audit, class_names: list[str]) -> dict[str, list[int]]:
-    """How many files of each class are in train, validation and test, and how many are left out."""
-    labels = (record.label for record in audit.records)
-    found = Counter(zip(labels, audit.splits, strict=True))
-    return {name: [found[name, split] for split in (*SPLITS, None)] for name in class_names}
-
-
 def _range(counts: dict[str, list[int]]) -> str:
     """The classes with fewest and most pictures, in words."""
     used = {name: sum(own[:-1]) for name, own in counts.items()}
@@ -154,7 +127,8 @@ def _range(counts: dict[str, list[int]]) -> str:
     return f"From {used[few]:,} used pictures ({few}) to {used[many]:,} ({many}) in a class."
 
 
-def _sizes(usable: list[FileRecord], image_size: int) -> Sizes | None:
+def _sizes(usable: list[FileRecord], image_size: int) -> dict[str, Any] | None:
+    """What audit_page.html says of all pictures that can be measured."""
     measured = [record for record in usable if record.width and record.height]
     if not measured:
         return None
@@ -172,21 +146,22 @@ def _sizes(usable: list[FileRecord], image_size: int) -> Sizes | None:
     if weights.size:
         drawn.append(charts.size_histogram("Size of file", weights, *weight))
     orientations = (_ORIENTATION.get(record.orientation or 1) for record in measured)
-    return Sizes(
-        pictures=len(measured),
-        small=int((np.minimum(wide, high) < image_size).sum()),
-        turned=sum((record.orientation or 1) > 1 for record in measured),
-        animated=sum((record.frames or 1) > 1 for record in measured),
-        charts=drawn,
-        facts={
+    return {
+        "pictures": len(measured),
+        "small": int((np.minimum(wide, high) < image_size).sum()),
+        "turned": sum((record.orientation or 1) > 1 for record in measured),
+        "animated": sum((record.frames or 1) > 1 for record in measured),
+        "charts": drawn,
+        "facts": {
             "Format": _most_frequent(record.format for record in measured),
             "Mode": _most_frequent(record.mode for record in measured),
             "Orientation (EXIF)": _most_frequent(orientations),
         },
-    )
+    }
 
 
 def _most_frequent(values: Iterable[str | None]) -> list[tuple[str, int]]:
+    """Each value and how many pictures have it."""
     counts = Counter(value or "unknown" for value in values)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     if others := sum(count for _, count in ordered[_MOST_ROWS:]):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pawprint.data.audit import KINDS, Audit, FileRecord, Finding
+from pawprint.data.decode import PictureError, open_picture
+from pawprint.data.layout import PictureFile
 from pawprint.data.page.charts import byte_text
 from pawprint.data.split import SPLITS
+from pawprint.pages.thumbnail import jpeg_of
 
 MOST_TILES = 48  # of one kind, beside those in groups
 MOST_GROUPS = 40  # on the page
@@ -24,59 +27,53 @@ _OF_COPIES = ("two labels", "leak", "duplicate", "near-duplicate")  # make sense
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture on the page.
-
-    Attributes:
-        record: the file.
-        findings: all that is wrong with it.
-        split: it stands in, None where it is left out.
-        size: in pixels and bytes.
-        jpeg: small; None where the picture cannot be shown, or there is no more room on the page.
-    """
+    """A picture on the page."""
 
     record: FileRecord
     findings: tuple[Finding, ...]
-    split: str | None
-    size: str
-    jpeg: bytes | None
+    split: str | None  # None where it is left out
+    size: str  # in pixels and bytes
+    jpeg: bytes | None  # None where it cannot be shown, or there is no more room on the page
 
 
 @dataclass(frozen=True)
 class Group:
-    """Copies of one another.
+    """Copies of one another."""
 
-    Attributes:
-        number: of the group in the audit.
-        files: how many there are.
-        flags: why the group matters, in a few words each.
-        tiles: the first of them.
-    """
-
-    number: int
+    number: int  # in the audit
     files: int
-    flags: list[str]
-    tiles: list[Tile]
+    flags: list[str]  # why the group matters, in a few words each
+    tiles: list[Tile]  # of the first files
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One kind of problem.
-
-    Attributes:
-        kind: one of ``KINDS``.
-        files: how many have it.
-        above: how many of them stand with a graver kind.
-        groups: of copies, to look at side by side.
-        tiles: of files that are in none.
-        hidden: paths of all that is not shown.
-    """
+    """All that is shown of one kind of problem."""
 
     kind: str
-    files: int
-    above: int
-    groups: list[Group]
-    tiles: list[Tile]
-    hidden: list[str]
+    files: int  # that have it
+    above: int  # of them, with a graver kind
+    groups: list[Group]  # to look at side by side
+    tiles: list[Tile]  # of files that are in none
+    hidden: list[str]  # paths of all that is not shown
+
+
+def thumbnails_of(files: Iterable[PictureFile], side: int = 160) -> Callable[[str], bytes | None]:
+    """Make thumbnails of files, by their paths in the manifest; None where one cannot be shown.
+
+    Args:
+        files: that can be asked for.
+        side: the longer one in pixels. Defaults to 160.
+    """
+    locations = {file.path: file.location for file in files}
+
+    def thumbnail(path: str) -> bytes | None:
+        try:
+            return jpeg_of(open_picture(locations[path], side).image, side)
+        except PictureError:
+            return None
+
+    return thumbnail
 
 
 def groups_of_copies(audit: Audit) -> dict[int, list[int]]:
@@ -98,31 +95,31 @@ def contact_sheets(audit: Audit, thumbnail: Callable[[str], bytes | None]) -> li
         thumbnail: makes a small JPEG of a path, or None; it is called once for each file that is
             shown.
     """
-    return _Sheets(audit, thumbnail).sheets()
+    sheets = _Sheets(audit, thumbnail)
+    groups = sheets.groups_by_kind()
+    return [sheets.of(kind, groups[kind]) for kind in KINDS if sheets.places[kind]]
 
 
 class _Sheets:
+    """What each sheet shows depends on what those before it showed."""
+
     def __init__(self, audit: Audit, thumbnail: Callable[[str], bytes | None]) -> None:
         self._audit = audit
         self._members = groups_of_copies(audit)
-        self._places: dict[str, list[int]] = defaultdict(list)
+        self.places: dict[str, list[int]] = defaultdict(list)
         for place, findings in enumerate(audit.findings):
             for kind in {finding.kind for finding in findings}:
-                self._places[kind].append(place)
+                self.places[kind].append(place)
         self._side_by_side: set[int] = set()  # places of the copies shown so far
         self._thumbnail = functools.cache(thumbnail)
         self._room = _MOST_BYTES
 
-    def sheets(self) -> list[Sheet]:
-        groups = self._groups_by_kind()
-        return [self._sheet(kind, groups[kind]) for kind in KINDS if self._places[kind]]
-
-    def _groups_by_kind(self) -> dict[str, list[int]]:
+    def groups_by_kind(self) -> dict[str, list[int]]:
         """The groups to show with each kind."""
         groups: dict[str, list[int]] = {kind: [] for kind in KINDS}
         placed = set()
         for kind in _OF_COPIES:
-            for place in self._places[kind]:
+            for place in self.places[kind]:
                 group = self._audit.groups[place]
                 if group in self._members and group not in placed:
                     placed.add(group)
@@ -134,8 +131,8 @@ class _Sheets:
             room -= more
         return groups
 
-    def _sheet(self, kind: str, numbers: list[int]) -> Sheet:
-        places = self._places[kind]
+    def of(self, kind: str, numbers: list[int]) -> Sheet:
+        places = self.places[kind]
         above = sum(place in self._side_by_side for place in places) if kind in _OF_COPIES else 0
         groups = [self._group(number) for number in numbers]
         rest = alone = places
@@ -174,18 +171,15 @@ class _Sheets:
         record = self._audit.records[place]
         sides = f"{record.width:,} × {record.height:,} px" if record.width and record.height else ""
         weight = byte_text(record.bytes) if record.bytes is not None else ""
+        jpeg: bytes | None = self._thumbnail(record.path) or b""
+        encoded = 4 * math.ceil(len(jpeg or b"") / 3)  # as Base64
+        if encoded > self._room:
+            jpeg, encoded = None, 0
+        self._room -= encoded
         return Tile(
             record=record,
             findings=self._audit.findings[place],
             split=self._audit.splits[place],
             size=", ".join(filter(None, (sides, weight))),
-            jpeg=self._jpeg(record.path),
+            jpeg=jpeg,
         )
-
-    def _jpeg(self, path: str) -> bytes | None:
-        jpeg = self._thumbnail(path) or b""
-        encoded = 4 * math.ceil(len(jpeg) / 3)  # as Base64
-        if encoded > self._room:
-            return None
-        self._room -= encoded
-        return jpeg
