@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from pawprint.data.audit import Audit
-from pawprint.data.tables import number_column, text_column
 
 MANIFEST = "manifest.parquet"
 _REPEATED = ["label", "split", "format", "mode", "problem_kind"]
@@ -81,3 +80,32 @@ def _table(audit: Audit, rows: np.ndarray, files: range) -> Any:
             "problem": text_column([audit.problem(file) for file in files]),
         }
     )
+
+
+def text_column(values: Sequence[str | None]) -> Any:
+    """A column of texts, of which some may be missing.
+
+    ``pa.array`` would do, but it imports pandas, which takes longer than a second ``prepare``.
+    """
+    import pyarrow as pa
+
+    content = [b"" if value is None else value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, content)], dtype=np.int64)
+    buffers = [_validity(values), pa.py_buffer(ends), pa.py_buffer(b"".join(content))]
+    return pa.Array.from_buffers(pa.large_string(), len(values), buffers)
+
+
+def number_column(values: Sequence[int | None]) -> Any:
+    """A column of whole numbers, of which some may be missing."""
+    import pyarrow as pa
+
+    numbers = np.array([0 if value is None else value for value in values], dtype=np.int64)
+    buffers = [_validity(values), pa.py_buffer(numbers)]
+    return pa.Array.from_buffers(pa.int64(), len(values), buffers)
+
+
+def _validity(values: Sequence[object]) -> Any:
+    import pyarrow as pa
+
+    bits = np.array([value is not None for value in values], dtype=bool)
+    return pa.py_buffer(np.packbits(bits, bitorder="little"))

@@ -23,8 +23,7 @@ from pawprint.data.manifest import MANIFEST
 from pawprint.data.page.audit_page import audit_page
 from pawprint.data.page.contact_sheets import thumbnails_of
 from pawprint.data.reading.cache import PictureCache
-from pawprint.data.reading.chunk import settings_key
-from pawprint.data.reading.files import Reading, file_records, read_files
+from pawprint.data.reading.files import Reading, file_records, read_files, settings_key
 from pawprint.data.resize import SQUASH
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.sources.source import name_of, open_images

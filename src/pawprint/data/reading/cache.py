@@ -9,6 +9,9 @@ remove all of it costs nothing but time.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import mmap
 import os
 import shutil
 import zlib
@@ -22,10 +25,31 @@ import numpy as np
 from pawprint.data.copies.find import SEARCH_CODE
 from pawprint.data.copies.fingerprint import THUMB, THUMB_BYTES
 from pawprint.data.image_array import HEADER
-from pawprint.data.reading.chunk import RECORD
-from pawprint.data.tables import read_columns, write_columns
 from pawprint.system.code import code_digest
-from pawprint.system.files import mend_file
+from pawprint.system.files import mend_file, replacing_file
+
+_SHA256 = 32  # bytes
+RECORD = np.dtype(
+    [
+        ("status", "S40"),  # of the file, see ``status_of``
+        ("sha256", "S32"),
+        ("bytes", "<i8"),
+        ("start", "<i8"),  # of the pixels in their file; -1 where there are none
+        ("length", "<i8"),
+        ("check", "<u4"),  # crc32 of the pixels
+        ("format", "S10"),
+        ("mode", "S10"),
+        ("width", "<u4"),
+        ("height", "<u4"),
+        ("orientation", "<u4"),
+        ("frames", "<u4"),
+        ("hash", "<u8"),
+        ("inner", "<u8"),
+        ("blank", "?"),
+        ("kind", "S24"),  # of the problem that makes the file unusable
+        ("problem", "S160"),
+    ]
+)
 
 
 class PictureCache:
@@ -196,3 +220,57 @@ class PictureCache:
         for table, rows in zip(self._tables, np.split(order, cuts), strict=False):
             if len(rows):
                 yield *table, rows
+
+
+def write_columns(
+    path: Path, records: np.ndarray, columns: dict[str, np.ndarray], facts: dict[str, Any]
+) -> None:
+    """Write an Arrow stream, and after it its sha256.
+
+    Args:
+        path: the file.
+        records: (n,), of fields that are numbers, bool or bytes; each becomes a column.
+        columns: more of them, (n,) each.
+        facts: what JSON holds, about all of them.
+    """
+    import pyarrow as pa
+
+    columns = {name: records[name] for name in records.dtype.names or ()} | columns
+    arrays = []
+    for values in columns.values():
+        values = np.ascontiguousarray(values)
+        values = values.view(np.uint8) if values.dtype == bool else values
+        is_bytes = values.dtype.kind == "S"
+        kind = pa.binary(values.itemsize) if is_bytes else pa.from_numpy_dtype(values.dtype)
+        arrays.append(pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)]))
+    batch = pa.RecordBatch.from_arrays(arrays, list(columns))
+    dtypes = {name: values.dtype.str for name, values in columns.items()}
+    batch = batch.replace_schema_metadata(
+        {"dtypes": json.dumps(dtypes), "facts": json.dumps(facts)}
+    )
+    with replacing_file(path) as temporary, temporary.open("w+b") as file:
+        with pa.ipc.new_stream(file, batch.schema) as writer:
+            writer.write_batch(batch)
+        file.seek(0)
+        file.write(hashlib.file_digest(file, "sha256").digest())
+
+
+def read_columns(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Columns and facts as ``write_columns`` wrote them, memory-mapped.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is damaged, or only half of it was written.
+    """
+    import pyarrow as pa
+
+    with path.open("rb") as file:
+        content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    if hashlib.sha256(content[:-_SHA256]).digest() != content[-_SHA256:]:
+        raise ValueError(f"{path} is damaged")
+    batch = pa.ipc.open_stream(pa.py_buffer(content)).read_next_batch()
+    columns = {
+        name: np.frombuffer(batch[name].buffers()[1], dtype, count=batch.num_rows)
+        for name, dtype in json.loads(batch.schema.metadata[b"dtypes"]).items()
+    }
+    return columns, json.loads(batch.schema.metadata[b"facts"])

@@ -3,29 +3,61 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import itertools
 import os
 import struct
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from pawprint.data.audit import FileRecord, Finding
+from pawprint.data.copies.fingerprint import THUMB_BYTES, is_blank, perceptual_hashes, thumbs_of
+from pawprint.data.decode import (
+    WHOLE,
+    Picture,
+    PictureError,
+    decode_content,
+    decode_file,
+    open_file,
+)
+from pawprint.data.image_array import encode
 from pawprint.data.layout import PictureFile
-from pawprint.data.reading.cache import PictureCache
-from pawprint.data.reading.chunk import read_chunk
+from pawprint.data.reading.cache import RECORD, PictureCache
 from pawprint.data.reading.workers import on_all_cores
+from pawprint.data.resize import resize_image
+from pawprint.system.code import code_digest
 from pawprint.system.terminal import pictures_bar
 
+READING_CODE = (
+    "data/copies/fingerprint.py",
+    "data/decode.py",
+    "data/image_array.py",
+    "data/reading/cache.py",
+    "data/reading/files.py",
+    "data/resize.py",
+    "data/rgb.py",
+)
+_LIBRARIES = ("numpy", "pillow", "simplejpeg")
 _BLOCK = 1024  # files
 _STATUS = struct.Struct("<5Q")
 _SETTLED = 100_000_000  # nanoseconds
 _AT_A_TIME = 64  # files for a process; so few are read sooner than processes are started
 _TINY = 8  # pixels: a shorter side below this shows nothing
 _EXTREME = 8  # a longer side of more than so many shorter ones is no picture of a thing
+
+
+def settings_key(image_size: int, resize: str) -> str:
+    """Name what pixels depend on beside the file: the settings, this code, the libraries."""
+    libraries = [version(library) for library in _LIBRARIES]
+    words = [str(image_size), resize, *libraries, code_digest(READING_CODE)]
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +107,81 @@ def read_files(
             decoded += int(could_be_read.sum())
             advance(len(rows))
     return Reading(places, statuses, decoded)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some files, read.
+
+    Attributes:
+        records: ``RECORD`` (n,), but for status and start.
+        thumbs: thumbnails of those that were not known, one after the other.
+        pixels: what is stored of those that can be used, one after the other.
+        known: for each whether its content was known, so that it was not decoded.
+    """
+
+    records: np.ndarray
+    thumbs: bytes
+    pixels: bytes
+    known: list[bool]
+
+
+def read_chunk(locations: list[str], image_size: int, resize: str, known: np.ndarray) -> Chunk:
+    """Read some files.
+
+    Args:
+        locations: where to open them.
+        image_size: side of the square pictures in pixels.
+        resize: "squash", "crop" or "pad".
+        known: S32 (m,), sorted: contents that need no decoding.
+    """
+    records = np.zeros(len(locations), RECORD)
+    thumbs, middles, pixels, is_known = [], [], [], []
+    for record, location in zip(records, locations, strict=True):
+        thumb = middle = bytes(THUMB_BYTES)
+        picture = None
+        try:
+            picture = _open(location, image_size, known, record)
+            is_known.append(picture is None)
+        except PictureError as error:
+            is_known.append(False)
+            record["kind"], record["problem"] = error.kind.encode(), str(error).encode()
+        if picture is not None:
+            whole, inner = thumbs_of(picture.image)
+            thumb, middle = whole.tobytes(), inner.tobytes()
+            pixels.append(encode(resize_image(picture.image, image_size, resize)))
+            record["length"], record["check"] = len(pixels[-1]), zlib.crc32(pixels[-1])
+            record["blank"] = is_blank(picture.image, whole)
+            record["format"], record["mode"] = picture.format.encode(), picture.mode.encode()
+            for name in ("width", "height", "orientation", "frames"):
+                record[name] = getattr(picture, name)
+        thumbs.append(thumb)
+        middles.append(middle)
+    records["hash"], records["inner"] = perceptual_hashes(thumbs), perceptual_hashes(middles)
+    new_thumbs = itertools.compress(thumbs, np.logical_not(is_known))
+    return Chunk(records, b"".join(new_thumbs), b"".join(pixels), is_known)
+
+
+def _open(location: str, image_size: int, known: np.ndarray, record: np.void) -> Picture | None:
+    """The picture in a file, or None where its content is known; notes content and size."""
+    try:
+        with open_file(location) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read() if size < WHOLE else b""
+            if len(content) == size:
+                digest = hashlib.sha256(content).digest()
+            else:
+                file.seek(0)
+                digest, size = hashlib.file_digest(file, "sha256").digest(), file.tell()
+                content = b""
+            record["sha256"], record["bytes"] = digest, size
+            at = np.searchsorted(known, digest) if len(known) else 0
+            if at < len(known) and known[at] == digest.rstrip(b"\0"):
+                return None
+            return decode_content(content, image_size) if content else decode_file(file, image_size)
+    except OSError as error:
+        record["sha256"], record["bytes"] = b"", 0
+        raise PictureError(f"cannot be read: {error.strerror}") from error
 
 
 def file_records(files: list[PictureFile], records: np.ndarray) -> list[FileRecord]:
