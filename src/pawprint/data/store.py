@@ -6,23 +6,21 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from pawprint.data.audit import LEFT_OUT, Audit
+from pawprint.data.audit import Audit
 from pawprint.data.image_array import Pictures
 from pawprint.data.layout import Layout
-from pawprint.data.manifest import MANIFEST, read_manifest, write_manifest
+from pawprint.data.manifest import MANIFEST, read_manifest
 from pawprint.data.split import SPLITS
 from pawprint.system.errors import UserError
-from pawprint.system.files import write_json
 
 SUMMARY = "summary.json"
-# What reading a broken folder raises.
-_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -156,10 +154,8 @@ class Pool:
             UserError: the folder is broken.
         """
         summary, names = self.summary, self.summary.class_names
-        try:
+        with _complete(self.prepared):
             pictures = Pictures(self.prepared, summary.image_size, self.rows[places])
-        except _BROKEN as error:
-            raise _broken(self.prepared, error) from error
         labels = self.labels[places]
         contents = zip((self.contents[p] for p in places), (names[i] for i in labels), strict=True)
         digest = _digest([(summary.pixels, ""), *contents])
@@ -182,10 +178,11 @@ def summarize(
     for record, split in zip(audit.records, audit.splits, strict=True):
         if split:
             inside[split].append((record.sha256 or "", record.label))
-    refused = [
-        Refused(record.path, audit.problem(row) or "")
-        for row, record in enumerate(audit.records)
-        if any(finding.kind in LEFT_OUT for finding in audit.findings[row])
+    given = {(r.given_split, r.label) for r in audit.records if r.given_split}
+    left = {(split, label) for split, members in inside.items() for _, label in members}
+    emptied = [
+        f'no picture of the class "{label}" is left in the {split} split'
+        for split, label in sorted(given - left)
     ]
     return Summary(
         images=images,
@@ -197,31 +194,27 @@ def summarize(
         splits={split: _summarize(members, layout) for split, members in inside.items()},
         digest=_digest(sorted(chain.from_iterable(inside.values()))),
         found=audit.counts(),
-        refused=refused,
+        refused=[
+            Refused(record.path, audit.problem(row) or "")
+            for row, (record, out) in enumerate(zip(audit.records, audit.left_out, strict=True))
+            if out
+        ],
         ignored=layout.ignored,
-        notes=[*layout.notes, *_emptied(audit)],
+        notes=[*layout.notes, *emptied],
     )
 
 
-def _emptied(audit: Audit) -> Iterator[str]:
-    """Sentences about given classes of which no picture is left."""
-    given = {(r.given_split, r.label) for r in audit.records if r.given_split}
-    left = {(split, r.label) for r, split in zip(audit.records, audit.splits, strict=True)}
-    for split, label in sorted(given - left):
-        yield f'no picture of the class "{label}" is left in the {split} split'
+def _summarize(members: list[tuple[str, str]], layout: Layout) -> SplitSummary:
+    counts = Counter(label for _, label in members)
+    per_class = {name: counts[name] for name in layout.class_names}
+    return SplitSummary(len(members), per_class, _digest(sorted(members)))
 
 
-def write_tables(folder: Path, audit: Audit, rows: np.ndarray, summary: Summary) -> None:
-    """Write the manifest and the summary beside the pictures.
-
-    Args:
-        folder: an existing folder.
-        audit: the files, sorted by path, with their splits.
-        rows: int64 (n,): the row of each file among the pictures, or -1.
-        summary: as ``summarize`` made it.
-    """
-    write_manifest(folder, audit, rows)
-    write_json(folder / SUMMARY, asdict(summary))
+def _digest(members: Iterable[tuple[str, str]]) -> str:
+    digest = hashlib.sha256()
+    for content, label in members:
+        digest.update(f"{content}\0{label}\0".encode())
+    return digest.hexdigest()
 
 
 def load_summary(prepared: Path) -> Summary:
@@ -230,13 +223,11 @@ def load_summary(prepared: Path) -> Summary:
     Raises:
         UserError: the folder is missing or broken.
     """
-    try:
+    with _complete(prepared):
         content = json.loads((prepared / SUMMARY).read_text(encoding="utf-8"))
         content["splits"] = {s: SplitSummary(**content["splits"][s]) for s in SPLITS}
         content["refused"] = [Refused(**refused) for refused in content["refused"]]
         return Summary(**content)
-    except _BROKEN as error:
-        raise _broken(prepared, error) from error
 
 
 def load_split(prepared: Path, split: str) -> Split:
@@ -252,8 +243,8 @@ def load_split(prepared: Path, split: str) -> Split:
     return load_pool(prepared, (split,)).whole()
 
 
-def load_sides(prepared: Path, split: str) -> np.ndarray:
-    """The longer side in pixels, int64 (n,), of each original picture of a split, by path.
+def load_sizes(prepared: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Width and height in pixels, int64 (n,) each, of the original pictures of a split, by path.
 
     Args:
         prepared: what ``prepare`` wrote.
@@ -262,16 +253,9 @@ def load_sides(prepared: Path, split: str) -> np.ndarray:
     Raises:
         UserError: the folder is missing or broken.
     """
-    return np.maximum(*load_sizes(prepared, split))
-
-
-def load_sizes(prepared: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Width and height in the file, in pixels, int64 (n,) each; see ``load_sides``."""
-    try:
+    with _complete(prepared):
         rows = read_manifest(prepared, ["width", "height"], [split])
         return rows["width"].to_numpy(), rows["height"].to_numpy()
-    except _BROKEN as error:
-        raise _broken(prepared, error) from error
 
 
 def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
@@ -288,7 +272,7 @@ def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
         if split not in SPLITS:
             raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was given')
     summary = load_summary(prepared)
-    try:
+    with _complete(prepared):
         columns = ["path", "label", "row", "sha256", "group"]
         chosen = read_manifest(prepared, columns, splits)
         label_of = {name: label for label, name in enumerate(summary.class_names)}
@@ -305,9 +289,7 @@ def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
         )
         if Counter(pool.splits) != {s: n for s in splits if (n := summary.splits[s].pictures)}:
             raise ValueError(f"{MANIFEST} does not fit {SUMMARY}")
-    except _BROKEN as error:
-        raise _broken(prepared, error) from error
-    return pool
+        return pool
 
 
 def _alone_or_together(groups: list[int | None]) -> np.ndarray:
@@ -317,27 +299,17 @@ def _alone_or_together(groups: list[int | None]) -> np.ndarray:
     return np.array([next(alone) if g is None else g for g in groups], dtype=np.int64)
 
 
-def _summarize(members: list[tuple[str, str]], layout: Layout) -> SplitSummary:
-    counts = Counter(label for _, label in members)
-    per_class = {name: counts[name] for name in layout.class_names}
-    return SplitSummary(len(members), per_class, _digest(sorted(members)))
-
-
-def _digest(members: Iterable[tuple[str, str]]) -> str:
-    digest = hashlib.sha256()
-    for content, label in members:
-        digest.update(f"{content}\0{label}\0".encode())
-    return digest.hexdigest()
-
-
-def _broken(prepared: Path, error: Exception) -> UserError:
-    what = "was not found" if not prepared.is_dir() else f"is not complete ({_brief(error)})"
-    return UserError(
-        f'the prepared folder "{prepared}" {what}: run `dvc repro prepare` or `pawprint prepare`'
-    )
-
-
-def _brief(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return f"{Path(error.filename).name} is missing"
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+@contextmanager
+def _complete(prepared: Path) -> Iterator[None]:
+    """What reading a broken folder raises becomes a sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        if isinstance(error, FileNotFoundError) and error.filename:
+            cause = f"{Path(error.filename).name} is missing"
+        what = f"is not complete ({cause})" if prepared.is_dir() else "was not found"
+        raise UserError(
+            f'the prepared folder "{prepared}" {what}: '
+            "run `dvc repro prepare` or `pawprint prepare`"
+        ) from error

@@ -45,7 +45,6 @@ READING_CODE = (
     "data/rgb.py",
 )
 _LIBRARIES = ("numpy", "pillow", "simplejpeg")
-_BLOCK = 1024  # files
 _STATUS = struct.Struct("<5Q")
 _SETTLED = 100_000_000  # nanoseconds
 _AT_A_TIME = 64  # files for a process; so few are read sooner than processes are started
@@ -186,37 +185,25 @@ def _open(location: str, image_size: int, known: np.ndarray, record: np.void) ->
 
 def file_records(files: list[PictureFile], records: np.ndarray) -> list[FileRecord]:
     """Say of each file what its record in the cache, ``RECORD`` (n,), says."""
-    all_facts: list[FileRecord] = []
-    for start in range(0, len(files), _BLOCK):  # all rows as Python objects would take much memory
-        rows = records[start : start + _BLOCK].tolist()
-        for file, row in zip(files[start : start + _BLOCK], rows, strict=True):
-            facts = dict(zip(records.dtype.names or (), row, strict=True))
-            all_facts.append(_file_record(file, facts))
-    return all_facts
+    names = records.dtype.names or ()
+    rows = (dict(zip(names, record.item(), strict=True)) for record in records)
+    return [_file_record(file, facts) for file, facts in zip(files, rows, strict=True)]
 
 
 def _file_record(file: PictureFile, facts: dict[str, Any]) -> FileRecord:
-    could_be_read = bool(facts["sha256"])
-    content = facts["sha256"].ljust(32, b"\0").hex() if could_be_read else None
-    size = facts["bytes"] if could_be_read else None
+    record = FileRecord(file.path, file.label, file.split)
+    if facts["sha256"]:  # else it could not be read
+        record.sha256, record.bytes = facts["sha256"].ljust(32, b"\0").hex(), facts["bytes"]
     if facts["kind"]:
-        finding = Finding(facts["kind"].decode(), facts["problem"].decode(errors="ignore"))
-        return FileRecord(file.path, file.label, file.split, content, size, (finding,))
-    return FileRecord(
-        path=file.path,
-        label=file.label,
-        given_split=file.split,
-        sha256=content,
-        bytes=size,
-        findings=tuple(_own_findings(facts["width"], facts["height"], facts["blank"])),
-        format=sys.intern(facts["format"].decode()),
-        mode=sys.intern(facts["mode"].decode()),
-        width=facts["width"],
-        height=facts["height"],
-        orientation=facts["orientation"],
-        frames=facts["frames"],
-        perceptual_hash=f"{facts['hash']:016x}",
-    )
+        problem = facts["problem"].decode(errors="ignore")
+        record.findings = (Finding(facts["kind"].decode(), problem),)
+        return record
+    record.findings = tuple(_own_findings(facts["width"], facts["height"], facts["blank"]))
+    record.format, record.mode = (sys.intern(facts[name].decode()) for name in ("format", "mode"))
+    for name in ("width", "height", "orientation", "frames"):
+        setattr(record, name, facts[name])
+    record.perceptual_hash = f"{facts['hash']:016x}"
+    return record
 
 
 def _own_findings(width: int, height: int, blank: bool) -> Iterator[Finding]:
