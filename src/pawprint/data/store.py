@@ -25,18 +25,11 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """One split in figures.
-
-    Attributes:
-        pictures: how many.
-        per_class: how many of each class, in the order of the class names.
-        digest: sha256 in hex over the content and class of every picture, whatever their names
-            and order and the image_size.
-    """
+    """One split in figures."""
 
     pictures: int
-    per_class: dict[str, int]
-    digest: str
+    per_class: dict[str, int]  # pictures, in the order of the class names
+    digest: str  # sha256 in hex over content and class of each, whatever names, order, image_size
 
 
 @dataclass(frozen=True)
@@ -49,57 +42,32 @@ class Refused:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a prepared folder holds.
+    """What a prepared folder holds."""
 
-    Attributes:
-        images: the source, as it was given.
-        image_size: side of the square pictures in pixels.
-        resize: how they were made square: "squash", "crop" or "pad".
-        pixels: names all that pixels depend on beside the files: settings, code, libraries.
-        seed: that drew the splits.
-        class_names: sorted; a label is an index into it.
-        splits: by "train", "validation" and "test".
-        digest: as of a split, over the pictures of all of them.
-        found: how many files have each kind of problem.
-        refused: files that are in no split, by path.
-        ignored: folders beside given splits that were not read.
-        notes: what a person may not expect, in sentences.
-    """
-
-    images: str
-    image_size: int
-    resize: str
-    pixels: str
-    seed: int
-    class_names: list[str]
-    splits: dict[str, SplitSummary]
-    digest: str
-    found: dict[str, int]
-    refused: list[Refused]
-    ignored: list[str]
-    notes: list[str]
+    images: str  # the source, as it was given
+    image_size: int  # side of the square pictures in pixels
+    resize: str  # how they were made square: "squash", "crop" or "pad"
+    pixels: str  # names all that they depend on beside the files: settings, code, libraries
+    seed: int  # that drew the splits
+    class_names: list[str]  # sorted; a label is an index into it
+    splits: dict[str, SplitSummary]  # by "train", "validation" and "test"
+    digest: str  # as of a split, over the pictures of all of them
+    found: dict[str, int]  # how many files have each kind of problem
+    refused: list[Refused]  # files that are in no split, by path
+    ignored: list[str]  # folders beside given splits that were not read
+    notes: list[str]  # what a person may not expect, in sentences
 
 
 @dataclass(frozen=True)
 class Split:
-    """The pictures of one split, by path.
+    """The pictures of one split, by path."""
 
-    Attributes:
-        pictures: uint8 (n, image_size, image_size, 3), RGB, read from disk as they are indexed.
-        labels: int64 (n,), indices into class_names.
-        paths: n paths, relative to the images.
-        class_names: sorted.
-        digest: sha256 in hex over the content and class of every picture, in this order, and over
-            what their pixels depend on beside it.
-        part_of: a larger split whose features serve this one too, or None.
-    """
-
-    pictures: Pictures
-    labels: np.ndarray
-    paths: list[str]
-    class_names: list[str]
-    digest: str
-    part_of: Part | None = None
+    pictures: Pictures  # uint8 (n, image_size, image_size, 3), RGB, read from disk when indexed
+    labels: np.ndarray  # int64 (n,), indices into class_names
+    paths: list[str]  # n, relative to the images
+    class_names: list[str]  # sorted
+    digest: str  # over content and class of each, in this order, and what pixels depend on
+    part_of: Part | None = None  # a larger split whose features serve this one too
 
 
 @dataclass(frozen=True)
@@ -112,43 +80,25 @@ class Part:
 
 @dataclass(frozen=True)
 class Pool:
-    """The pictures of several splits together, by path; none of them is open yet.
+    """The pictures of several splits together, by path; none of them is open yet."""
 
-    Attributes:
-        prepared: the folder that holds them.
-        summary: its summary.
-        rows: int64 (n,), where each stands among the stored pictures.
-        labels: int64 (n,), indices into the class names.
-        paths: n paths, relative to the images.
-        splits: n splits that they are in.
-        groups: int64 (n,), the same number for copies of one another, and for nothing else.
-        contents: n digests of the files, sha256 in hex.
-    """
-
-    prepared: Path
+    prepared: Path  # the folder that holds them
     summary: Summary
-    rows: np.ndarray
-    labels: np.ndarray
-    paths: list[str]
-    splits: list[str]
-    groups: np.ndarray
-    contents: list[str]
+    rows: np.ndarray  # int64 (n,), where each stands among the stored pictures
+    labels: np.ndarray  # int64 (n,), indices into the class names
+    paths: list[str]  # n, relative to the images
+    splits: list[str]  # n, that they are in
+    groups: np.ndarray  # int64 (n,), the same number for copies of one another, and nothing else
+    contents: list[str]  # n digests of the files, sha256 in hex
 
     def whole(self) -> Split:
-        """Open all pictures as one split.
-
-        Raises:
-            UserError: the folder is broken.
-        """
+        """Open all pictures as one split; see ``chosen``."""
         return self.chosen(np.arange(len(self.labels)))
 
     def chosen(self, places: np.ndarray, whole: Split | None = None) -> Split:
         """Open the pictures at ``places`` (m,) of the pool, in this order, as a split.
 
-        Args:
-            places: places in the pool.
-            whole: all of the pool, where the split is to tell that it is a part of it. Defaults
-                to None.
+        It tells that it is a part of ``whole``, all of the pool, where that is given.
 
         Raises:
             UserError: the folder is broken.
@@ -244,15 +194,7 @@ def load_split(prepared: Path, split: str) -> Split:
 
 
 def load_sizes(prepared: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Width and height in pixels, int64 (n,) each, of the original pictures of a split, by path.
-
-    Args:
-        prepared: what ``prepare`` wrote.
-        split: "train", "validation" or "test".
-
-    Raises:
-        UserError: the folder is missing or broken.
-    """
+    """Width and height in pixels, int64 (n,) each, of a split's files; see ``load_split``."""
     with _complete(prepared):
         rows = read_manifest(prepared, ["width", "height"], [split])
         return rows["width"].to_numpy(), rows["height"].to_numpy()

@@ -21,8 +21,7 @@ from pawprint.data.copies.fingerprint import THUMB
 from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
 from pawprint.data.manifest import MANIFEST, write_manifest
-from pawprint.data.page.audit_page import audit_page
-from pawprint.data.page.contact_sheets import thumbnails_of
+from pawprint.data.page.audit_page import audit_page, thumbnails_of
 from pawprint.data.reading.cache import PictureCache
 from pawprint.data.reading.files import Reading, file_records, read_files, settings_key
 from pawprint.data.resize import SQUASH

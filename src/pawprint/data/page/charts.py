@@ -17,34 +17,23 @@ _STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(tenth / 10 for tenth in r
 
 @dataclass(frozen=True)
 class Chart:
-    """What chart.html draws; nothing where all pictures have the same value.
-
-    Attributes:
-        title: of what.
-        only_value: that all pictures have.
-        summary: a sentence.
-        bars: how many there are in each, from the left, and what it says when pointed at.
-        top: the end of the axis of counts.
-        step: from one grid line to the next.
-        ticks: places on the horizontal axis, and their values.
-        mark: place and value of what is pointed out.
-    """
+    """What chart.html draws, or the one value that all pictures have."""
 
     title: str
     only_value: str = ""
-    summary: str = ""
-    bars: Sequence[tuple[int, str]] = ()
-    top: int = 0
-    step: int = 1
-    ticks: Sequence[tuple[float, str]] = ()
-    mark: tuple[float, str] | None = None
+    summary: str = ""  # a sentence
+    bars: Sequence[tuple[int, str]] = ()  # from the left: how many, and of what
+    top: int = 0  # the end of the axis of counts
+    step: int = 1  # from one of its grid lines to the next
+    ticks: Sequence[tuple[float, str]] = ()  # places on the horizontal axis, and their values
+    mark: tuple[float, str] | None = None  # place and value of what is pointed out
 
 
 def size_histogram(
     title: str,
     values: np.ndarray,
     text: Callable[[float], str],
-    bin_text: Callable[[float, float], str],
+    bin_text: Callable[[float, float], str] | None = None,
     *,
     mark: float | None = None,
 ) -> Chart:
@@ -54,7 +43,8 @@ def size_histogram(
         title: of what.
         values: one or more, above 0.
         text: writes a value.
-        bin_text: writes the values of a bar, from the first to below the second.
+        bin_text: writes the values of a bar, from the first to below the second. Defaults to
+            both, by ``text``.
         mark: a value to point out, if it is in the range. Defaults to none.
     """
     low, high = float(values.min()), float(values.max())
@@ -63,10 +53,10 @@ def size_histogram(
     median = float(np.sort(values)[len(values) // 2])  # np.median imports numpy.ma
     summary = f"From {text(low)} to {text(high)}, median {text(median)}."
     edges = _logarithmic_edges(low, high)
-    counts = np.histogram(values, edges)[0].tolist()
+    bin_text = bin_text or (lambda first, last: f"{text(first)} to {text(last)}")
     texts = [bin_text(*pair) for pair in pairwise(edges.tolist())]
     ticks = [(_along(value, edges), text(value)) for value in _round_values(edges)]
-    chart = _histogram(title, summary, counts, texts, ticks)
+    chart = _histogram(title, summary, values, edges, texts, ticks)
     if mark is None or not edges[0] < mark < edges[-1]:
         return chart
     return replace(chart, mark=(_along(mark, edges), text(mark)))
@@ -88,16 +78,22 @@ def aspect_histogram(title: str, aspects: np.ndarray) -> Chart:
     summary = f"{wide:,} wide, {tall:,} tall, {square:,} about square."
     reach = min(12, max(4, math.ceil(4 * math.log2(max(high, 1 / low)) - 0.5)))
     edges = 2.0 ** (np.arange(-reach - 0.5, reach + 1) / 4)
-    counts = np.histogram(np.clip(aspects, edges[0], edges[-1]), edges)[0].tolist()
     ratios = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8) if reach > 6 else (1 / 2, 3 / 4, 1, 4 / 3, 2)
     texts = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges.tolist())]
     ticks = [(_along(r, edges), _ratio(r)) for r in ratios if edges[0] < r < edges[-1]]
-    return _histogram(title, summary, counts, texts, ticks)
+    clipped = np.clip(aspects, edges[0], edges[-1])
+    return _histogram(title, summary, clipped, edges, texts, ticks)
 
 
 def _histogram(
-    title: str, summary: str, counts: list[int], texts: list[str], ticks: list[tuple[float, str]]
+    title: str,
+    summary: str,
+    values: np.ndarray,
+    edges: np.ndarray,
+    texts: list[str],
+    ticks: list[tuple[float, str]],
 ) -> Chart:
+    counts = np.histogram(values, edges)[0].tolist()
     # A round step to the end of the axis: two to five of them.
     most = max(counts)
     power = 10 ** max(0, math.floor(math.log10(most)) - 1)
@@ -120,11 +116,6 @@ def byte_text(count: float) -> str:
 def pixel_text(pixels: float) -> str:
     """Write a length in pixels."""
     return f"{pixels:,.0f} px"
-
-
-def byte_bin_text(low: float, high: float) -> str:
-    """Write a range of sizes of files."""
-    return f"{byte_text(low)} to {byte_text(high)}"
 
 
 def pixel_bin_text(low: float, high: float) -> str:

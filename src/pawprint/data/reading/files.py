@@ -44,7 +44,6 @@ READING_CODE = (
     "data/resize.py",
     "data/rgb.py",
 )
-_LIBRARIES = ("numpy", "pillow", "simplejpeg")
 _STATUS = struct.Struct("<5Q")
 _SETTLED = 100_000_000  # nanoseconds
 _AT_A_TIME = 64  # files for a process; so few are read sooner than processes are started
@@ -54,24 +53,18 @@ _EXTREME = 8  # a longer side of more than so many shorter ones is no picture of
 
 def settings_key(image_size: int, resize: str) -> str:
     """Name what pixels depend on beside the file: the settings, this code, the libraries."""
-    libraries = [version(library) for library in _LIBRARIES]
+    libraries = [version(library) for library in ("numpy", "pillow", "simplejpeg")]
     words = [str(image_size), resize, *libraries, code_digest(READING_CODE)]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read of all files, in their order.
+    """What was read of all files, in their order."""
 
-    Attributes:
-        places: int64 (n,), the place of each file's record in the cache.
-        statuses: S40 (n,), the status of each file, see ``status_of``.
-        decoded: how many files had to be decoded; the others were known.
-    """
-
-    places: np.ndarray
-    statuses: np.ndarray
-    decoded: int
+    places: np.ndarray  # int64 (n,), of each file's record in the cache
+    statuses: np.ndarray  # S40 (n,), see ``status_of``
+    decoded: int  # how many files had to be decoded; the others were known
 
 
 def read_files(
@@ -110,19 +103,12 @@ def read_files(
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some files, read.
+    """Some files, read."""
 
-    Attributes:
-        records: ``RECORD`` (n,), but for status and start.
-        thumbs: thumbnails of those that were not known, one after the other.
-        pixels: what is stored of those that can be used, one after the other.
-        known: for each whether its content was known, so that it was not decoded.
-    """
-
-    records: np.ndarray
-    thumbs: bytes
-    pixels: bytes
-    known: list[bool]
+    records: np.ndarray  # ``RECORD`` (n,), but for status and start
+    thumbs: bytes  # of those that were not known, one after the other
+    pixels: bytes  # what is stored of those that can be used, one after the other
+    known: list[bool]  # for each whether its content was known, so that it was not decoded
 
 
 def read_chunk(locations: list[str], image_size: int, resize: str, known: np.ndarray) -> Chunk:

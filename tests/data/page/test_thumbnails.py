@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pawprint.data.layout import find_pictures
-from pawprint.data.page.contact_sheets import thumbnails_of
+from pawprint.data.page.audit_page import thumbnails_of
 
 
 @pytest.fixture
