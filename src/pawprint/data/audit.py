@@ -170,7 +170,5 @@ def refuse_unusable(
 
 
 def _first(refused: list[FileRecord]) -> str:
-    named = "; ".join(
-        f"{escaped(record.path)} {record.findings[0].text}" for record in refused[:_NAMED]
-    )
-    return named + ("; …" if len(refused) > _NAMED else "")
+    named = [f"{escaped(file.path)} {file.findings[0].text}" for file in refused[:_NAMED]]
+    return "; ".join([*named, "…"] if len(refused) > _NAMED else named)

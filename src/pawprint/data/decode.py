@@ -17,8 +17,7 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from pawprint.data.resize import SQUASH, resize_image
-from pawprint.data.rgb import as_rgb
+from pawprint.data.resize import SQUASH, as_rgb, resize_image
 from pawprint.system.errors import UserError
 
 # Only formats that Pillow decodes by itself: EPS, for one, would start another program.
@@ -138,9 +137,6 @@ def decode_content(content: bytes, image_size: int) -> Picture:
     Args:
         content: the whole file.
         image_size: side in pixels of the square that is to be made of it.
-
-    Raises:
-        PictureError: with a short cause, to stand after the file's name.
     """
     return _plain_jpeg(content, image_size) or decode_file(io.BytesIO(content), image_size)
 

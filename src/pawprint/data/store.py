@@ -10,17 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pawprint.data.audit import Audit
 from pawprint.data.image_array import Pictures
 from pawprint.data.layout import Layout
-from pawprint.data.manifest import MANIFEST, read_manifest
 from pawprint.data.split import SPLITS
 from pawprint.system.errors import UserError
 
 SUMMARY = "summary.json"
+MANIFEST = "manifest.parquet"
+_REPEATED = ["label", "split", "format", "mode", "problem_kind"]
+_BLOCK = 2048  # rows written at a time, which take little memory
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,6 @@ class SplitSummary:
     pictures: int
     per_class: dict[str, int]  # pictures, in the order of the class names
     digest: str  # sha256 in hex over content and class of each, whatever names, order, image_size
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A file in no split: ``path`` relative to the images, and its ``problem``."""
-
-    path: str
-    problem: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Summary:
     splits: dict[str, SplitSummary]  # by "train", "validation" and "test"
     digest: str  # as of a split, over the pictures of all of them
     found: dict[str, int]  # how many files have each kind of problem
-    refused: list[Refused]  # files that are in no split, by path
+    refused: list[dict[str, str]]  # files in no split: the path of each, and its problem
     ignored: list[str]  # folders beside given splits that were not read
     notes: list[str]  # what a person may not expect, in sentences
 
@@ -145,7 +140,7 @@ def summarize(
         digest=_digest(sorted(chain.from_iterable(inside.values()))),
         found=audit.counts(),
         refused=[
-            Refused(record.path, audit.problem(row) or "")
+            {"path": record.path, "problem": audit.problem(row) or ""}
             for row, (record, out) in enumerate(zip(audit.records, audit.left_out, strict=True))
             if out
         ],
@@ -167,6 +162,82 @@ def _digest(members: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
+def write_manifest(folder: Path, audit: Audit, rows: np.ndarray) -> None:
+    """Write the manifest.
+
+    Args:
+        folder: exists.
+        audit: the files, sorted by path, with their splits.
+        rows: int64 (n,), the row of each file among the pictures, or -1.
+    """
+    from pyarrow import parquet
+
+    files = range(len(audit.records))
+    schema = _table(audit, rows, files[:0]).schema
+    with parquet.ParquetWriter(
+        folder / MANIFEST, schema, use_dictionary=_REPEATED, write_statistics=False
+    ) as writer:
+        for start in range(0, len(files), _BLOCK):
+            writer.write_table(_table(audit, rows, files[start : start + _BLOCK]))
+
+
+def _table(audit: Audit, rows: np.ndarray, files: range) -> Any:
+    """The manifest's rows of some files."""
+    import pyarrow as pa
+
+    records = [audit.records[file] for file in files]
+    findings = [audit.findings[file] for file in files]
+    places = [None if row < 0 else row for row in rows[files.start : files.stop].tolist()]
+    return pa.table(
+        {
+            "path": text_column([record.path for record in records]),
+            "label": text_column([record.label for record in records]),
+            "split": text_column([audit.splits[file] for file in files]),
+            "row": number_column(places),
+            "sha256": text_column([record.sha256 for record in records]),
+            "bytes": number_column([record.bytes for record in records]),
+            "format": text_column([record.format for record in records]),
+            "mode": text_column([record.mode for record in records]),
+            "width": number_column([record.width for record in records]),
+            "height": number_column([record.height for record in records]),
+            "orientation": number_column([record.orientation for record in records]),
+            "frames": number_column([record.frames for record in records]),
+            "perceptual_hash": text_column([record.perceptual_hash for record in records]),
+            "group": number_column([audit.groups[file] for file in files]),
+            "problem_kind": text_column([own[0].kind if own else None for own in findings]),
+            "problem": text_column([audit.problem(file) for file in files]),
+        }
+    )
+
+
+def text_column(values: Sequence[str | None]) -> Any:
+    """A column of texts, of which some may be missing.
+
+    ``pa.array`` would do, but it imports pandas, which takes longer than a second ``prepare``.
+    """
+    import pyarrow as pa
+
+    content = [b"" if value is None else value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, content)], dtype=np.int64)
+    return _column(pa.large_string(), values, ends, b"".join(content))
+
+
+def number_column(values: Sequence[int | None]) -> Any:
+    """A column of whole numbers, of which some may be missing."""
+    import pyarrow as pa
+
+    numbers = np.array([0 if value is None else value for value in values], dtype=np.int64)
+    return _column(pa.int64(), values, numbers)
+
+
+def _column(kind: Any, values: Sequence[object], *buffers: np.ndarray | bytes) -> Any:
+    import pyarrow as pa
+
+    is_there = np.array([value is not None for value in values], dtype=bool)
+    buffers = (np.packbits(is_there, bitorder="little"), *buffers)
+    return pa.Array.from_buffers(kind, len(values), [pa.py_buffer(buffer) for buffer in buffers])
+
+
 def load_summary(prepared: Path) -> Summary:
     """Read the summary of a prepared folder.
 
@@ -176,7 +247,6 @@ def load_summary(prepared: Path) -> Summary:
     with _complete(prepared):
         content = json.loads((prepared / SUMMARY).read_text(encoding="utf-8"))
         content["splits"] = {s: SplitSummary(**content["splits"][s]) for s in SPLITS}
-        content["refused"] = [Refused(**refused) for refused in content["refused"]]
         return Summary(**content)
 
 
@@ -196,27 +266,19 @@ def load_split(prepared: Path, split: str) -> Split:
 def load_sizes(prepared: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Width and height in pixels, int64 (n,) each, of a split's files; see ``load_split``."""
     with _complete(prepared):
-        rows = read_manifest(prepared, ["width", "height"], [split])
+        rows = _read_manifest(prepared, ["width", "height"], [split])
         return rows["width"].to_numpy(), rows["height"].to_numpy()
 
 
 def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
-    """List the pictures of several splits together, to open any of them as one split.
-
-    Args:
-        prepared: what ``prepare`` wrote.
-        splits: some of "train", "validation" and "test".
-
-    Raises:
-        UserError: the folder is missing or broken.
-    """
+    """List the pictures of some splits together, to open any as one split; see ``load_split``."""
     for split in splits:
         if split not in SPLITS:
             raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was given')
     summary = load_summary(prepared)
     with _complete(prepared):
         columns = ["path", "label", "row", "sha256", "group"]
-        chosen = read_manifest(prepared, columns, splits)
+        chosen = _read_manifest(prepared, columns, splits)
         label_of = {name: label for label, name in enumerate(summary.class_names)}
         labels = [label_of[name] for name in chosen["label"].to_pylist()]
         pool = Pool(
@@ -239,6 +301,25 @@ def _alone_or_together(groups: list[int | None]) -> np.ndarray:
     used = max((group for group in groups if group is not None), default=-1)
     alone = iter(range(used + 1, used + 1 + len(groups)))
     return np.array([next(alone) if g is None else g for g in groups], dtype=np.int64)
+
+
+def _read_manifest(prepared: Path, columns: list[str], splits: Sequence[str]) -> Any:
+    """Some columns, and "split", of the files in some splits, as an Arrow table.
+
+    Raises:
+        OSError: there is no manifest.
+        ValueError: it is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(prepared / MANIFEST) as file:
+            manifest = file.read([*columns, "split"])
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+    return manifest.filter(pc.is_in(manifest["split"], pa.array(splits, pa.large_string())))
 
 
 @contextmanager

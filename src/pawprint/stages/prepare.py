@@ -20,7 +20,6 @@ from pawprint.data.copies.find import Copies, find_copies
 from pawprint.data.copies.fingerprint import THUMB
 from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
-from pawprint.data.manifest import MANIFEST, write_manifest
 from pawprint.data.page.audit_page import audit_page, thumbnails_of
 from pawprint.data.reading.cache import PictureCache
 from pawprint.data.reading.files import Reading, file_records, read_files, settings_key
@@ -28,7 +27,7 @@ from pawprint.data.resize import SQUASH
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.split import assign_splits
-from pawprint.data.store import SUMMARY, Summary, summarize
+from pawprint.data.store import MANIFEST, SUMMARY, Summary, summarize, write_manifest
 from pawprint.system.errors import UserError
 from pawprint.system.files import (
     mend_file,

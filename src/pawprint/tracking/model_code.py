@@ -14,7 +14,6 @@ MODULES = (
     "data.brightness",
     "data.decode",
     "data.resize",
-    "data.rgb",
     "inference.predictor",
     LOADER,
 )

@@ -135,14 +135,8 @@ def _correlation(windows: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _explained(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """How well the tones of one give those of the other, whichever way is better.
 
-    A slant of light over the picture counts neither for nor against.
-
-    Args:
-        a: float32 (n, cells, cells).
-        b: the same.
-
-    Returns:
-        float64 (n,), multiple correlation from 0 to 1; 0 where they hardly vary together.
+    A slant of light over the picture counts neither for nor against. Both are float32 (n, cells,
+    cells); the multiple correlation, float64 (n,), is 0 where they hardly vary together.
     """
     count, cells = a.shape[:2]
     values = np.stack([a, a * a, b, b * b], axis=1).reshape(count, 4, cells**2)

@@ -75,10 +75,10 @@ class Sheet:
 
 
 def thumbnails_of(files: Iterable[PictureFile], side: int = 160) -> Callable[[str], bytes | None]:
-    """Make thumbnails of files, by their paths in the manifest; None where one cannot be shown.
+    """Make a JPEG of each file, by its path; None where it cannot be shown.
 
     Args:
-        files: that can be asked for.
+        files: that can be shown.
         side: the longer one in pixels. Defaults to 160.
     """
     locations = {file.path: file.location for file in files}
@@ -145,7 +145,7 @@ def audit_page(
         sizes=_sizes(usable, image_size),
         image_size=image_size,
         resize=resize,
-        sheets=_contact_sheets(audit, thumbnail),
+        sheets=_Sheets(audit, groups, thumbnail).drawn(),
         kinds_left_out=LEFT_OUT,
         most_paths=_MOST_PATHS,
     )
@@ -224,41 +224,38 @@ def _groups_of_copies(audit: Audit) -> dict[int, list[int]]:
     return {group: places for group, places in members.items() if len(places) > 1}
 
 
-def _contact_sheets(audit: Audit, thumbnail: Callable[[str], bytes | None]) -> list[Sheet]:
-    """Choose what to show of each kind that was found, the gravest first.
+class _Sheets:
+    """Chooses what to show of each kind that was found.
 
     Copies stand side by side, each group once, with the gravest kind in it.
-
-    Args:
-        audit: what was found.
-        thumbnail: makes a small JPEG of a path, or None; it is called once for each file that is
-            shown.
     """
-    sheets = _Sheets(audit, thumbnail)
-    groups = sheets.groups_by_kind()
-    return [sheets.of(kind, groups[kind]) for kind in KINDS if sheets.places[kind]]
 
-
-class _Sheets:
-    """What each sheet shows depends on what those before it showed."""
-
-    def __init__(self, audit: Audit, thumbnail: Callable[[str], bytes | None]) -> None:
-        self._audit = audit
-        self._members = _groups_of_copies(audit)
-        self.places: dict[str, list[int]] = defaultdict(list)
+    def __init__(
+        self,
+        audit: Audit,
+        groups: dict[int, list[int]],
+        thumbnail: Callable[[str], bytes | None],
+    ) -> None:
+        self._audit, self._members = audit, groups
+        self._places: dict[str, list[int]] = defaultdict(list)
         for place, findings in enumerate(audit.findings):
             for kind in {finding.kind for finding in findings}:
-                self.places[kind].append(place)
+                self._places[kind].append(place)
         self._side_by_side: set[int] = set()  # places of the copies shown so far
         self._thumbnail = functools.cache(thumbnail)
         self._room = _MOST_BYTES
 
-    def groups_by_kind(self) -> dict[str, list[int]]:
+    def drawn(self) -> list[Sheet]:
+        """The sheets, the gravest kind first."""
+        groups = self._groups_by_kind()
+        return [self._sheet(kind, groups[kind]) for kind in KINDS if self._places[kind]]
+
+    def _groups_by_kind(self) -> dict[str, list[int]]:
         """The groups to show with each kind."""
         groups: dict[str, list[int]] = {kind: [] for kind in KINDS}
         placed = set()
         for kind in _OF_COPIES:
-            for place in self.places[kind]:
+            for place in self._places[kind]:
                 group = self._audit.groups[place]
                 if group in self._members and group not in placed:
                     placed.add(group)
@@ -270,8 +267,8 @@ class _Sheets:
             room -= more
         return groups
 
-    def of(self, kind: str, numbers: list[int]) -> Sheet:
-        places = self.places[kind]
+    def _sheet(self, kind: str, numbers: list[int]) -> Sheet:
+        places = self._places[kind]
         above = sum(place in self._side_by_side for place in places) if kind in _OF_COPIES else 0
         groups = [self._group(number) for number in numbers]
         rest = alone = places

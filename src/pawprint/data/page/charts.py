@@ -56,10 +56,10 @@ def size_histogram(
     bin_text = bin_text or (lambda first, last: f"{text(first)} to {text(last)}")
     texts = [bin_text(*pair) for pair in pairwise(edges.tolist())]
     ticks = [(_along(value, edges), text(value)) for value in _round_values(edges)]
-    chart = _histogram(title, summary, values, edges, texts, ticks)
-    if mark is None or not edges[0] < mark < edges[-1]:
-        return chart
-    return replace(chart, mark=(_along(mark, edges), text(mark)))
+    chart = Chart(title, summary=summary, ticks=ticks)
+    if mark is not None and edges[0] < mark < edges[-1]:
+        chart = replace(chart, mark=(_along(mark, edges), text(mark)))
+    return _with_bars(chart, values, edges, texts)
 
 
 def aspect_histogram(title: str, aspects: np.ndarray) -> Chart:
@@ -82,24 +82,17 @@ def aspect_histogram(title: str, aspects: np.ndarray) -> Chart:
     texts = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges.tolist())]
     ticks = [(_along(r, edges), _ratio(r)) for r in ratios if edges[0] < r < edges[-1]]
     clipped = np.clip(aspects, edges[0], edges[-1])
-    return _histogram(title, summary, clipped, edges, texts, ticks)
+    return _with_bars(Chart(title, summary=summary, ticks=ticks), clipped, edges, texts)
 
 
-def _histogram(
-    title: str,
-    summary: str,
-    values: np.ndarray,
-    edges: np.ndarray,
-    texts: list[str],
-    ticks: list[tuple[float, str]],
-) -> Chart:
+def _with_bars(chart: Chart, values: np.ndarray, edges: np.ndarray, texts: list[str]) -> Chart:
     counts = np.histogram(values, edges)[0].tolist()
     # A round step to the end of the axis: two to five of them.
     most = max(counts)
     power = 10 ** max(0, math.floor(math.log10(most)) - 1)
     step = next(s * power for s in (1, 2, 5, 10, 20, 50) if s * power * 4 >= most)
     bars = list(zip(counts, texts, strict=True))
-    return Chart(title, "", summary, bars, math.ceil(most / step) * step, step, ticks)
+    return replace(chart, bars=bars, top=math.ceil(most / step) * step, step=step)
 
 
 def byte_text(count: float) -> str:

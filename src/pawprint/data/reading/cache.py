@@ -56,12 +56,6 @@ class PictureCache:
     """The records of earlier runs, and those that this run adds.
 
     A record's place counts through those of the last run, of a killed run and of this run.
-
-    Attributes:
-        last: how many records are of the last run that ended well.
-        pairs: int64 (m, 2), places below ``last``: pictures that were found to be near copies.
-        compared: bool (last,), which of its pictures were compared with the others.
-        contents: S32 (m,), sorted: all contents that were known at first.
     """
 
     def __init__(self, folder: Path, key: str, pictures: Path) -> None:
@@ -80,8 +74,9 @@ class PictureCache:
         self._tables: list[tuple[int, Path, Path]] = []  # first place, facts, pixels
         self._count = 0
         facts = self._load(self._last, pictures) or {}
-        self.last = self._count
-        self.pairs, self.compared = np.empty((0, 2), np.int64), np.zeros(self.last, bool)
+        self.last = self._count  # records, which are of the last run that ended well
+        self.pairs = np.empty((0, 2), np.int64)  # their places, of pictures that are near copies
+        self.compared = np.zeros(self.last, bool)  # which of them were compared with the others
         if facts.get("search") == code_digest(SEARCH_CODE):  # another code may find other pairs
             self.pairs = np.array(facts["pairs"], np.int64).reshape(-1, 2)
             self.compared[facts["compared"]] = True
@@ -90,7 +85,7 @@ class PictureCache:
         known = self.records(np.arange(self._count))
         self._order = {name: known[name].argsort(kind="stable") for name in ("status", "sha256")}
         self._sorted = {name: known[name][order] for name, order in self._order.items()}
-        self.contents = self._sorted["sha256"]
+        self.contents = self._sorted["sha256"]  # S32 (m,): all that were known at first
 
     def __len__(self) -> int:
         return self._count

@@ -42,7 +42,6 @@ READING_CODE = (
     "data/reading/cache.py",
     "data/reading/files.py",
     "data/resize.py",
-    "data/rgb.py",
 )
 _STATUS = struct.Struct("<5Q")
 _SETTLED = 100_000_000  # nanoseconds

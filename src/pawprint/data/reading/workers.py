@@ -72,11 +72,7 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
 
 
 def _result(part: Any, pool: Executor, cores: int, others: set[Any]) -> Any:
-    """What a process has read; ``others`` are processes that are not the pool's.
-
-    Raises:
-        BrokenProcessPool: one was killed.
-    """
+    """What a process has read; ``others`` are processes that are not the pool's."""
     while True:
         done, _ = wait([part], timeout=_LOOK)
         if done:
