@@ -22,12 +22,12 @@ from uuid import uuid4
 
 import numpy as np
 
-from pawprint.data.copies.find import SEARCH_CODE
 from pawprint.data.copies.fingerprint import THUMB, THUMB_BYTES
 from pawprint.data.image_array import HEADER
 from pawprint.system.code import code_digest
 from pawprint.system.files import mend_file, replacing_file
 
+_SEARCH = "data.copies.find"  # the module that finds pairs
 _SHA256 = 32  # bytes
 RECORD = np.dtype(
     [
@@ -77,7 +77,7 @@ class PictureCache:
         self.last = self._count  # records, which are of the last run that ended well
         self.pairs = np.empty((0, 2), np.int64)  # their places, of pictures that are near copies
         self.compared = np.zeros(self.last, bool)  # which of them were compared with the others
-        if facts.get("search") == code_digest(SEARCH_CODE):  # another code may find other pairs
+        if facts.get("search") == code_digest(_SEARCH):  # another code may find other pairs
             self.pairs = np.array(facts["pairs"], np.int64).reshape(-1, 2)
             self.compared[facts["compared"]] = True
         for table in self._journal.glob("[!.]*.arrow"):
@@ -180,7 +180,7 @@ class PictureCache:
         records["status"] = np.where(records["sha256"] != b"", statuses, b"")  # else: try again
         thumb = self.thumbs(places).reshape(-1, THUMB_BYTES).view(f"S{THUMB_BYTES}")[:, 0]
         found = {"pairs": pairs.tolist(), "compared": np.flatnonzero(compared).tolist()}
-        facts = {"search": code_digest(SEARCH_CODE), **found}
+        facts = {"search": code_digest(_SEARCH), **found}
         write_columns(self._last, records, {"thumb": thumb}, facts)
         shutil.rmtree(self._journal)
         for other in set(self.folder.parent.iterdir()) - {self.folder}:

@@ -35,14 +35,6 @@ from pawprint.data.resize import resize_image
 from pawprint.system.code import code_digest
 from pawprint.system.terminal import pictures_bar
 
-READING_CODE = (
-    "data/copies/fingerprint.py",
-    "data/decode.py",
-    "data/image_array.py",
-    "data/reading/cache.py",
-    "data/reading/files.py",
-    "data/resize.py",
-)
 _STATUS = struct.Struct("<5Q")
 _SETTLED = 100_000_000  # nanoseconds
 _AT_A_TIME = 64  # files for a process; so few are read sooner than processes are started
@@ -53,7 +45,7 @@ _EXTREME = 8  # a longer side of more than so many shorter ones is no picture of
 def settings_key(image_size: int, resize: str) -> str:
     """Name what pixels depend on beside the file: the settings, this code, the libraries."""
     libraries = [version(library) for library in ("numpy", "pillow", "simplejpeg")]
-    words = [str(image_size), resize, *libraries, code_digest(READING_CODE)]
+    words = [str(image_size), resize, *libraries, code_digest("data.reading.files")]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
 
 
