@@ -251,7 +251,7 @@ def test_a_picture_converted_in_strips_is_the_same(mode, file_format, monkeypatc
         image = Image.fromarray(random.integers(0, 256, (41, 30, 4), np.uint8)).convert(mode)
     content = saved(image, file_format)
     whole = np.asarray(decode_file(io.BytesIO(content), 41).image)
-    monkeypatch.setattr("pawprint.data.rgb._STRIP", 100)
+    monkeypatch.setattr("pawprint.data.resize._STRIP", 100)
     assert np.array_equal(np.asarray(decode_file(io.BytesIO(content), 41).image), whole)
 
 

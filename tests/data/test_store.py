@@ -5,7 +5,13 @@ import pytest
 from pyarrow import parquet
 
 from pawprint.data.decode import read_picture
-from pawprint.data.store import load_pool, load_split, load_summary
+from pawprint.data.store import (
+    load_pool,
+    load_split,
+    load_summary,
+    number_column,
+    text_column,
+)
 from pawprint.stages.prepare import prepare
 from pawprint.system.errors import UserError
 
@@ -149,3 +155,9 @@ def test_a_summary_of_another_shape_is_refused(prepared):
     (prepared / "summary.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="is not complete"):
         load_summary(prepared)
+
+
+def test_texts_and_numbers_may_be_missing():
+    assert text_column(["a", None, "", "ü"]).to_pylist() == ["a", None, "", "ü"]
+    assert number_column([1, None, 0, -(2**40)]).to_pylist() == [1, None, 0, -(2**40)]
+    assert text_column([]).to_pylist() == number_column([]).to_pylist() == []

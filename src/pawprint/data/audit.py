@@ -22,50 +22,29 @@ _NAMED = 3  # how many refused files an error names
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong with a file.
+    """One thing wrong with a file."""
 
-    Attributes:
-        kind: one of ``KINDS``.
-        text: to stand after the file's name: "is truncated", "duplicate of cats/1.jpg".
-    """
-
-    kind: str
-    text: str
+    kind: str  # one of ``KINDS``
+    text: str  # to stand after the file's name: "is truncated", "duplicate of cats/1.jpg"
 
 
 @dataclass(slots=True)
 class FileRecord:
-    """What one file is; the fields after ``findings`` are None where it cannot be used.
+    """What one file is; the fields after ``findings`` are None where it cannot be used."""
 
-    Attributes:
-        path: relative to the images, with forward slashes.
-        label: its class.
-        given_split: the split whose folder it came in, or None.
-        sha256: of the content, in hex; None where the file cannot be opened.
-        bytes: size of the file; None where the file cannot be opened.
-        findings: what is wrong with the file by itself.
-        format: as "JPEG".
-        mode: pixel format in the file, as "RGB".
-        width: in pixels, before any turning.
-        height: in pixels, before any turning.
-        orientation: EXIF orientation, 1 (upright) to 8.
-        frames: 1, or more for an animation.
-        perceptual_hash: 64 bits in hex, equal or close for pictures that look the same.
-    """
-
-    path: str
+    path: str  # relative to the images, with forward slashes
     label: str
-    given_split: str | None
-    sha256: str | None = None
-    bytes: int | None = None
-    findings: tuple[Finding, ...] = ()
-    format: str | None = None
-    mode: str | None = None
-    width: int | None = None
-    height: int | None = None
-    orientation: int | None = None
-    frames: int | None = None
-    perceptual_hash: str | None = None
+    given_split: str | None  # whose folder it came in
+    sha256: str | None = None  # of the content, in hex; None where the file cannot be opened
+    bytes: int | None = None  # None where the file cannot be opened
+    findings: tuple[Finding, ...] = ()  # what is wrong with the file by itself
+    format: str | None = None  # as "JPEG"
+    mode: str | None = None  # pixel format in the file, as "RGB"
+    width: int | None = None  # in pixels, before any turning
+    height: int | None = None  # the same
+    orientation: int | None = None  # by EXIF, 1 (upright) to 8
+    frames: int | None = None  # 1, or more for an animation
+    perceptual_hash: str | None = None  # 64 bits in hex, close for pictures that look the same
 
     @property
     def usable(self) -> bool:
@@ -75,19 +54,12 @@ class FileRecord:
 
 @dataclass(slots=True)
 class Audit:
-    """Every file with what was found; the lists go together, in the order of the paths.
-
-    Attributes:
-        records: the files.
-        findings: all that is wrong with each, the gravest first.
-        groups: the number of the group of copies that it belongs to, from 0, or None.
-        splits: "train", "validation" or "test", or None where it is left out.
-    """
+    """Every file with what was found; the lists go together, in the order of the paths."""
 
     records: list[FileRecord]
-    findings: list[tuple[Finding, ...]] = field(default_factory=list)
-    groups: list[int | None] = field(default_factory=list)
-    splits: list[str | None] = field(default_factory=list)
+    findings: list[tuple[Finding, ...]] = field(default_factory=list)  # the gravest first
+    groups: list[int | None] = field(default_factory=list)  # of copies, by number from 0
+    splits: list[str | None] = field(default_factory=list)  # None where it is left out
 
     def counts(self) -> dict[str, int]:
         """How many files have each kind of problem; every kind is there."""
@@ -123,9 +95,6 @@ def audit_files(records: list[FileRecord], groups: Sequence[int], equals: Sequen
         groups: for each the number of its group of copies, or -1.
         equals: for each the index of the first file with the same content, or -1 if it is the
             first or the only one.
-
-    Returns:
-        the files with what was found; ``splits`` is still empty.
     """
     found = {row: list(record.findings) for row, record in enumerate(records) if record.findings}
     members: dict[int, list[int]] = {}
@@ -137,7 +106,7 @@ def audit_files(records: list[FileRecord], groups: Sequence[int], equals: Sequen
             found.setdefault(row, []).append(finding)
     for own in found.values():
         own.sort(key=lambda finding: KINDS.index(finding.kind))
-    return Audit(
+    return Audit(  # without splits
         records,
         findings=[tuple(found.get(row, ())) for row in range(len(records))],
         groups=[None if group < 0 else int(group) for group in groups],
@@ -201,7 +170,5 @@ def refuse_unusable(
 
 
 def _first(refused: list[FileRecord]) -> str:
-    named = "; ".join(
-        f"{escaped(record.path)} {record.findings[0].text}" for record in refused[:_NAMED]
-    )
-    return named + ("; …" if len(refused) > _NAMED else "")
+    named = [f"{escaped(file.path)} {file.findings[0].text}" for file in refused[:_NAMED]]
+    return "; ".join([*named, "…"] if len(refused) > _NAMED else named)

@@ -17,8 +17,7 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from pawprint.data.resize import SQUASH, resize_image
-from pawprint.data.rgb import as_rgb
+from pawprint.data.resize import SQUASH, as_rgb, resize_image
 from pawprint.system.errors import UserError
 
 # Only formats that Pillow decodes by itself: EPS, for one, would start another program.
@@ -61,25 +60,15 @@ class PictureError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture and what its file says about itself.
+    """A decoded picture and what its file says about itself."""
 
-    Attributes:
-        image: as a person sees it: RGB, upright, over white; perhaps smaller than in the file.
-        format: Pillow's name of the file format, as "JPEG".
-        mode: Pillow's name of the pixel format in the file, as "RGB" or "CMYK".
-        width: pixels in the file, before any turning.
-        height: pixels in the file, before any turning.
-        orientation: EXIF orientation, 1 (upright) to 8.
-        frames: 1, or more for an animation; the first is the one decoded.
-    """
-
-    image: Image.Image
-    format: str
-    mode: str
-    width: int
-    height: int
-    orientation: int
-    frames: int
+    image: Image.Image  # as a person sees it: RGB, upright, over white; perhaps smaller than stored
+    format: str  # Pillow's name of the file format, as "JPEG"
+    mode: str  # Pillow's name of the pixel format in the file, as "RGB" or "CMYK"
+    width: int  # pixels in the file, before any turning
+    height: int  # the same
+    orientation: int  # by EXIF, 1 (upright) to 8
+    frames: int  # 1, or more for an animation; the first is the one decoded
 
 
 def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUASH) -> np.ndarray:
@@ -148,9 +137,6 @@ def decode_content(content: bytes, image_size: int) -> Picture:
     Args:
         content: the whole file.
         image_size: side in pixels of the square that is to be made of it.
-
-    Raises:
-        PictureError: with a short cause, to stand after the file's name.
     """
     return _plain_jpeg(content, image_size) or decode_file(io.BytesIO(content), image_size)
 
@@ -167,7 +153,11 @@ def decode_file(file: BinaryIO, image_size: int) -> Picture:
     except PictureError:
         raise
     except UnidentifiedImageError as error:
-        raise _unidentified(file) from error
+        file.seek(4)
+        if file.read(8) in _HEIC_STARTS:
+            sentence = "cannot be read: HEIC is not supported (convert it to JPEG)"
+            raise PictureError(sentence) from error
+        raise PictureError("is not a picture", "not a picture") from error
     except Exception as error:  # decoders meet damage with errors of any type
         raise _problem(error) from error
 
@@ -277,13 +267,6 @@ def _too_large(pixels: int) -> PictureError:
     return PictureError(
         f"is too large ({pixels:,} pixels: a possible decompression bomb)", "decompression bomb"
     )
-
-
-def _unidentified(file: BinaryIO) -> PictureError:
-    file.seek(4)
-    if file.read(8) in _HEIC_STARTS:
-        return PictureError("cannot be read: HEIC is not supported (convert it to JPEG)")
-    return PictureError("is not a picture", "not a picture")
 
 
 class _Quiet:

@@ -40,11 +40,7 @@ def encode(image: Image.Image) -> bytes:
 
 
 def decode(content: bytes | memoryview, out: np.ndarray) -> None:
-    """Write a picture that ``encode`` made a JPEG of into uint8 (size, size, 3).
-
-    Raises:
-        ValueError: the bytes are damaged.
-    """
+    """Write a JPEG of ``encode`` into uint8 (size, size, 3); a ValueError says it is damaged."""
     simplejpeg.decode_jpeg(content, "RGB", buffer=out)
 
 
@@ -79,11 +75,6 @@ class Pictures:
 
     Indexed by a number, a slice or an array of numbers, like a NumPy array along its first axis;
     what is indexed is read, nothing else. The file is memory-mapped.
-
-    Attributes:
-        shape: (n, size, size, 3).
-        dtype: uint8.
-        ndim: 4.
     """
 
     def __init__(self, prepared: Path, image_size: int, rows: np.ndarray) -> None:

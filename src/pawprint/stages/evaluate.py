@@ -6,10 +6,12 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
-from pawprint.data.store import Split, Summary, load_sides, load_split, load_summary
+from pawprint.data.store import Split, Summary, load_sizes, load_split, load_summary
 from pawprint.evaluation.result import Result, compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.predictor import Predictor
@@ -64,7 +66,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
             predictor.probabilities(test.pictures),
             validation,
             predictor.probabilities(validation.pictures),
-            sizes=load_sides(paths.prepared, "test"),
+            sizes=np.maximum(*load_sizes(paths.prepared, "test")),
             temperature=predictor.temperature,
             wanted=config.sure_precision,
             thresholds=predictor.sure_points,

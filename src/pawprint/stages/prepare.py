@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,14 @@ from pawprint.data.copies.find import Copies, find_copies
 from pawprint.data.copies.fingerprint import THUMB
 from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
-from pawprint.data.manifest import MANIFEST
-from pawprint.data.page.audit_page import audit_page
-from pawprint.data.page.thumbnails import Thumbnails
+from pawprint.data.page.audit_page import audit_page, thumbnails_of
 from pawprint.data.reading.cache import PictureCache
-from pawprint.data.reading.chunk import settings_key
-from pawprint.data.reading.files import Reading, file_records, read_files
+from pawprint.data.reading.files import Reading, file_records, read_files, settings_key
 from pawprint.data.resize import SQUASH
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.split import assign_splits
-from pawprint.data.store import SUMMARY, Summary, summarize, write_tables
+from pawprint.data.store import MANIFEST, SUMMARY, Summary, summarize, write_manifest
 from pawprint.system.errors import UserError
 from pawprint.system.files import (
     mend_file,
@@ -135,7 +133,8 @@ def prepare(
             stored = starts >= 0
             complete(folder, image_size, starts[stored])
             rows = np.where(stored, np.cumsum(stored) - 1, -1)
-            write_tables(folder, audit, rows, summary)
+            write_manifest(folder, audit, rows)
+            write_json(folder / SUMMARY, asdict(summary))
         cache.keep(reading.places, reading.statuses, starts, copies.pairs, compared)
 
         # Report, while the pictures are still there for their thumbnails.
@@ -182,7 +181,7 @@ def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) 
         class_names=summary.class_names,
         image_size=summary.image_size,
         resize=summary.resize,
-        thumbnail=Thumbnails(layout.files),
+        thumbnail=thumbnails_of(layout.files),
         notes=summary.notes,
     )
     html, figures = folder / "audit.html", folder / "metrics.json"

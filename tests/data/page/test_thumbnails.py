@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pawprint.data.layout import find_pictures
-from pawprint.data.page.thumbnails import Thumbnails
+from pawprint.data.page.audit_page import thumbnails_of
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def images(tmp_path, paint_textures):
 
 
 def thumbnails(images, **options):
-    return Thumbnails(find_pictures(images, images).files, **options)
+    return thumbnails_of(find_pictures(images, images).files, **options)
 
 
 def opened(content):

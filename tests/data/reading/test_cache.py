@@ -13,13 +13,16 @@ from pawprint.data.image_array import HEADER
 from pawprint.data.layout import find_pictures
 from pawprint.data.reading import cache as cache_module
 from pawprint.data.reading import files as files_module
-from pawprint.data.reading.cache import PictureCache
-from pawprint.data.reading.chunk import RECORD, settings_key
-from pawprint.data.reading.files import read_files, status_of
+from pawprint.data.reading.cache import RECORD, PictureCache, read_columns, write_columns
+from pawprint.data.reading.files import read_files, settings_key, status_of
 
 SIZE = 8
 BYTES = SIZE * SIZE * 3  # of one picture
 SUFFIXES = (".arrow", ".pixels")  # of the two files of a batch
+ROWS = np.array(
+    [(b"a", 1, -1, True), (b"b\0c", 2**32 - 1, 2**62, False)],
+    [("name", "S5"), ("size", "<u4"), ("place", "<i8"), ("is_blank", "?")],
+)
 
 
 @pytest.fixture(scope="module")
@@ -537,3 +540,44 @@ def test_many_records_are_found_by_their_contents(tmp_path):
     cache = Run(tmp_path).cache
     order = random.permutation(3000)
     assert np.array_equal(cache.find("sha256", records["sha256"][order]), order)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_what_is_written_is_read(tmp_path, count):
+    more = np.arange(count, dtype=np.float32)
+    facts = {"pairs": [[0, 1]], "key": "ü"}
+    write_columns(tmp_path / "a.arrow", ROWS[:count], {"more": more}, facts)
+    columns, found = read_columns(tmp_path / "a.arrow")
+    assert found == facts
+    assert list(columns) == ["name", "size", "place", "is_blank", "more"]
+    for name in ROWS.dtype.names:
+        assert columns[name].tolist() == ROWS[:count][name].tolist()
+    assert columns["more"].tolist() == more.tolist()
+
+
+def test_any_arrow_reader_reads_it(tmp_path):
+    import pyarrow as pa
+
+    write_columns(tmp_path / "a.arrow", ROWS, {}, {})
+    with pa.OSFile(str(tmp_path / "a.arrow")) as file:
+        table = pa.ipc.open_stream(file).read_all()
+    assert table["size"].to_pylist() == [1, 2**32 - 1]
+    assert table["name"].to_pylist() == [b"a\0\0\0\0", b"b\0c\0\0"]
+
+
+def test_what_is_cut_or_changed_anywhere_is_a_value_error(tmp_path):
+    path = tmp_path / "a.arrow"
+    write_columns(path, ROWS, {}, {"key": "value"})
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place])
+        with pytest.raises(ValueError, match=r"damaged|empty"):
+            read_columns(path)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match="damaged"):
+            read_columns(path)
+
+
+def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_columns(tmp_path / "gone.arrow")

@@ -8,8 +8,8 @@ from PIL import Image
 from pawprint.data.copies.fingerprint import THUMB_BYTES, perceptual_hashes, thumbs_of
 from pawprint.data.decode import read_picture
 from pawprint.data.image_array import decode
-from pawprint.data.reading import chunk
-from pawprint.data.reading.chunk import read_chunk
+from pawprint.data.reading import files as files_module
+from pawprint.data.reading.files import read_chunk
 
 NOTHING = np.empty(0, "S32")
 SIZE = 8
@@ -134,7 +134,7 @@ def test_a_content_that_ends_with_zeros_is_known(tmp_path):
 def test_a_file_too_large_for_memory_is_read_the_same(files, monkeypatch):
     at_once = read(files)
     known = np.array([digest_of(files[0])], "S32")
-    monkeypatch.setattr(chunk, "WHOLE", 100)
+    monkeypatch.setattr(files_module, "WHOLE", 100)
     bit_by_bit = read(files)
     assert bit_by_bit.records.tolist() == at_once.records.tolist()
     assert (bit_by_bit.pixels, bit_by_bit.thumbs) == (at_once.pixels, at_once.thumbs)

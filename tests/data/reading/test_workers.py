@@ -13,7 +13,7 @@ BEGIN = """
 import functools, multiprocessing, os, signal, sys, threading, time
 import numpy as np
 from pawprint.system.errors import UserError
-from pawprint.data.reading.chunk import read_chunk
+from pawprint.data.reading.files import read_chunk
 from pawprint.data.reading.workers import on_all_cores
 
 paths = sys.argv[1:]

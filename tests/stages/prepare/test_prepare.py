@@ -153,7 +153,7 @@ def test_refused_files_are_listed_and_one_warning_says_where(pictures, out, capl
     (pictures / "dogs" / "readme.txt").write_text("about")
     with caplog.at_level(logging.INFO):
         summary = run(pictures, out)
-    assert [(refused.path, refused.problem) for refused in summary.refused] == [
+    assert [(refused["path"], refused["problem"]) for refused in summary.refused] == [
         ("cats/003.png", "is empty (0 bytes)"),
         ("dogs/readme.txt", "is not a picture"),
     ]
@@ -193,8 +193,8 @@ def test_a_report_that_cannot_be_written_costs_nothing_of_what_was_read(
 def test_a_pipe_among_the_pictures_is_listed_and_does_not_stop_the_run(pictures, out):
     os.mkfifo(pictures / "cats" / "pipe.jpg")
     (refused,) = run(pictures, out).refused
-    assert refused.path == "cats/pipe.jpg"
-    assert refused.problem == "cannot be read: it is a pipe, a device or the like"
+    assert refused["path"] == "cats/pipe.jpg"
+    assert refused["problem"] == "cannot be read: it is a pipe, a device or the like"
 
 
 def given_splits(root, **sources):

@@ -21,17 +21,13 @@ _PART = 1_000_000  # candidates listed at once
 class Copies:
     """What belongs together.
 
-    Attributes:
-        groups: int32 (n,), the number of the group that a picture is in, from 0 in the order of
-            their first pictures, or -1 where it has no copy.
-        exact: int64 (n,), the first picture with the same content, or -1 where it is the first.
-        pairs: int64 (m, 2), pictures of different content that look the same, sorted; of those
-            with the same content only the first is there.
+    Groups are numbered from 0 in the order of their first pictures. Of pictures with the same
+    content only the first is in pairs.
     """
 
-    groups: np.ndarray
-    exact: np.ndarray
-    pairs: np.ndarray
+    groups: np.ndarray  # int32 (n,), the group that each is in, or -1 where it has no copy
+    exact: np.ndarray  # int64 (n,), the first with the same content, or -1 where it is the first
+    pairs: np.ndarray  # int64 (m, 2), of different content that look the same, sorted
 
 
 def find_copies(
@@ -64,15 +60,16 @@ def find_copies(
             (m, 2), by their places now. The result is the same as without, up to 20 million
             candidates.
 
-    Returns:
-        the groups, and what makes them up.
-
     Raises:
         ValueError: arrays that do not have the same length, or thumbs of another size.
     """
     count = len(contents)
     comparable = np.ones(count, bool) if comparable is None else comparable
-    _check(count, hashes, inner, thumbs, comparable)
+    lengths = [count, *map(len, (hashes, inner, thumbs, comparable))]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"there must be one of each for each picture, not {lengths}")
+    if thumbs.shape[1:] != (THUMB, THUMB):
+        raise ValueError(f"thumbs must be (n, {THUMB}, {THUMB}), not {thumbs.shape}")
     places: dict[bytes, int] = {}
     first = np.fromiter((places.setdefault(c, i) for i, c in enumerate(contents)), int, count)
     everyone = np.arange(count)
@@ -93,16 +90,6 @@ def find_copies(
     numbers = np.where(grouped, np.cumsum(grouped) - 1, -1)
     exact = np.where(first == everyone, -1, first)
     return Copies(numbers[root].astype(np.int32), exact, pairs)
-
-
-def _check(
-    count: int, hashes: np.ndarray, inner: np.ndarray, thumbs: np.ndarray, comparable: np.ndarray
-) -> None:
-    if not len(hashes) == len(inner) == len(thumbs) == len(comparable) == count:
-        lengths = [count, *map(len, (hashes, inner, thumbs, comparable))]
-        raise ValueError(f"there must be one of each for each picture, not {lengths}")
-    if thumbs.shape[1:] != (THUMB, THUMB):
-        raise ValueError(f"thumbs must be (n, {THUMB}, {THUMB}), not {thumbs.shape}")
 
 
 def _unique_pairs(pairs: np.ndarray, count: int) -> np.ndarray:

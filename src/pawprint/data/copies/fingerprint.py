@@ -21,11 +21,7 @@ _FLAT = 6  # of 255: the most that the means of a blank picture differ by
 
 
 def thumbs_of(image: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """Grey thumbnails, 32×32 pixels, of a picture and of its middle.
-
-    Args:
-        image: RGB, upright, of any size.
-    """
+    """Grey thumbnails, 32×32 pixels, of a picture (RGB, upright) and of its middle."""
     grey = image.convert("L")
     by = min(grey.size) // _ENOUGH
     if by > 1:  # a mean of whole pixels first, which is quick

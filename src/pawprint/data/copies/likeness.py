@@ -36,18 +36,12 @@ def alike(thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 class _Likeness:
-    """Compares thumbnails; holds the fixed windows, through which cells are seen.
-
-    Attributes:
-        scales: one array a size of window, (places * coarse, 32): along a side, the pixels that
-            each cell sees.
-        boxes: float64 (windows, 4), top, height, left and width of each in pixels.
-    """
+    """Compares thumbnails; holds the fixed windows, through which cells are seen."""
 
     coarse, fine = 8, 24  # cells to a side
 
     def __init__(self) -> None:
-        self.scales = []
+        self.scales = []  # for each size, (places * coarse, 32): what each cell sees along a side
         boxes = []
         for scale in (1, 0.95, 0.9, 0.85):
             size = scale * THUMB
@@ -55,13 +49,18 @@ class _Likeness:
             sizes = np.full(len(lows), size)
             self.scales.append(_sampling(lows, sizes, self.coarse).reshape(-1, THUMB))
             boxes += [(top, size, left, size) for top in lows for left in lows]
-        self.boxes = np.array(boxes)
+        self.boxes = np.array(boxes)  # (windows, 4): top, height, left and width in pixels
         self.whole = _sampling(np.zeros(1), np.full(1, THUMB), self.fine)[0]
 
     def alike(self, thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Which pairs look the same; bool (m,)."""
         a, b = ((thumbs[pairs[:, side]].astype(np.float32) - 128) / 64 for side in (0, 1))
-        scores = self._scores(a, b)
+        through_a, through_b = self._through_windows(a), self._through_windows(b)
+        first, second = (
+            _correlation(through_a, through_b[:, 0]),
+            _correlation(through_b, through_a[:, 0]),
+        )
+        scores = np.concatenate([first, second], axis=1)
         best = scores.round(4).argmax(axis=1)
         rest = np.flatnonzero(scores.max(axis=1) >= _RESEMBLING)
         alike = np.zeros(len(pairs), bool)
@@ -72,11 +71,6 @@ class _Likeness:
         a, b = np.where(swapped, b[rest], a[rest]), np.where(swapped, a[rest], b[rest])
         alike[rest] = self._refined(a, b, self.boxes[best % len(self.boxes)]) >= _LIKE
         return alike
-
-    def _scores(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Correlations of the first's windows with the second, and the other way round."""
-        a, b = self._through_windows(a), self._through_windows(b)
-        return np.concatenate([_correlation(a, b[:, 0]), _correlation(b, a[:, 0])], axis=1)
 
     def _through_windows(self, pictures: np.ndarray) -> np.ndarray:
         """float32 (n, windows, cells)."""
@@ -141,14 +135,8 @@ def _correlation(windows: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _explained(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """How well the tones of one give those of the other, whichever way is better.
 
-    A slant of light over the picture counts neither for nor against.
-
-    Args:
-        a: float32 (n, cells, cells).
-        b: the same.
-
-    Returns:
-        float64 (n,), multiple correlation from 0 to 1; 0 where they hardly vary together.
+    A slant of light over the picture counts neither for nor against. Both are float32 (n, cells,
+    cells); the multiple correlation, float64 (n,), is 0 where they hardly vary together.
     """
     count, cells = a.shape[:2]
     values = np.stack([a, a * a, b, b * b], axis=1).reshape(count, 4, cells**2)

@@ -64,10 +64,6 @@ class _Band:
     bits: tuple[int, ...]
     radius: int
 
-    @property
-    def mask(self) -> np.uint64:
-        return np.uint64(sum(1 << bit for bit in self.bits))
-
     def flips(self) -> Iterator[int]:
         """Every change to a key that is within the radius."""
         for count in range(self.radius + 1):
@@ -126,19 +122,12 @@ def _close_pairs(hashes: np.ndarray, radius: int, places: np.ndarray) -> list[np
 
 @dataclass(frozen=True)
 class _Cells:
-    """Hashes in groups of ``_WIDTH`` that have the same key in a band.
+    """Hashes in groups of ``_WIDTH`` that have the same key in a band."""
 
-    Attributes:
-        keys: int64 (cells,), ascending.
-        starts: int64 (keys + 1,), the first cell of each key.
-        places: int64 (_WIDTH, cells), of the hashes; -1 where the cell has no more.
-        hashes: uint64 (_WIDTH, cells).
-    """
-
-    keys: np.ndarray
-    starts: np.ndarray
-    places: np.ndarray
-    hashes: np.ndarray
+    keys: np.ndarray  # int64 (cells,), ascending
+    starts: np.ndarray  # int64 (keys + 1,), the first cell of each key
+    places: np.ndarray  # int64 (_WIDTH, cells), of the hashes; -1 where the cell has no more
+    hashes: np.ndarray  # uint64 (_WIDTH, cells)
 
     @classmethod
     def of(cls, hashes: np.ndarray, places: np.ndarray, band: _Band) -> _Cells:
@@ -211,7 +200,8 @@ def _compare(
     differing = differing.reshape(-1)[hits]
     new = differing != 0
     for band in earlier:
-        new &= np.bitwise_count(differing & band.mask) > band.radius
+        mask = np.uint64(sum(1 << bit for bit in band.bits))
+        new &= np.bitwise_count(differing & mask) > band.radius
     slots, pair = np.divmod(hits[new], len(left))
     i = cells.places[slots // _WIDTH, left[pair]]
     j = cells.places[slots % _WIDTH, right[pair]]

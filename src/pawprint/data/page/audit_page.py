@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import functools
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from pawprint.data.audit import LEFT_OUT, Audit, FileRecord
+from pawprint.data.audit import KINDS, LEFT_OUT, Audit, FileRecord, Finding
+from pawprint.data.decode import PictureError, open_picture
+from pawprint.data.layout import PictureFile
 from pawprint.data.page import charts
-from pawprint.data.page.contact_sheets import MOST_PATHS, contact_sheets, groups_of_copies
 from pawprint.data.split import SPLITS
 from pawprint.pages.render import counted, render
+from pawprint.pages.thumbnail import jpeg_of
 
 _LEARNED = {"train": "training", "validation": "validation"}
 _MOST_ROWS = 12  # of a table of facts
@@ -26,27 +31,65 @@ _ORIENTATION = {
     7: "mirrored, turned by 90°",
     8: "turned by 270°",
 }
+_MOST_TILES = 48  # of one kind, beside those in groups
+_MOST_GROUPS = 40  # on the page
+_MOST_IN_GROUP = 6
+_MOST_PATHS = 500  # of one kind, below its tiles
+_LEAST_GROUPS = 5  # of each kind, however many a graver one has
+_MOST_BYTES = 4_000_000  # of all thumbnails as text
+_MOST_LABELS = 4  # named above a group
+_OF_COPIES = ("two labels", "leak", "duplicate", "near-duplicate")  # make sense only side by side
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """What is known of all pictures that can be measured.
+class Tile:
+    """A picture on the page."""
 
-    Attributes:
-        pictures: how many.
-        small: how many have a side shorter than what the network sees.
-        turned: how many are brought upright.
-        animated: how many have more than one frame.
-        charts: of sides, aspects and bytes.
-        facts: by title, each value and how many pictures have it, the most frequent first.
+    record: FileRecord
+    findings: tuple[Finding, ...]
+    split: str | None  # None where it is left out
+    size: str  # in pixels and bytes
+    jpeg: bytes | None  # None where it cannot be shown, or there is no more room on the page
+
+
+@dataclass(frozen=True)
+class Group:
+    """Copies of one another."""
+
+    number: int  # in the audit
+    files: int
+    flags: list[str]  # why the group matters, in a few words each
+    tiles: list[Tile]  # of the first files
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All that is shown of one kind of problem."""
+
+    kind: str
+    files: int  # that have it
+    above: int  # of them, with a graver kind
+    groups: list[Group]  # to look at side by side
+    tiles: list[Tile]  # of files that are in none
+    hidden: list[str]  # paths of all that is not shown
+
+
+def thumbnails_of(files: Iterable[PictureFile], side: int = 160) -> Callable[[str], bytes | None]:
+    """Make a JPEG of each file, by its path; None where it cannot be shown.
+
+    Args:
+        files: that can be shown.
+        side: the longer one in pixels. Defaults to 160.
     """
+    locations = {file.path: file.location for file in files}
 
-    pictures: int
-    small: int
-    turned: int
-    animated: int
-    charts: list[charts.Chart]
-    facts: dict[str, list[tuple[str, int]]]
+    def thumbnail(path: str) -> bytes | None:
+        try:
+            return jpeg_of(open_picture(locations[path], side).image, side)
+        except PictureError:
+            return None
+
+    return thumbnail
 
 
 def audit_page(
@@ -76,21 +119,25 @@ def audit_page(
     Returns:
         The HTML.
     """
-    found = audit.counts()
-    groups = groups_of_copies(audit)
-    usable = [record for record in audit.records if not record.findings or record.usable]
-    counts = _class_counts(audit, class_names)
-    labels = [{audit.records[place].label for place in own} for own in groups.values()]
+    found, used = audit.counts(), len(audit.splits) - audit.splits.count(None)
+    groups = _groups_of_copies(audit)
+    usable = [record for record in audit.records if record.usable]
+    labels = (record.label for record in audit.records)
+    in_split = Counter(zip(labels, audit.splits, strict=True))
+    # By class, how many files are in train, validation and test, and how many are left out.
+    counts = {name: [in_split[name, split] for split in (*SPLITS, None)] for name in class_names}
+    mixed = [len({audit.records[place].label for place in own}) > 1 for own in groups.values()]
     return render(
         "data/page/audit_page.html",
         images=images,
-        verdict=_verdict(audit, found, groups, len(usable)),
         fine=bool(audit.records) and not any(found.values()),
         files=len(audit.records),
-        used=_used(audit),
+        used=used,
         found=found,
+        unreadable=len(audit.records) - len(usable),
         groups=list(groups.values()),
-        conflicts=sum(len(own) > 1 for own in labels),
+        leak_sides=_sides_of_leaks(audit, groups),
+        conflicts=sum(mixed),
         notes=notes,
         class_counts=counts,
         class_total=[sum(column) for column in zip(*counts.values(), strict=True)],
@@ -98,27 +145,10 @@ def audit_page(
         sizes=_sizes(usable, image_size),
         image_size=image_size,
         resize=resize,
-        sheets=contact_sheets(audit, thumbnail),
+        sheets=_Sheets(audit, groups, thumbnail).drawn(),
         kinds_left_out=LEFT_OUT,
-        most_paths=MOST_PATHS,
+        most_paths=_MOST_PATHS,
     )
-
-
-def _verdict(audit: Audit, found: dict[str, int], groups: dict[int, list[int]], usable: int) -> str:
-    files = len(audit.records)
-    if not files:
-        return "There are no files."
-    copies = counted(len(groups), "group of copies", "groups of copies")
-    if leaks := found["leak"]:
-        learned, held_out = _sides_of_leaks(audit, groups)
-        stand = f"picture of {learned} stands" if leaks == 1 else f"pictures of {learned} stand"
-        copies = f"{copies}, {leaks:,} {stand} also in the {held_out} folder"
-    sentences = [f"{counted(files, 'file', 'files')}, {_used(audit):,} used.", f"{copies}."]
-    if conflicts := found["two labels"]:
-        stand = counted(conflicts, "picture stands", "pictures stand")
-        sentences.append(f"{stand} under two labels.")
-    sentences.append(f"{counted(files - usable, 'file', 'files')} cannot be read.")
-    return " ".join(sentences)
 
 
 def _sides_of_leaks(audit: Audit, groups: dict[int, list[int]]) -> tuple[str, str]:
@@ -134,17 +164,6 @@ def _sides_of_leaks(audit: Audit, groups: dict[int, list[int]]) -> tuple[str, st
     return learned or "training", " or ".join(s for s in SPLITS if s in kept) or "held-out"
 
 
-def _used(audit: Audit) -> int:
-    return len(audit.splits) - audit.splits.count(None)
-
-
-def _class_counts(audit: Audit, class_names: list[str]) -> dict[str, list[int]]:
-    """How many files of each class are in train, validation and test, and how many are left out."""
-    labels = (record.label for record in audit.records)
-    found = Counter(zip(labels, audit.splits, strict=True))
-    return {name: [found[name, split] for split in (*SPLITS, None)] for name in class_names}
-
-
 def _range(counts: dict[str, list[int]]) -> str:
     """The classes with fewest and most pictures, in words."""
     used = {name: sum(own[:-1]) for name, own in counts.items()}
@@ -154,7 +173,8 @@ def _range(counts: dict[str, list[int]]) -> str:
     return f"From {used[few]:,} used pictures ({few}) to {used[many]:,} ({many}) in a class."
 
 
-def _sizes(usable: list[FileRecord], image_size: int) -> Sizes | None:
+def _sizes(usable: list[FileRecord], image_size: int) -> dict[str, Any] | None:
+    """What audit_page.html says of all pictures that can be measured."""
     measured = [record for record in usable if record.width and record.height]
     if not measured:
         return None
@@ -162,33 +182,140 @@ def _sizes(usable: list[FileRecord], image_size: int) -> Sizes | None:
     high = np.array([record.height for record in measured], dtype=np.float64)
     lying = np.array([(record.orientation or 1) > 4 for record in measured])  # to be turned by 90°
     weights = np.array([record.bytes for record in measured if record.bytes], dtype=np.float64)
-    pixels = charts.pixel_text, charts.pixel_bin_text
-    weight = charts.byte_text, charts.byte_bin_text
     longer = np.maximum(wide, high)
     drawn = [
-        charts.size_histogram("Longer side", longer, *pixels, mark=image_size),
+        charts.size_histogram(
+            "Longer side", longer, charts.pixel_text, charts.pixel_bin_text, mark=image_size
+        ),
         charts.aspect_histogram("Width : height", np.where(lying, high / wide, wide / high)),
     ]
     if weights.size:
-        drawn.append(charts.size_histogram("Size of file", weights, *weight))
+        drawn.append(charts.size_histogram("Size of file", weights, charts.byte_text))
     orientations = (_ORIENTATION.get(record.orientation or 1) for record in measured)
-    return Sizes(
-        pictures=len(measured),
-        small=int((np.minimum(wide, high) < image_size).sum()),
-        turned=sum((record.orientation or 1) > 1 for record in measured),
-        animated=sum((record.frames or 1) > 1 for record in measured),
-        charts=drawn,
-        facts={
+    return {
+        "pictures": len(measured),
+        "small": int((np.minimum(wide, high) < image_size).sum()),
+        "turned": sum((record.orientation or 1) > 1 for record in measured),
+        "animated": sum((record.frames or 1) > 1 for record in measured),
+        "charts": drawn,
+        "facts": {
             "Format": _most_frequent(record.format for record in measured),
             "Mode": _most_frequent(record.mode for record in measured),
             "Orientation (EXIF)": _most_frequent(orientations),
         },
-    )
+    }
 
 
 def _most_frequent(values: Iterable[str | None]) -> list[tuple[str, int]]:
+    """Each value and how many pictures have it."""
     counts = Counter(value or "unknown" for value in values)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     if others := sum(count for _, count in ordered[_MOST_ROWS:]):
         ordered = [*ordered[:_MOST_ROWS], ("others", others)]
     return ordered
+
+
+def _groups_of_copies(audit: Audit) -> dict[int, list[int]]:
+    """The places in ``audit.records`` of the members of each group of two or more."""
+    members = defaultdict(list)
+    for place, group in enumerate(audit.groups):
+        if group is not None:
+            members[group].append(place)
+    return {group: places for group, places in members.items() if len(places) > 1}
+
+
+class _Sheets:
+    """Chooses what to show of each kind that was found.
+
+    Copies stand side by side, each group once, with the gravest kind in it.
+    """
+
+    def __init__(
+        self,
+        audit: Audit,
+        groups: dict[int, list[int]],
+        thumbnail: Callable[[str], bytes | None],
+    ) -> None:
+        self._audit, self._members = audit, groups
+        self._places: dict[str, list[int]] = defaultdict(list)
+        for place, findings in enumerate(audit.findings):
+            for kind in {finding.kind for finding in findings}:
+                self._places[kind].append(place)
+        self._side_by_side: set[int] = set()  # places of the copies shown so far
+        self._thumbnail = functools.cache(thumbnail)
+        self._room = _MOST_BYTES
+
+    def drawn(self) -> list[Sheet]:
+        """The sheets, the gravest kind first."""
+        groups = self._groups_by_kind()
+        return [self._sheet(kind, groups[kind]) for kind in KINDS if self._places[kind]]
+
+    def _groups_by_kind(self) -> dict[str, list[int]]:
+        """The groups to show with each kind."""
+        groups: dict[str, list[int]] = {kind: [] for kind in KINDS}
+        placed = set()
+        for kind in _OF_COPIES:
+            for place in self._places[kind]:
+                group = self._audit.groups[place]
+                if group in self._members and group not in placed:
+                    placed.add(group)
+                    groups[kind].append(group)
+        room = _MOST_GROUPS - sum(min(_LEAST_GROUPS, len(own)) for own in groups.values())
+        for kind, own in groups.items():
+            more = min(room, max(0, len(own) - _LEAST_GROUPS))
+            groups[kind] = own[: _LEAST_GROUPS + more]
+            room -= more
+        return groups
+
+    def _sheet(self, kind: str, numbers: list[int]) -> Sheet:
+        places = self._places[kind]
+        above = sum(place in self._side_by_side for place in places) if kind in _OF_COPIES else 0
+        groups = [self._group(number) for number in numbers]
+        rest = alone = places
+        if kind in _OF_COPIES:
+            rest = [place for place in places if place not in self._side_by_side]
+            # Copies of a group that found no room are only listed: alone they tell nothing.
+            alone = [place for place in rest if self._audit.groups[place] not in self._members]
+        alone = alone[:_MOST_TILES]
+        hidden = sorted(set(rest).difference(alone))
+        return Sheet(
+            kind=kind,
+            files=len(places),
+            above=above,
+            groups=groups,
+            tiles=[self._tile(place) for place in alone],
+            hidden=[self._audit.records[place].path for place in hidden],
+        )
+
+    def _group(self, number: int) -> Group:
+        records, splits = self._audit.records, self._audit.splits
+        places = self._members[number]
+        sides = {place: splits[place] or records[place].given_split for place in places}
+        # One of each label and side goes first, so that what differs can be seen.
+        differing = {(records[p].label, sides[p]): p for p in reversed(places)}.values()
+        chosen = sorted([*dict.fromkeys([*sorted(differing), *places])][:_MOST_IN_GROUP])
+        self._side_by_side.update(chosen)
+        flags = []
+        if len(labels := sorted({records[place].label for place in places})) > 1:
+            named = ", ".join(labels[:_MOST_LABELS]) + ", …" * (len(labels) > _MOST_LABELS)
+            flags.append(f"{len(labels)} labels: {named}")
+        if len(stand := [split for split in SPLITS if split in sides.values()]) > 1:
+            flags.append(f"in {' and '.join(stand)}")
+        return Group(number, len(places), flags, [self._tile(place) for place in chosen])
+
+    def _tile(self, place: int) -> Tile:
+        record = self._audit.records[place]
+        sides = f"{record.width:,} × {record.height:,} px" if record.width and record.height else ""
+        weight = charts.byte_text(record.bytes) if record.bytes is not None else ""
+        jpeg: bytes | None = self._thumbnail(record.path) or b""
+        encoded = 4 * math.ceil(len(jpeg or b"") / 3)  # as Base64
+        if encoded > self._room:
+            jpeg, encoded = None, 0
+        self._room -= encoded
+        return Tile(
+            record=record,
+            findings=self._audit.findings[place],
+            split=self._audit.splits[place],
+            size=", ".join(filter(None, (sides, weight))),
+            jpeg=jpeg,
+        )

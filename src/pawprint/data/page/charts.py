@@ -1,4 +1,4 @@
-"""Histograms: where bars, ticks and grid lines of chart.html stand, and what they are called."""
+"""Histograms: which bars and ticks chart.html draws, and what they are called."""
 
 from __future__ import annotations
 
@@ -6,55 +6,34 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
-_WIDTH, _HEIGHT = 306, 148  # of the field of the bars in chart.html
+_WIDTH = 306  # of the field of the bars in chart.html
 _MOST_BARS = 20
 _PER_DECADE = (96, 48, 24, 12, 6, 3, 1)  # bars for one power of ten, the finest first
-_LEAST_HEIGHT = 2.5  # a single outlier among thousands stays visible
 _STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(tenth / 10 for tenth in range(10, 100)))
-
-
-class Bar(NamedTuple):
-    """A bar, and what it says when it is pointed at."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    text: str
 
 
 @dataclass(frozen=True)
 class Chart:
-    """What chart.html draws.
-
-    Attributes:
-        title: of what.
-        only_value: that all pictures have; there is nothing to draw then.
-        summary: a sentence.
-        levels: heights of grid lines, and the counts that they stand for.
-        bars: of the histogram.
-        ticks: places on the horizontal axis, and their values.
-        mark: place and value of what is pointed out.
-    """
+    """What chart.html draws, or the one value that all pictures have."""
 
     title: str
     only_value: str = ""
-    summary: str = ""
-    levels: Sequence[tuple[float, int]] = ()
-    bars: Sequence[Bar] = ()
-    ticks: Sequence[tuple[float, str]] = ()
-    mark: tuple[float, str] | None = None
+    summary: str = ""  # a sentence
+    bars: Sequence[tuple[int, str]] = ()  # from the left: how many, and of what
+    top: int = 0  # the end of the axis of counts
+    step: int = 1  # from one of its grid lines to the next
+    ticks: Sequence[tuple[float, str]] = ()  # places on the horizontal axis, and their values
+    mark: tuple[float, str] | None = None  # place and value of what is pointed out
 
 
 def size_histogram(
     title: str,
     values: np.ndarray,
     text: Callable[[float], str],
-    bin_text: Callable[[float, float], str],
+    bin_text: Callable[[float, float], str] | None = None,
     *,
     mark: float | None = None,
 ) -> Chart:
@@ -64,7 +43,8 @@ def size_histogram(
         title: of what.
         values: one or more, above 0.
         text: writes a value.
-        bin_text: writes the values of a bar, from the first to below the second.
+        bin_text: writes the values of a bar, from the first to below the second. Defaults to
+            both, by ``text``.
         mark: a value to point out, if it is in the range. Defaults to none.
     """
     low, high = float(values.min()), float(values.max())
@@ -73,13 +53,13 @@ def size_histogram(
     median = float(np.sort(values)[len(values) // 2])  # np.median imports numpy.ma
     summary = f"From {text(low)} to {text(high)}, median {text(median)}."
     edges = _logarithmic_edges(low, high)
-    counts = np.histogram(values, edges)[0]
+    bin_text = bin_text or (lambda first, last: f"{text(first)} to {text(last)}")
     texts = [bin_text(*pair) for pair in pairwise(edges.tolist())]
     ticks = [(_along(value, edges), text(value)) for value in _round_values(edges)]
-    chart = _histogram(title, summary, counts, texts, ticks)
-    if mark is None or not edges[0] < mark < edges[-1]:
-        return chart
-    return replace(chart, mark=(_along(mark, edges), text(mark)))
+    chart = Chart(title, summary=summary, ticks=ticks)
+    if mark is not None and edges[0] < mark < edges[-1]:
+        chart = replace(chart, mark=(_along(mark, edges), text(mark)))
+    return _with_bars(chart, values, edges, texts)
 
 
 def aspect_histogram(title: str, aspects: np.ndarray) -> Chart:
@@ -98,33 +78,21 @@ def aspect_histogram(title: str, aspects: np.ndarray) -> Chart:
     summary = f"{wide:,} wide, {tall:,} tall, {square:,} about square."
     reach = min(12, max(4, math.ceil(4 * math.log2(max(high, 1 / low)) - 0.5)))
     edges = 2.0 ** (np.arange(-reach - 0.5, reach + 1) / 4)
-    counts = np.histogram(np.clip(aspects, edges[0], edges[-1]), edges)[0]
     ratios = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8) if reach > 6 else (1 / 2, 3 / 4, 1, 4 / 3, 2)
     texts = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges.tolist())]
     ticks = [(_along(r, edges), _ratio(r)) for r in ratios if edges[0] < r < edges[-1]]
-    return _histogram(title, summary, counts, texts, ticks)
+    clipped = np.clip(aspects, edges[0], edges[-1])
+    return _with_bars(Chart(title, summary=summary, ticks=ticks), clipped, edges, texts)
 
 
-def _histogram(
-    title: str, summary: str, counts: np.ndarray, texts: list[str], ticks: list[tuple[float, str]]
-) -> Chart:
-    top, step = _ceiling(int(counts.max()))
-    levels = [(round(_HEIGHT * (1 - c / top), 1), c) for c in range(0, top + 1, step)]
-    width = _WIDTH / len(counts)
-    bars = []
-    for place, (count, text) in enumerate(zip(counts.tolist(), texts, strict=True)):
-        if count:
-            height = round(max(_LEAST_HEIGHT, _HEIGHT * count / top), 1)
-            bars.append(
-                Bar(
-                    x=round(place * width + 0.75, 1),
-                    y=round(_HEIGHT - height, 1),
-                    width=round(width - 1.5, 1),
-                    height=height,
-                    text=f"{text}: {count:,}",
-                )
-            )
-    return Chart(title, "", summary, levels, bars, ticks)
+def _with_bars(chart: Chart, values: np.ndarray, edges: np.ndarray, texts: list[str]) -> Chart:
+    counts = np.histogram(values, edges)[0].tolist()
+    # A round step to the end of the axis: two to five of them.
+    most = max(counts)
+    power = 10 ** max(0, math.floor(math.log10(most)) - 1)
+    step = next(s * power for s in (1, 2, 5, 10, 20, 50) if s * power * 4 >= most)
+    bars = list(zip(counts, texts, strict=True))
+    return replace(chart, bars=bars, top=math.ceil(most / step) * step, step=step)
 
 
 def byte_text(count: float) -> str:
@@ -141,11 +109,6 @@ def byte_text(count: float) -> str:
 def pixel_text(pixels: float) -> str:
     """Write a length in pixels."""
     return f"{pixels:,.0f} px"
-
-
-def byte_bin_text(low: float, high: float) -> str:
-    """Write a range of sizes of files."""
-    return f"{byte_text(low)} to {byte_text(high)}"
 
 
 def pixel_bin_text(low: float, high: float) -> str:
@@ -192,10 +155,3 @@ def _round_values(edges: np.ndarray) -> list[float]:
 def _along(value: float, edges: np.ndarray) -> float:
     place = np.interp(math.log(value), np.log(edges), np.arange(len(edges)))
     return round(_WIDTH * float(place) / (len(edges) - 1), 1)
-
-
-def _ceiling(most: int) -> tuple[int, int]:
-    """The end of the axis of counts, and a round step to it: two to five of them."""
-    power = 10 ** max(0, math.floor(math.log10(most)) - 1)
-    step = next(s * power for s in (1, 2, 5, 10, 20, 50) if s * power * 4 >= most)
-    return math.ceil(most / step) * step, step

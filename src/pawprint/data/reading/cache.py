@@ -9,6 +9,9 @@ remove all of it costs nothing but time.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import mmap
 import os
 import shutil
 import zlib
@@ -21,22 +24,38 @@ import numpy as np
 
 from pawprint.data.copies.fingerprint import THUMB, THUMB_BYTES
 from pawprint.data.image_array import HEADER
-from pawprint.data.reading.chunk import RECORD
-from pawprint.data.tables import read_columns, write_columns
 from pawprint.system.code import code_digest
-from pawprint.system.files import mend_file
+from pawprint.system.files import mend_file, replacing_file
+
+_SEARCH = "data.copies.find"  # the module that finds pairs
+_SHA256 = 32  # bytes
+RECORD = np.dtype(
+    [
+        ("status", "S40"),  # of the file, see ``status_of``
+        ("sha256", "S32"),
+        ("bytes", "<i8"),
+        ("start", "<i8"),  # of the pixels in their file; -1 where there are none
+        ("length", "<i8"),
+        ("check", "<u4"),  # crc32 of the pixels
+        ("format", "S10"),
+        ("mode", "S10"),
+        ("width", "<u4"),
+        ("height", "<u4"),
+        ("orientation", "<u4"),
+        ("frames", "<u4"),
+        ("hash", "<u8"),
+        ("inner", "<u8"),
+        ("blank", "?"),
+        ("kind", "S24"),  # of the problem that makes the file unusable
+        ("problem", "S160"),
+    ]
+)
 
 
 class PictureCache:
     """The records of earlier runs, and those that this run adds.
 
     A record's place counts through those of the last run, of a killed run and of this run.
-
-    Attributes:
-        last: how many records are of the last run that ended well.
-        pairs: int64 (m, 2), places below ``last``: pictures that were found to be near copies.
-        compared: bool (last,), which of its pictures were compared with the others.
-        contents: S32 (m,), sorted: all contents that were known at first.
     """
 
     def __init__(self, folder: Path, key: str, pictures: Path) -> None:
@@ -55,11 +74,10 @@ class PictureCache:
         self._tables: list[tuple[int, Path, Path]] = []  # first place, facts, pixels
         self._count = 0
         facts = self._load(self._last, pictures) or {}
-        self.last = self._count
-        self.pairs, self.compared = np.empty((0, 2), np.int64), np.zeros(self.last, bool)
-        if facts.get("search") == code_digest(
-            "data.copies.find"
-        ):  # another code may find other pairs
+        self.last = self._count  # records, which are of the last run that ended well
+        self.pairs = np.empty((0, 2), np.int64)  # their places, of pictures that are near copies
+        self.compared = np.zeros(self.last, bool)  # which of them were compared with the others
+        if facts.get("search") == code_digest(_SEARCH):  # another code may find other pairs
             self.pairs = np.array(facts["pairs"], np.int64).reshape(-1, 2)
             self.compared[facts["compared"]] = True
         for table in self._journal.glob("[!.]*.arrow"):
@@ -67,7 +85,7 @@ class PictureCache:
         known = self.records(np.arange(self._count))
         self._order = {name: known[name].argsort(kind="stable") for name in ("status", "sha256")}
         self._sorted = {name: known[name][order] for name, order in self._order.items()}
-        self.contents = self._sorted["sha256"]
+        self.contents = self._sorted["sha256"]  # S32 (m,): all that were known at first
 
     def __len__(self) -> int:
         return self._count
@@ -162,7 +180,7 @@ class PictureCache:
         records["status"] = np.where(records["sha256"] != b"", statuses, b"")  # else: try again
         thumb = self.thumbs(places).reshape(-1, THUMB_BYTES).view(f"S{THUMB_BYTES}")[:, 0]
         found = {"pairs": pairs.tolist(), "compared": np.flatnonzero(compared).tolist()}
-        facts = {"search": code_digest("data.copies.find"), **found}
+        facts = {"search": code_digest(_SEARCH), **found}
         write_columns(self._last, records, {"thumb": thumb}, facts)
         shutil.rmtree(self._journal)
         for other in set(self.folder.parent.iterdir()) - {self.folder}:
@@ -197,3 +215,57 @@ class PictureCache:
         for table, rows in zip(self._tables, np.split(order, cuts), strict=False):
             if len(rows):
                 yield *table, rows
+
+
+def write_columns(
+    path: Path, records: np.ndarray, columns: dict[str, np.ndarray], facts: dict[str, Any]
+) -> None:
+    """Write an Arrow stream, and after it its sha256.
+
+    Args:
+        path: the file.
+        records: (n,), of fields that are numbers, bool or bytes; each becomes a column.
+        columns: more of them, (n,) each.
+        facts: what JSON holds, about all of them.
+    """
+    import pyarrow as pa
+
+    columns = {name: records[name] for name in records.dtype.names or ()} | columns
+    arrays = []
+    for values in columns.values():
+        values = np.ascontiguousarray(values)
+        values = values.view(np.uint8) if values.dtype == bool else values
+        is_bytes = values.dtype.kind == "S"
+        kind = pa.binary(values.itemsize) if is_bytes else pa.from_numpy_dtype(values.dtype)
+        arrays.append(pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)]))
+    batch = pa.RecordBatch.from_arrays(arrays, list(columns))
+    dtypes = {name: values.dtype.str for name, values in columns.items()}
+    batch = batch.replace_schema_metadata(
+        {"dtypes": json.dumps(dtypes), "facts": json.dumps(facts)}
+    )
+    with replacing_file(path) as temporary, temporary.open("w+b") as file:
+        with pa.ipc.new_stream(file, batch.schema) as writer:
+            writer.write_batch(batch)
+        file.seek(0)
+        file.write(hashlib.file_digest(file, "sha256").digest())
+
+
+def read_columns(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Columns and facts as ``write_columns`` wrote them, memory-mapped.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is damaged, or only half of it was written.
+    """
+    import pyarrow as pa
+
+    with path.open("rb") as file:
+        content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    if hashlib.sha256(content[:-_SHA256]).digest() != content[-_SHA256:]:
+        raise ValueError(f"{path} is damaged")
+    batch = pa.ipc.open_stream(pa.py_buffer(content)).read_next_batch()
+    columns = {
+        name: np.frombuffer(batch[name].buffers()[1], dtype, count=batch.num_rows)
+        for name, dtype in json.loads(batch.schema.metadata[b"dtypes"]).items()
+    }
+    return columns, json.loads(batch.schema.metadata[b"facts"])

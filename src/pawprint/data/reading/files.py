@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import itertools
 import os
 import struct
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from pawprint.data.audit import FileRecord, Finding
+from pawprint.data.copies.fingerprint import THUMB_BYTES, is_blank, perceptual_hashes, thumbs_of
+from pawprint.data.decode import (
+    WHOLE,
+    Picture,
+    PictureError,
+    decode_content,
+    decode_file,
+    open_file,
+)
+from pawprint.data.image_array import encode
 from pawprint.data.layout import PictureFile
-from pawprint.data.reading.cache import PictureCache
-from pawprint.data.reading.chunk import read_chunk
+from pawprint.data.reading.cache import RECORD, PictureCache
 from pawprint.data.reading.workers import on_all_cores
+from pawprint.data.resize import resize_image
+from pawprint.system.code import code_digest
 from pawprint.system.terminal import pictures_bar
 
-_BLOCK = 1024  # files
 _STATUS = struct.Struct("<5Q")
 _SETTLED = 100_000_000  # nanoseconds
 _AT_A_TIME = 64  # files for a process; so few are read sooner than processes are started
@@ -28,19 +42,20 @@ _TINY = 8  # pixels: a shorter side below this shows nothing
 _EXTREME = 8  # a longer side of more than so many shorter ones is no picture of a thing
 
 
+def settings_key(image_size: int, resize: str) -> str:
+    """Name what pixels depend on beside the file: the settings, this code, the libraries."""
+    libraries = [version(library) for library in ("numpy", "pillow", "simplejpeg")]
+    words = [str(image_size), resize, *libraries, code_digest("data.reading.files")]
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read of all files, in their order.
+    """What was read of all files, in their order."""
 
-    Attributes:
-        places: int64 (n,), the place of each file's record in the cache.
-        statuses: S40 (n,), the status of each file, see ``status_of``.
-        decoded: how many files had to be decoded; the others were known.
-    """
-
-    places: np.ndarray
-    statuses: np.ndarray
-    decoded: int
+    places: np.ndarray  # int64 (n,), of each file's record in the cache
+    statuses: np.ndarray  # S40 (n,), see ``status_of``
+    decoded: int  # how many files had to be decoded; the others were known
 
 
 def read_files(
@@ -77,39 +92,95 @@ def read_files(
     return Reading(places, statuses, decoded)
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some files, read."""
+
+    records: np.ndarray  # ``RECORD`` (n,), but for status and start
+    thumbs: bytes  # of those that were not known, one after the other
+    pixels: bytes  # what is stored of those that can be used, one after the other
+    known: list[bool]  # for each whether its content was known, so that it was not decoded
+
+
+def read_chunk(locations: list[str], image_size: int, resize: str, known: np.ndarray) -> Chunk:
+    """Read some files.
+
+    Args:
+        locations: where to open them.
+        image_size: side of the square pictures in pixels.
+        resize: "squash", "crop" or "pad".
+        known: S32 (m,), sorted: contents that need no decoding.
+    """
+    records = np.zeros(len(locations), RECORD)
+    thumbs, middles, pixels, is_known = [], [], [], []
+    for record, location in zip(records, locations, strict=True):
+        thumb = middle = bytes(THUMB_BYTES)
+        picture = None
+        try:
+            picture = _open(location, image_size, known, record)
+            is_known.append(picture is None)
+        except PictureError as error:
+            is_known.append(False)
+            record["kind"], record["problem"] = error.kind.encode(), str(error).encode()
+        if picture is not None:
+            whole, inner = thumbs_of(picture.image)
+            thumb, middle = whole.tobytes(), inner.tobytes()
+            pixels.append(encode(resize_image(picture.image, image_size, resize)))
+            record["length"], record["check"] = len(pixels[-1]), zlib.crc32(pixels[-1])
+            record["blank"] = is_blank(picture.image, whole)
+            record["format"], record["mode"] = picture.format.encode(), picture.mode.encode()
+            for name in ("width", "height", "orientation", "frames"):
+                record[name] = getattr(picture, name)
+        thumbs.append(thumb)
+        middles.append(middle)
+    records["hash"], records["inner"] = perceptual_hashes(thumbs), perceptual_hashes(middles)
+    new_thumbs = itertools.compress(thumbs, np.logical_not(is_known))
+    return Chunk(records, b"".join(new_thumbs), b"".join(pixels), is_known)
+
+
+def _open(location: str, image_size: int, known: np.ndarray, record: np.void) -> Picture | None:
+    """The picture in a file, or None where its content is known; notes content and size."""
+    try:
+        with open_file(location) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read() if size < WHOLE else b""
+            if len(content) == size:
+                digest = hashlib.sha256(content).digest()
+            else:
+                file.seek(0)
+                digest, size = hashlib.file_digest(file, "sha256").digest(), file.tell()
+                content = b""
+            record["sha256"], record["bytes"] = digest, size
+            at = np.searchsorted(known, digest) if len(known) else 0
+            if at < len(known) and known[at] == digest.rstrip(b"\0"):
+                return None
+            return decode_content(content, image_size) if content else decode_file(file, image_size)
+    except OSError as error:
+        record["sha256"], record["bytes"] = b"", 0
+        raise PictureError(f"cannot be read: {error.strerror}") from error
+
+
 def file_records(files: list[PictureFile], records: np.ndarray) -> list[FileRecord]:
     """Say of each file what its record in the cache, ``RECORD`` (n,), says."""
-    all_facts: list[FileRecord] = []
-    for start in range(0, len(files), _BLOCK):  # all rows as Python objects would take much memory
-        rows = records[start : start + _BLOCK].tolist()
-        for file, row in zip(files[start : start + _BLOCK], rows, strict=True):
-            facts = dict(zip(records.dtype.names or (), row, strict=True))
-            all_facts.append(_file_record(file, facts))
-    return all_facts
+    names = records.dtype.names or ()
+    rows = (dict(zip(names, record.item(), strict=True)) for record in records)
+    return [_file_record(file, facts) for file, facts in zip(files, rows, strict=True)]
 
 
 def _file_record(file: PictureFile, facts: dict[str, Any]) -> FileRecord:
-    could_be_read = bool(facts["sha256"])
-    content = facts["sha256"].ljust(32, b"\0").hex() if could_be_read else None
-    size = facts["bytes"] if could_be_read else None
+    record = FileRecord(file.path, file.label, file.split)
+    if facts["sha256"]:  # else it could not be read
+        record.sha256, record.bytes = facts["sha256"].ljust(32, b"\0").hex(), facts["bytes"]
     if facts["kind"]:
-        finding = Finding(facts["kind"].decode(), facts["problem"].decode(errors="ignore"))
-        return FileRecord(file.path, file.label, file.split, content, size, (finding,))
-    return FileRecord(
-        path=file.path,
-        label=file.label,
-        given_split=file.split,
-        sha256=content,
-        bytes=size,
-        findings=tuple(_own_findings(facts["width"], facts["height"], facts["blank"])),
-        format=sys.intern(facts["format"].decode()),
-        mode=sys.intern(facts["mode"].decode()),
-        width=facts["width"],
-        height=facts["height"],
-        orientation=facts["orientation"],
-        frames=facts["frames"],
-        perceptual_hash=f"{facts['hash']:016x}",
-    )
+        problem = facts["problem"].decode(errors="ignore")
+        record.findings = (Finding(facts["kind"].decode(), problem),)
+        return record
+    record.findings = tuple(_own_findings(facts["width"], facts["height"], facts["blank"]))
+    record.format, record.mode = (sys.intern(facts[name].decode()) for name in ("format", "mode"))
+    for name in ("width", "height", "orientation", "frames"):
+        setattr(record, name, facts[name])
+    record.perceptual_hash = f"{facts['hash']:016x}"
+    return record
 
 
 def _own_findings(width: int, height: int, blank: bool) -> Iterator[Finding]:

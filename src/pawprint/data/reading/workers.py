@@ -72,11 +72,7 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
 
 
 def _result(part: Any, pool: Executor, cores: int, others: set[Any]) -> Any:
-    """What a process has read; ``others`` are processes that are not the pool's.
-
-    Raises:
-        BrokenProcessPool: one was killed.
-    """
+    """What a process has read; ``others`` are processes that are not the pool's."""
     while True:
         done, _ = wait([part], timeout=_LOOK)
         if done:
@@ -95,13 +91,8 @@ def _begin() -> None:
     """Make a worker leave signals to the process above, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _keep_memory()
-    end_with_parent()
-
-
-def _keep_memory() -> None:
-    """Tell glibc to keep what is freed: the next picture needs it again, a tenth sooner."""
-    with contextlib.suppress(AttributeError, OSError):  # another C library
+    with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
         malloc_options = ctypes.CDLL(None).mallopt
-        for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+        for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):  # keep what is freed: a tenth sooner
             malloc_options(option, 32 * 2**20)
+    end_with_parent()
