@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from starlette.exceptions import HTTPException
 from web_server import picture, serving
 
 from pawprint.data.decode import PictureError, read_picture
@@ -19,7 +20,6 @@ from pawprint.server.limits import (
     MOST_SCANS,
     Admission,
     Limits,
-    RefusedError,
     decode_cost,
 )
 from pawprint.server.metrics import Metrics
@@ -203,7 +203,7 @@ def test_who_finds_no_place_waits_in_turn_and_is_then_sent_away_for_a_moment():
     assert asyncio.run(ask(0.01, 10)) == [None] * 6
     outcomes = asyncio.run(ask(0.5, 0.1))
     assert outcomes[:2] == [None] * 2
-    assert [error.status for error in outcomes[2:]] == [503] * 4
+    assert [error.status_code for error in outcomes[2:]] == [503] * 4
     assert outcomes[2].headers == {"retry-after": "1"}
 
 
@@ -241,7 +241,7 @@ def test_small_requests_do_not_wait_for_large_ones_and_who_waited_in_vain_is_sen
             assert first.first
             large.take(2**17)
             assert not large.fits(1)
-            with pytest.raises(RefusedError, match="too many requests wait"):
+            with pytest.raises(HTTPException, match="too many requests wait"):
                 await large.wait(1)
             assert small.fits(2**17)
         return admission.bytes

@@ -18,8 +18,7 @@ import tensorflow as tf
 
 from pawprint.data.resize import SQUASH
 from pawprint.inference.calibration import LEAST, fit_temperature, scale, sure_points
-from pawprint.inference.explainer import MAPS
-from pawprint.inference.predictor import PROBABILITIES, Predictor, load_runtime
+from pawprint.inference.predictor import MAPS, PROBABILITIES, Predictor, load_runtime
 from pawprint.models.attention_maps import with_maps
 from pawprint.system.files import replacing_file
 from pawprint.system.signals import undisturbed
@@ -40,7 +39,7 @@ def export_onnx(
 
     Class names and the way to a square travel in the file's metadata, so that it answers alone.
     What each place of a picture says for the answer is computed in the file too, but only for
-    who asks for it: it is no output (see `pawprint.inference.explainer`).
+    who asks for it: it is no output (see ``Explainer``).
 
     Args:
         model: from uint8 pictures (n, size, size, 3) to one sigmoid unit or a softmax, as by

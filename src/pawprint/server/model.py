@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from pawprint.evaluation.overlay import CONTRAST, STRENGTH, spread
-from pawprint.inference.explainer import Explainer
-from pawprint.inference.predictor import Predictor
+from pawprint.inference.predictor import Explainer, Predictor
 from pawprint.registry.sidecar import record_beside, with_facts
 from pawprint.registry.source import Source, find_network, has_alias, is_file, version_now
 from pawprint.system.errors import UserError

@@ -122,7 +122,7 @@ def _write_report(
     from pawprint.evaluation.overlay import overlay
     from pawprint.evaluation.plots import evaluation_figures, png_of
     from pawprint.evaluation.report import Origin, Plot, report_page
-    from pawprint.inference.explainer import Explainer
+    from pawprint.inference.predictor import Explainer
     from pawprint.pages.thumbnail import jpeg_of
     from pawprint.tracking.location import is_server
     from pawprint.tracking.provenance import environment
