@@ -10,9 +10,9 @@ from typing import Any
 
 from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
-from pawprint.registry.champions import line_of_champions, roll_back
+from pawprint.registry.champion import roll_back
+from pawprint.registry.history import Event, read_history
 from pawprint.system.files import write_json
-from pawprint.tracking.history import Event
 from pawprint.tracking.location import sqlite_path, store_uri
 
 
@@ -39,14 +39,14 @@ def champion(given: Namespace) -> int:
         raise no_champion(tracking.registered_model, address)
     store = connect(tracking.uri, tracking.experiment)
     with store.explained():
-        registry = Registry(store, tracking.registered_model)
+        registry = Registry(store.client, store.uri, tracking.registered_model)
         if given.rollback:
             registered = Paths(project_root()).registered
             roll_back(registry, lambda event: _note_rollback(registered, event))
         version = registry.champion()
         if version is None:
-            raise registry.no_champion()
-        line = line_of_champions(registry, version)[::-1]
+            raise no_champion(registry.model, registry.address)
+        line = read_history(registry, version)[::-1]
     facts = {
         "model": registry.model,
         "version": version.number,

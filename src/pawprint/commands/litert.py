@@ -13,8 +13,7 @@ from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, load_split, load_summary
-from pawprint.inference.predictor import Predictor
-from pawprint.registry.scoring import milliseconds_per_picture
+from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.stages.evaluate import check_fit
 from pawprint.system.files import replacing_folder, write_json
 from pawprint.system.terminal import print_rows
@@ -46,8 +45,8 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
             from the ONNX network's; nothing is written.
     """
     from pawprint.export.litert_predictor import check_litert
-    from pawprint.tracking.restore import read_record, run_of
     from pawprint.tracking.store import connect, link_opened_run
+    from pawprint.tracking.trained_run import read_record, run_of
     from pawprint.training.recording import files_explained
     from pawprint.training.tensorflow_runtime import start_tensorflow
 
@@ -119,7 +118,7 @@ def _measure(
         "test_accuracy": float((answers.argmax(axis=1) == test.labels).mean()),
         "largest_difference": float(differences.max()),
         "mean_difference": float(differences.mean()),
-        "milliseconds": milliseconds_per_picture(network, test.pictures[0]),
+        "milliseconds": milliseconds_per_picture(network.probabilities, test.pictures[0]),
     }
 
 

@@ -18,9 +18,8 @@ from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.inference.table import FORMS, Columns, output, write_csv, write_json, write_lines
 from pawprint.registry.source import Source, find_network
-from pawprint.system.duration import in_words
 from pawprint.system.errors import UserError
-from pawprint.system.terminal import pictures_bar, printable, watched
+from pawprint.system.terminal import in_words, pictures_bar, printable, watched
 
 FEW = 100  # files that a person looks at in a table
 SECONDS_BETWEEN_LINES = 30

@@ -22,8 +22,8 @@ from pawprint.inference.predictor import Predictor
 from pawprint.suspects.find import Suspect, find_suspects
 from pawprint.suspects.folds import assign_folds
 from pawprint.suspects.report import PAGE, TABLE, Judged, write_suspects
-from pawprint.system.duration import in_words
 from pawprint.system.errors import UserError
+from pawprint.system.terminal import in_words
 
 log = logging.getLogger(__name__)
 

@@ -62,8 +62,8 @@ def _link_opened_run() -> None:
     if "MLFLOW_RUN_ID" not in os.environ:
         return
     from pawprint.config.paths import Paths
-    from pawprint.tracking.restore import run_of
     from pawprint.tracking.store import connect, link_opened_run
+    from pawprint.tracking.trained_run import run_of
 
     tracking = compose().tracking
     store = connect(tracking.uri, tracking.experiment)

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
@@ -38,6 +37,7 @@ from pawprint.system.files import (
     replacing_folder,
     write_json,
 )
+from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
 
@@ -196,15 +196,11 @@ def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) 
 @contextmanager
 def _writing(out: Path) -> Iterator[None]:
     """Only one at a time writes ``out``; what a killed one left is put in order."""
+    busy = f'another process is preparing pictures in "{out}": wait until it has ended'
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(out.with_name(f".{out.name}.lock"), timeout=_LOCK_TIMEOUT):
+        with locked(out.with_name(f".{out.name}.lock"), busy=busy, patience=_LOCK_TIMEOUT):
             mend_folder(out)
             yield
-    except Timeout as error:
-        raise UserError(
-            f'another process is preparing pictures in "{out}": wait until it has ended'
-        ) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(

@@ -7,17 +7,14 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from pawprint.data.sources.address import Address, parse
+from pawprint.data.sources.address import parse
 from pawprint.data.sources.remote import Remote, open_remote
 from pawprint.data.sources.web import RetryPolicy
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
+from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +41,11 @@ def download(url: str, folder: Path, *, policy: RetryPolicy | None = None) -> Pa
     kept = folder / address.file_name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(kept, address), open_remote(address, policy or RetryPolicy()) as remote:
+        busy = f"Another process downloads {address}; waiting for it."
+        with (
+            locked(kept.with_name(f"{kept.name}.lock"), busy=busy, patience=None),
+            open_remote(address, policy or RetryPolicy()) as remote,
+        ):
             if not _is_current(remote, kept):
                 _fetch(remote, kept)
     except OSError as error:
@@ -53,20 +54,6 @@ def download(url: str, folder: Path, *, policy: RetryPolicy | None = None) -> Pa
             "see that there is room and that the folder is yours to write"
         ) from error
     return kept
-
-
-@contextmanager
-def _locked(kept: Path, address: Address) -> Iterator[None]:
-    lock = FileLock(f"{kept}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("Another process downloads %s; waiting for it.", address)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _is_current(remote: Remote, kept: Path) -> bool:
