@@ -14,7 +14,7 @@ from web_server import picture, serving
 
 from pawprint.data.decode import PictureError, read_picture
 from pawprint.inference.predictor import Predictor
-from pawprint.server.batching import LARGE, Batcher
+from pawprint.server.answers import LARGE, Batcher, predict_uploads
 from pawprint.server.limits import (
     MOST_PAGES,
     MOST_SCANS,
@@ -24,7 +24,6 @@ from pawprint.server.limits import (
 )
 from pawprint.server.metrics import Metrics
 from pawprint.server.model import Model, WatchedModel
-from pawprint.server.predict_endpoint import predict_uploads
 from pawprint.server.uploads import Upload
 
 
@@ -150,7 +149,7 @@ class Slow(Predictor):
 
 
 def test_large_pictures_wait_for_each_other_and_others_do_not_wait(network, monkeypatch):
-    monkeypatch.setattr("pawprint.server.batching.LARGE", 400)
+    monkeypatch.setattr("pawprint.server.answers.LARGE", 400)
 
     async def ask():
         batcher, predictor = Batcher(), Slow(network)

@@ -132,7 +132,6 @@ def calibrate_onnx(
     properties = {entry.key: entry.value for entry in network.metadata_props}
     properties["temperature"] = repr(temperature)
     properties["sure_points"] = json.dumps([list(astuple(point)) for point in points])
-    del network.metadata_props[:]
     helper.set_model_props(network, properties)
     if known is not None:
         _check_calibration(network, known, temperature)

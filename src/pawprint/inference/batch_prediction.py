@@ -102,11 +102,7 @@ def classify(
 
     Files are taken as they are needed, a few hundred ahead. Many are shared out among processes
     that read, decode and answer; each opens the network for itself, with one thread.
-
-    Args:
-        files: their paths.
-        predictor: who answers.
-        measure: whether to tell the pictures' brightness too. Defaults to False.
+    Brightness is told where ``measure`` asks for it.
 
     Raises:
         UserError: a process was killed, for lack of memory perhaps.
@@ -137,15 +133,11 @@ def _open_predictor(network: Path) -> Predictor:
 
 
 class Tally:
-    """Counts predictions, and tells what could not be read.
+    """Counts predictions in ``files``, those of no pictures in ``unread``.
 
     Args:
         tell: called with a sentence for each of the first files that are no pictures, and at
             ``end`` with one for the others.
-
-    Attributes:
-        files: how many there were.
-        unread: how many of them are no pictures.
     """
 
     def __init__(self, tell: Callable[[str], object]) -> None:

@@ -221,13 +221,7 @@ class Output:
 
 @contextlib.contextmanager
 def output(path: Path, form: str, columns: Columns, predictor: Predictor) -> Iterator[Output]:
-    """The table at ``path``, which no other process writes at the same time.
-
-    Args:
-        path: where it is to be.
-        form: "csv", "json" or "parquet".
-        columns: what stands in a row.
-        predictor: who answers.
+    """The table at ``path``, in one of ``FORMS``, which no other process writes meanwhile.
 
     Raises:
         UserError: it cannot be written there, or another process is writing it.

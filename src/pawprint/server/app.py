@@ -21,12 +21,11 @@ from pawprint import pages
 from pawprint.data.layout import files_below
 from pawprint.inference.prediction_log import PredictionLog
 from pawprint.server import schemas
-from pawprint.server.batching import Batcher
+from pawprint.server.answers import Batcher, predict_uploads
 from pawprint.server.limits import Admission, Limits
 from pawprint.server.metrics import Metrics
 from pawprint.server.middleware import PREDICT, HostMiddleware, RequestMiddleware
 from pawprint.server.model import WatchedModel
-from pawprint.server.predict_endpoint import predict_uploads
 from pawprint.server.uploads import read_uploads
 from pawprint.system.errors import UserError
 
@@ -137,7 +136,7 @@ def make_app(
             uploads = await read_uploads(request, limits, admitted)
             await admitted.place()
             status, content = await predict_uploads(
-                uploads, watched.model, batchers[-1], metrics, limits, maps=maps, log=log
+                uploads, watched.model, batchers[-1], metrics, limits, maps=maps, prediction_log=log
             )
         return Response(content, status, {"cache-control": "no-store"}, "application/json")
 

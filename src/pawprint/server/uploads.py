@@ -82,9 +82,11 @@ async def _read(
 ) -> None:
     """Hand on the body as it comes; refuse it where it grows too large or comes too slowly."""
     most = limits.request_bytes
+    sentence = f"the request is larger than {in_megabytes(most)}; send fewer or smaller pictures"
+    too_much = HTTPException(413, sentence)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > most):
-        raise _too_much(limits)
+        raise too_much
     size, clock = 0, asyncio.get_running_loop().time
     began = clock()
     end = began + limits.request_seconds
@@ -93,7 +95,7 @@ async def _read(
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > most:
-                    raise _too_much(limits)
+                    raise too_much
                 if admitted.fits(len(chunk)):
                     admitted.take(len(chunk))
                 else:
@@ -110,11 +112,6 @@ async def _read(
     except TimeoutError:
         sentence = "the request did not come to its end in time; send it again"
         raise HTTPException(408, sentence, {"connection": "close"}) from None
-
-
-def _too_much(limits: Limits) -> HTTPException:
-    most = in_megabytes(limits.request_bytes)
-    return HTTPException(413, f"the request is larger than {most}; send fewer or smaller pictures")
 
 
 def _too_many(limits: Limits) -> HTTPException:
@@ -243,11 +240,12 @@ def _no_form(reason: str) -> HTTPException:
 
 
 def _from_json(body: bytes | bytearray, limits: Limits) -> list[Upload]:
+    wrong = f"the JSON has no list of base64 texts named pictures; {_FORMS}"
     if sum(body.count(mark) for mark in b'",[{') > _MARKS_PER_FILE * limits.files + _MARKS:
         # Before all others wait while they are read.
         if body.count(b'"') > 2 * limits.files:
             raise _too_many(limits)
-        raise _no_such_json()
+        raise HTTPException(422, wrong)
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):  # also UnicodeDecodeError
@@ -256,14 +254,10 @@ def _from_json(body: bytes | bytearray, limits: Limits) -> list[Upload]:
     if isinstance(pictures, str):
         pictures = [pictures]
     if not isinstance(pictures, list) or not all(isinstance(text, str) for text in pictures):
-        raise _no_such_json()
+        raise HTTPException(422, wrong)
     if len(pictures) > limits.files:
         raise _too_many(limits)
     return [_decoded(f"picture {i}", text, limits) for i, text in enumerate(pictures, start=1)]
-
-
-def _no_such_json() -> HTTPException:
-    return HTTPException(422, f"the JSON has no list of base64 texts named pictures; {_FORMS}")
 
 
 def _decoded(name: str, text: str, limits: Limits) -> Upload:
