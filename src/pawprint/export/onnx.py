@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -60,8 +59,12 @@ def export_onnx(
     import onnx
 
     wrapped = with_maps(model, mirror=mirror)
-    with _whole_float32():
+    rounds = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # to which a GPU may round
+    try:
         expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False)[0])
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(rounds)
     with replacing_file(path) as temporary:
         with undisturbed(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name
@@ -167,17 +170,6 @@ def _compare(problem: str, answers: np.ndarray, expected: np.ndarray) -> None:
     difference = np.abs(answers - expected).max()
     if not difference <= LARGEST_DIFFERENCE:
         raise RuntimeError(f"{problem} by {difference:.1e}")
-
-
-@contextlib.contextmanager
-def _whole_float32() -> Iterator[None]:
-    """Without TensorFloat-32, to which a GPU may round what it multiplies."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _name_output(network: Any, output: Any, name: str) -> None:

@@ -111,9 +111,7 @@ def write_json(file: TextIO, rows: Iterable[list[Any]], columns: Columns) -> Non
     """Write the rows as a JSON list, an object per file, as they come."""
     before = "[\n"
     for row in rows:
-        # JSON's escapes for names that are no UTF-8
-        text = json.dumps(columns.as_object(row), indent=2, ensure_ascii=False)
-        text = text.encode(errors="backslashreplace").decode()
+        text = _as_utf8(json.dumps(columns.as_object(row), indent=2, ensure_ascii=False))
         file.write(before + textwrap.indent(text, "  "))
         before = ",\n"
     file.write("[]\n" if before == "[\n" else "\n]\n")
@@ -156,13 +154,14 @@ def write_parquet(path: Path, rows: Iterable[list[Any]], columns: Columns) -> No
     with pq.ParquetWriter(path, schema) as writer:
         while some := list(islice(rows, _ROWS)):
             arrays = [
-                pa.array(values if kind == pa.float64() else map(_escaped, values), kind)
+                pa.array(values if kind == pa.float64() else map(_as_utf8, values), kind)
                 for values, kind in zip(zip(*some, strict=True), kinds, strict=True)
             ]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 
 
-def _escaped(text: str | None) -> str | None:
+def _as_utf8(text: Any) -> Any:
+    """A text, or None; of a name that is no UTF-8 with escapes as JSON has them."""
     return text and text.encode(errors="backslashreplace").decode()
 
 

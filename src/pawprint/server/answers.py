@@ -244,7 +244,9 @@ async def predict_uploads(
     if len(problems) == len(uploads):
         statuses = {problem.status for problem in problems}
         status = statuses.pop() if len(statuses) == 1 else 422
-        content["error"] = _error(uploads, problems)
+        first = f"{uploads[0].name} {problems[0].sentence}"
+        others = f"none of {len(uploads)} files is a picture: " if len(uploads) > 1 else ""
+        content["error"] = others + first
     return status, json.dumps(content, separators=(",", ":")).encode()
 
 
@@ -260,8 +262,3 @@ def _row(upload: Upload, outcome: Answer | Problem, model: Model) -> dict[str, A
         "probability": round(max(values), _DECIMALS),
         "probabilities": {name: round(p, _DECIMALS) for name, p in answers.items()},
     }
-
-
-def _error(uploads: Sequence[Upload], problems: Sequence[Problem]) -> str:
-    first = f"{uploads[0].name} {problems[0].sentence}"
-    return first if len(uploads) == 1 else f"none of {len(uploads)} files is a picture: {first}"

@@ -89,14 +89,14 @@ class HostMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the app does, or refuse."""
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        refusal = None
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if self._local:
+                refusal = self._wrong_host(headers)
+            if refusal is None and scope["method"] not in _SAFE_METHODS:
+                refusal = self._wrong_origin(headers)
         await (refusal or self._app)(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
-        headers = Headers(scope=scope)
-        if self._local and (refusal := self._wrong_host(headers)):
-            return refusal
-        return None if scope["method"] in _SAFE_METHODS else self._wrong_origin(headers)
 
     def _wrong_host(self, headers: Headers) -> JSONResponse | None:
         host = headers.get("host")
