@@ -80,19 +80,17 @@ def read_list(stream: BufferedReader) -> Iterator[str]:
     Names are bytes to the system: those that are not UTF-8 come through as they are.
     """
     rest, separator = b"", b""
-    while block := stream.read1(2**16):  # what is there, without waiting for more
+    while True:
+        block = stream.read1(2**16)  # what is there, without waiting for more
         if not separator:
             block = block.removeprefix(codecs.BOM_UTF8)
         separator = separator or (b"\0" if b"\0" in block else b"\n")
         *lines, rest = (rest + block).split(separator)
-        yield from _names(lines, separator)
-    yield from _names([rest], separator)
-
-
-def _names(lines: list[bytes], separator: bytes) -> Iterator[str]:
-    for line in lines:
-        if name := line.removesuffix(b"\r") if separator == b"\n" else line:
-            yield os.fsdecode(name)
+        for line in lines if block else [rest]:
+            if name := line.removesuffix(b"\r") if separator == b"\n" else line:
+                yield os.fsdecode(name)
+        if not block:
+            return
 
 
 def classify(

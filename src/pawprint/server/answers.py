@@ -66,10 +66,8 @@ class Batcher:
 
     Nobody waits for a batch to fill: while the network answers one, the next one gathers. Large
     pictures have a thread for themselves: they wait for each other, so that they are never in
-    memory together, and others do not wait for them.
-
-    Args:
-        on_batch: is called with the number of pictures of each batch.
+    memory together, and others do not wait for them. ``on_batch`` is told how many pictures are
+    in each batch.
     """
 
     def __init__(self, on_batch: Callable[[int], None] = lambda _: None) -> None:

@@ -80,12 +80,7 @@ class LoopErrors:
 
 
 class TimedProtocol(H11Protocol):
-    """Uvicorn's own protocol, with time limits, and a sentence for half requests.
-
-    Args:
-        shared: the connections of its server.
-        options: as of Uvicorn's own.
-    """
+    """Uvicorn's own protocol, with time limits, and a sentence for half requests."""
 
     def __init__(self, shared: Connections, **options: Any) -> None:
         super().__init__(**options)
