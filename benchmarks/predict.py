@@ -51,8 +51,7 @@ import numpy as np
 from PIL import Image
 from pawprint.data.decode import read_picture
 from pawprint.data.reading.workers import on_all_cores
-from pawprint.inference.listing import find_files
-from pawprint.inference.parallel import _open_predictor
+from pawprint.inference.batch_prediction import _open_predictor, find_files
 
 def decode(files):
     return [read_picture(Path(file), 64) is None for file in files]

@@ -4,8 +4,7 @@ import pytest
 
 from pawprint.evaluation.overlay import overlay, spread
 from pawprint.export.onnx import export_onnx
-from pawprint.inference.explainer import Explainer
-from pawprint.inference.predictor import Predictor
+from pawprint.inference.predictor import Explainer, Predictor
 from pawprint.models.build import build_model
 from pawprint.models.head import loss_for
 from pawprint.training.loop import seed_everything

@@ -7,8 +7,7 @@ import pytest
 
 from pawprint.export.onnx import calibrate_onnx, export_onnx
 from pawprint.inference.calibration import fit_temperature, scale, sure_points
-from pawprint.inference.explainer import Explainer
-from pawprint.inference.predictor import Predictor
+from pawprint.inference.predictor import Explainer, Predictor
 from pawprint.models.attention_maps import with_maps
 from pawprint.models.build import build_model
 from pawprint.system.errors import UserError

@@ -9,22 +9,21 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from starlette.exceptions import HTTPException
 from web_server import picture, serving
 
 from pawprint.data.decode import PictureError, read_picture
 from pawprint.inference.predictor import Predictor
-from pawprint.server.batching import LARGE, Batcher
+from pawprint.server.answers import LARGE, Batcher, predict_uploads
 from pawprint.server.limits import (
     MOST_PAGES,
     MOST_SCANS,
     Admission,
     Limits,
-    RefusedError,
     decode_cost,
 )
 from pawprint.server.metrics import Metrics
 from pawprint.server.model import Model, WatchedModel
-from pawprint.server.predict_endpoint import predict_uploads
 from pawprint.server.uploads import Upload
 
 
@@ -150,7 +149,7 @@ class Slow(Predictor):
 
 
 def test_large_pictures_wait_for_each_other_and_others_do_not_wait(network, monkeypatch):
-    monkeypatch.setattr("pawprint.server.batching.LARGE", 400)
+    monkeypatch.setattr("pawprint.server.answers.LARGE", 400)
 
     async def ask():
         batcher, predictor = Batcher(), Slow(network)
@@ -203,7 +202,7 @@ def test_who_finds_no_place_waits_in_turn_and_is_then_sent_away_for_a_moment():
     assert asyncio.run(ask(0.01, 10)) == [None] * 6
     outcomes = asyncio.run(ask(0.5, 0.1))
     assert outcomes[:2] == [None] * 2
-    assert [error.status for error in outcomes[2:]] == [503] * 4
+    assert [error.status_code for error in outcomes[2:]] == [503] * 4
     assert outcomes[2].headers == {"retry-after": "1"}
 
 
@@ -241,7 +240,7 @@ def test_small_requests_do_not_wait_for_large_ones_and_who_waited_in_vain_is_sen
             assert first.first
             large.take(2**17)
             assert not large.fits(1)
-            with pytest.raises(RefusedError, match="too many requests wait"):
+            with pytest.raises(HTTPException, match="too many requests wait"):
                 await large.wait(1)
             assert small.fits(2**17)
         return admission.bytes

@@ -11,7 +11,6 @@ from web_server import picture, serving
 
 from pawprint.server.connections import LoopErrors
 from pawprint.server.model import WatchedModel
-from pawprint.server.page_routes import Example
 
 HALF = (
     b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 14\r\n"
@@ -72,7 +71,7 @@ def test_where_all_are_in_work_one_more_is_sent_away_at_once(crowded):
 def test_an_answer_that_nobody_takes_is_given_up(network, tmp_path, monkeypatch):
     monkeypatch.setattr("pawprint.server.connections.TAKEN_SECONDS", 0.3)
     (tmp_path / "a.jpg").write_bytes(bytes(20_000_000))
-    example = Example(tmp_path / "a.jpg", "image/jpeg")
+    example = tmp_path / "a.jpg"
     with (
         serving(WatchedModel(str(network)), examples=[example]) as server,
         socket.socket() as client,
@@ -93,7 +92,7 @@ def test_an_answer_that_nobody_takes_is_given_up(network, tmp_path, monkeypatch)
 def test_an_example_comes_in_pieces_and_only_as_a_whole(network, tmp_path):
     content = bytes(range(256)) * 1000
     (tmp_path / "a.png").write_bytes(content)
-    example = Example(tmp_path / "a.png", "image/png")
+    example = tmp_path / "a.png"
     with serving(WatchedModel(str(network)), examples=[example]) as server:
         for asked in ("bytes=0-9", "nonsense", "bytes=9999999-"):
             response = server.get("examples/0", headers={"Range": asked})

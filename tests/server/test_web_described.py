@@ -8,8 +8,8 @@ import pytest
 import requests
 from web_server import picture, serving
 
+from pawprint.server.app import find_examples
 from pawprint.server.model import WatchedModel
-from pawprint.server.page_routes import find_examples
 
 
 @pytest.fixture(scope="module")

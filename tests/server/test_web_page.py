@@ -5,8 +5,8 @@ import base64
 import pytest
 from web_server import Registry, picture, serving
 
+from pawprint.server.app import find_examples
 from pawprint.server.model import WatchedModel
-from pawprint.server.page_routes import find_examples
 
 DROP = """
 const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
@@ -32,8 +32,8 @@ def page(network, tmp_path_factory):
 
 
 @pytest.fixture
-def browser(chromium, page):
-    """A browser that has just opened the page."""
+def tab(chromium, page):
+    """A tab of the browser that has just opened the page."""
     chromium.get_log("browser")
     chromium.get(page.address)
     wait(
@@ -42,143 +42,141 @@ def browser(chromium, page):
     return chromium
 
 
-def chosen(browser, selector):
-    return browser.find_elements("css selector", selector)
+def chosen(tab, selector):
+    return tab.find_elements("css selector", selector)
 
 
-def text(browser, selector):
-    return browser.find_element("css selector", selector).text
+def text(tab, selector):
+    return tab.find_element("css selector", selector).text
 
 
-def wait(browser, true, seconds=15):
+def wait(tab, true, seconds=15):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, seconds, poll_frequency=0.05).until(lambda _: true())
+    return WebDriverWait(tab, seconds, poll_frequency=0.05).until(lambda _: true())
 
 
-def bring(browser, content, name, how="drop"):
+def bring(tab, content, name, how="drop"):
     """Drop or paste a file, and wait for its card to have an answer or a problem."""
-    before = len(chosen(browser, ".answer"))
-    browser.execute_script(DROP, base64.b64encode(content).decode(), name, how)
+    before = len(chosen(tab, ".answer"))
+    tab.execute_script(DROP, base64.b64encode(content).decode(), name, how)
     wait(
-        browser,
-        lambda: (
-            len(chosen(browser, ".answer")) == before + 1 and not chosen(browser, ".answer.waiting")
-        ),
+        tab,
+        lambda: len(chosen(tab, ".answer")) == before + 1 and not chosen(tab, ".answer.waiting"),
     )
 
 
 @pytest.mark.parametrize("how", ["drop", "paste"])
-def test_a_picture_is_brought_and_the_answer_read(browser, page, how):
-    bring(browser, picture(1), "cat.jpg", how)
+def test_a_picture_is_brought_and_the_answer_read(tab, page, how):
+    bring(tab, picture(1), "cat.jpg", how)
     (expected,) = page.send(picture(1)).json()["predictions"]
-    assert text(browser, ".answer .label span") == expected["label"]
-    assert text(browser, ".answer .name") == "cat.jpg"
+    assert text(tab, ".answer .label span") == expected["label"]
+    assert text(tab, ".answer .name") == "cat.jpg"
     ordered = sorted(expected["probabilities"].items(), key=lambda item: -item[1])
-    assert [row.text.split("\n")[0] for row in chosen(browser, ".shares li")] == [
+    assert [row.text.split("\n")[0] for row in chosen(tab, ".shares li")] == [
         name for name, _ in ordered
     ]
-    shown = [float(b.text.strip("<> %\u00a0")) for b in chosen(browser, ".shares .number")]
+    shown = [float(b.text.strip("<> %\u00a0")) for b in chosen(tab, ".shares .number")]
     assert shown == pytest.approx([100 * share for _, share in ordered], abs=0.06)
-    told = browser.find_element("id", "status").get_attribute("textContent")
+    told = tab.find_element("id", "status").get_attribute("textContent")
     assert told.startswith(f"cat.jpg: {expected['label']}, ")
 
 
-def test_several_files_are_chosen_and_one_that_is_no_picture_is_told(browser, tmp_path):
+def test_several_files_are_chosen_and_one_that_is_no_picture_is_told(tab, tmp_path):
     for name, content in {"a.jpg": picture(1), "b.jpg": picture(2), "c.jpg": b"hello"}.items():
         (tmp_path / name).write_bytes(content)
-    browser.find_element("id", "files").send_keys(
+    tab.find_element("id", "files").send_keys(
         "\n".join(str(path) for path in sorted(tmp_path.iterdir()))
     )
-    wait(browser, lambda: len(chosen(browser, ".answer:not(.waiting)")) == 3)
-    assert [e.text for e in chosen(browser, ".answer .name")] == ["a.jpg", "b.jpg", "c.jpg"]
-    assert text(browser, ".answer.problem .sentence") == "This file is not a picture."
+    wait(tab, lambda: len(chosen(tab, ".answer:not(.waiting)")) == 3)
+    assert [e.text for e in chosen(tab, ".answer .name")] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert text(tab, ".answer.problem .sentence") == "This file is not a picture."
 
 
-def test_where_the_model_looked_is_shown_on_wish(browser):
-    bring(browser, picture(1, (60, 40)), "cat.jpg")
-    map_ = browser.find_element("css selector", ".answer .map")
+def test_where_the_model_looked_is_shown_on_wish(tab):
+    bring(tab, picture(1, (60, 40)), "cat.jpg")
+    map_ = tab.find_element("css selector", ".answer .map")
     assert not map_.is_displayed()
-    browser.find_element("css selector", ".look").click()
+    tab.find_element("css selector", ".look").click()
     assert map_.is_displayed()
-    seen = browser.find_element("css selector", ".answer .picture").rect
+    seen = tab.find_element("css selector", ".answer .picture").rect
     assert map_.rect == pytest.approx(seen, abs=1)
     assert seen["width"] / seen["height"] == pytest.approx(1.5, abs=0.02)
-    browser.find_element("id", "look-label").click()  # all of them
+    tab.find_element("id", "look-label").click()  # all of them
     assert map_.is_displayed()
-    browser.find_element("id", "look-label").click()
+    tab.find_element("id", "look-label").click()
     assert not map_.is_displayed()
 
 
-def test_an_example_is_tried_and_the_answers_are_cleared(browser):
-    tries = chosen(browser, "#strip button")
+def test_an_example_is_tried_and_the_answers_are_cleared(tab):
+    tries = chosen(tab, "#strip button")
     assert [e.get_attribute("aria-label") for e in tries] == ["Try 0.jpg", "Try 1.jpg"]
     tries[1].click()
-    wait(browser, lambda: chosen(browser, ".answer:not(.waiting)"))
-    assert text(browser, ".answer .name") == "1.jpg"
-    browser.find_element("id", "clear").click()
-    assert not chosen(browser, ".answer")
+    wait(tab, lambda: chosen(tab, ".answer:not(.waiting)"))
+    assert text(tab, ".answer .name") == "1.jpg"
+    tab.find_element("id", "clear").click()
+    assert not chosen(tab, ".answer")
 
 
-def test_names_that_are_markup_run_nothing(browser):
+def test_names_that_are_markup_run_nothing(tab):
     names = ["<img src=x onerror=window.ran=1>.png", "<script>window.ran=1</script>.jpg"]
     for name in names:
-        bring(browser, picture(1), name)
-        bring(browser, b"no picture", name)
-    assert {e.text for e in chosen(browser, ".answer .name")} == set(names)
-    assert browser.execute_script("return window.ran") is None
-    assert not chosen(browser, ".answer .name *")
+        bring(tab, picture(1), name)
+        bring(tab, b"no picture", name)
+    assert {e.text for e in chosen(tab, ".answer .name")} == set(names)
+    assert tab.execute_script("return window.ran") is None
+    assert not chosen(tab, ".answer .name *")
 
 
-def test_a_script_that_got_into_the_page_would_not_run(browser):
-    browser.execute_script(
+def test_a_script_that_got_into_the_page_would_not_run(tab):
+    tab.execute_script(
         "const made = document.createElement('div'); document.body.append(made);"
         "made.innerHTML = '<img src=x onerror=\"window.ran=1\">';"
     )
     wait(
-        browser,
-        lambda: any("Content Security Policy" in e["message"] for e in browser.get_log("browser")),
+        tab,
+        lambda: any("Content Security Policy" in e["message"] for e in tab.get_log("browser")),
     )
-    assert browser.execute_script("return window.ran") is None
+    assert tab.execute_script("return window.ran") is None
 
 
 @pytest.mark.parametrize("path", ["", "docs"])
-def test_nothing_comes_from_another_host_and_nothing_is_refused(browser, page, path):
-    browser.get(page.address + path)
+def test_nothing_comes_from_another_host_and_nothing_is_refused(tab, page, path):
+    tab.get(page.address + path)
     ready = "#facts dd" if not path else "#forms .card"
-    wait(browser, lambda: chosen(browser, ready))
+    wait(tab, lambda: chosen(tab, ready))
     if not path:
-        bring(browser, picture(1), "cat.jpg")
-    loaded = browser.execute_script(
+        bring(tab, picture(1), "cat.jpg")
+    loaded = tab.execute_script(
         "return performance.getEntriesByType('resource').map((entry) => entry.name)"
     )
     assert loaded
     for address in loaded:
         assert address.startswith((page.address, "blob:" + page.address, "data:image/png"))
-    assert not browser.get_log("browser")
+    assert not tab.get_log("browser")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_is_as_wide_as_the_screen(browser, width):
+def test_the_page_is_as_wide_as_the_screen(tab, width):
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    bring(browser, picture(1, (900, 90)), "a" * 200 + ".jpg")
+    tab.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    bring(tab, picture(1, (900, 90)), "a" * 200 + ".jpg")
     sizes = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-    needed, there = browser.execute_script(f"return {sizes}")
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    needed, there = tab.execute_script(f"return {sizes}")
+    tab.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert needed == there
     assert width - 20 < there <= width
 
 
-def test_all_can_be_reached_by_keyboard(browser):
+def test_all_can_be_reached_by_keyboard(tab):
     from selenium.webdriver import ActionChains, Keys
 
-    bring(browser, picture(1), "cat.jpg")
-    browser.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
+    bring(tab, picture(1), "cat.jpg")
+    tab.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
     reached = set()
     for _ in range(16):
-        ActionChains(browser).send_keys(Keys.TAB).perform()
-        active = browser.switch_to.active_element
+        ActionChains(tab).send_keys(Keys.TAB).perform()
+        active = tab.switch_to.active_element
         reached.add(active.get_attribute("id") or active.get_attribute("class") or active.tag_name)
     assert {"choose", "look", "clear", "summary"} <= reached
 
@@ -220,13 +218,13 @@ SEE = "document.dispatchEvent(new Event('visibilitychange'))"
 @pytest.mark.parametrize(
     ("how", "kind"), [("drop", "text/uri-list"), ("drop", "text/plain"), ("paste", "text/plain")]
 )
-def test_a_link_or_text_is_answered_by_a_sentence(browser, how, kind):
-    assert not chosen(browser, "#notice")[0].is_displayed()
-    browser.execute_script(CARRY, how, kind)
-    assert "a file is wanted" in text(browser, "#notice")
-    assert not chosen(browser, ".answer")
-    bring(browser, picture(1), "cat.jpg")
-    assert not chosen(browser, "#notice")[0].is_displayed()
+def test_a_link_or_text_is_answered_by_a_sentence(tab, how, kind):
+    assert not chosen(tab, "#notice")[0].is_displayed()
+    tab.execute_script(CARRY, how, kind)
+    assert "a file is wanted" in text(tab, "#notice")
+    assert not chosen(tab, ".answer")
+    bring(tab, picture(1), "cat.jpg")
+    assert not chosen(tab, "#notice")[0].is_displayed()
 
 
 def test_a_server_that_is_away_is_told_on_the_page(chromium, network, tmp_path):
@@ -294,13 +292,13 @@ def test_sizes_are_said_alike_by_page_and_server(chromium, network, most, said):
         )
 
 
-def test_one_map_less_is_not_all_maps_and_each_button_names_its_picture(browser):
-    switch = browser.find_element("id", "look")
+def test_one_map_less_is_not_all_maps_and_each_button_names_its_picture(tab):
+    switch = tab.find_element("id", "look")
     for name in ("a.jpg", "b.jpg"):
-        bring(browser, picture(1), name)
-    browser.find_element("id", "look-label").click()
+        bring(tab, picture(1), name)
+    tab.find_element("id", "look-label").click()
     assert switch.is_selected()
-    first, second = chosen(browser, ".look")
+    first, second = chosen(tab, ".look")
     assert first.accessible_name == "Where it looked: b.jpg"
     first.click()
     assert not switch.is_selected()
@@ -308,31 +306,31 @@ def test_one_map_less_is_not_all_maps_and_each_button_names_its_picture(browser)
     assert second.get_attribute("aria-pressed") == "true"
 
 
-def test_a_photo_is_taken_and_answered_and_the_camera_is_given_back(browser):
-    button = browser.find_element("id", "photograph")
-    wait(browser, button.is_displayed)  # there is a camera
+def test_a_photo_is_taken_and_answered_and_the_camera_is_given_back(tab):
+    button = tab.find_element("id", "photograph")
+    wait(tab, button.is_displayed)  # there is a camera
     button.click()
-    shoot = browser.find_element("id", "shoot")
-    wait(browser, lambda: shoot.is_displayed() and shoot.is_enabled())
-    browser.execute_script("window.stream = document.getElementById('view').srcObject")
+    shoot = tab.find_element("id", "shoot")
+    wait(tab, lambda: shoot.is_displayed() and shoot.is_enabled())
+    tab.execute_script("window.stream = document.getElementById('view').srcObject")
     shoot.click()
-    wait(browser, lambda: chosen(browser, ".answer:not(.waiting)"))
-    assert not chosen(browser, ".answer.problem")
-    assert text(browser, ".answer .name") == "photo.jpg"
+    wait(tab, lambda: chosen(tab, ".answer:not(.waiting)"))
+    assert not chosen(tab, ".answer.problem")
+    assert text(tab, ".answer .name") == "photo.jpg"
     assert not shoot.is_displayed()
-    assert not browser.execute_script("return window.stream.active")
+    assert not tab.execute_script("return window.stream.active")
     button.click()
-    wait(browser, shoot.is_displayed)
-    browser.find_element("id", "no-photo").click()
-    wait(browser, lambda: not shoot.is_displayed())
-    assert len(chosen(browser, ".answer")) == 1
-    assert not browser.get_log("browser")
+    wait(tab, shoot.is_displayed)
+    tab.find_element("id", "no-photo").click()
+    wait(tab, lambda: not shoot.is_displayed())
+    assert len(chosen(tab, ".answer")) == 1
+    assert not tab.get_log("browser")
 
 
-def test_a_camera_that_cannot_be_used_is_told(browser):
-    wait(browser, browser.find_element("id", "photograph").is_displayed)
-    browser.execute_script(
+def test_a_camera_that_cannot_be_used_is_told(tab):
+    wait(tab, tab.find_element("id", "photograph").is_displayed)
+    tab.execute_script(
         "navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('refused'))"
     )
-    browser.find_element("id", "photograph").click()
-    wait(browser, lambda: "The camera cannot be used" in text(browser, "#notice"))
+    tab.find_element("id", "photograph").click()
+    wait(tab, lambda: "The camera cannot be used" in text(tab, "#notice"))

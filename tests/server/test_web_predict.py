@@ -12,7 +12,7 @@ from PIL import Image
 from web_server import NAMES, picture, serving, write_network
 
 from pawprint.data.decode import read_picture
-from pawprint.inference.parallel import classify
+from pawprint.inference.batch_prediction import classify
 from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Predictor
 from pawprint.registry.source import find_network

@@ -13,12 +13,10 @@ from itertools import chain, islice
 from pathlib import Path
 
 from pawprint.commands.arguments import choose_network
-from pawprint.inference.listing import LIST, find_files, read_list
-from pawprint.inference.output import FORMS, output
-from pawprint.inference.parallel import Tally, classify
+from pawprint.inference.batch_prediction import LIST, Tally, classify, find_files, read_list
 from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Prediction, Predictor
-from pawprint.inference.table import Columns, write_csv, write_json, write_lines
+from pawprint.inference.table import FORMS, Columns, output, write_csv, write_json, write_lines
 from pawprint.registry.source import find_network
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import in_words, pictures_bar, printable, watched
@@ -61,7 +59,7 @@ def predict(request: Namespace) -> int:
             table.finish()
         print(f"{table.done + tally.files} files: {request.output}", file=sys.stderr)
     elif form == "json":
-        write_json(sys.stdout, answers(files), columns)
+        write_json(sys.stdout, map(columns.row, answers(files)), columns)
     elif form == "csv":
         write_csv(sys.stdout, answers(files), columns)
     else:

@@ -23,9 +23,8 @@ def serve(given: argparse.Namespace) -> int:
     limits = _limits(given)
     choice = choose_network(given.model, given.sure_precision, given.settings)
     from pawprint.inference.prediction_log import PredictionLog
-    from pawprint.server.app import make_app
+    from pawprint.server.app import find_examples, make_app
     from pawprint.server.model import WatchedModel
-    from pawprint.server.page_routes import find_examples
     from pawprint.server.running import address_of, bind, is_local, run
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

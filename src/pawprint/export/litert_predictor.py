@@ -30,14 +30,7 @@ def check_litert() -> None:
 class LiteRTPredictor:
     """A LiteRT file, ready to answer on this machine as it does on a phone.
 
-    Attributes:
-        path: the file.
-        class_names: classes in the order of the probabilities' columns.
-        image_size: side of the pictures, in pixels.
-        resize: how pictures are made square: "squash", "crop" or "pad".
-        temperature: of the calibration that is part of the network.
-        run_id: the run that trained it.
-        batch_size: pictures that it is shown together.
+    It tells of itself what a ``Predictor`` does, and ``run_id``, the run that trained it.
 
     Args:
         path: a .tflite file as `pawprint litert` writes it.

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ import tensorflow as tf
 
 from pawprint.data.resize import SQUASH
 from pawprint.inference.calibration import LEAST, fit_temperature, scale, sure_points
-from pawprint.inference.explainer import MAPS
-from pawprint.inference.predictor import PROBABILITIES, Predictor, load_runtime
+from pawprint.inference.predictor import MAPS, PROBABILITIES, Predictor, load_runtime
 from pawprint.models.attention_maps import with_maps
 from pawprint.system.files import replacing_file
 from pawprint.system.signals import undisturbed
@@ -40,7 +38,7 @@ def export_onnx(
 
     Class names and the way to a square travel in the file's metadata, so that it answers alone.
     What each place of a picture says for the answer is computed in the file too, but only for
-    who asks for it: it is no output (see `pawprint.inference.explainer`).
+    who asks for it: it is no output (see ``Explainer``).
 
     Args:
         model: from uint8 pictures (n, size, size, 3) to one sigmoid unit or a softmax, as by
@@ -61,8 +59,12 @@ def export_onnx(
     import onnx
 
     wrapped = with_maps(model, mirror=mirror)
-    with _whole_float32():
+    rounds = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # to which a GPU may round
+    try:
         expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False)[0])
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(rounds)
     with replacing_file(path) as temporary:
         with undisturbed(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name
@@ -133,7 +135,6 @@ def calibrate_onnx(
     properties = {entry.key: entry.value for entry in network.metadata_props}
     properties["temperature"] = repr(temperature)
     properties["sure_points"] = json.dumps([list(astuple(point)) for point in points])
-    del network.metadata_props[:]
     helper.set_model_props(network, properties)
     if known is not None:
         _check_calibration(network, known, temperature)
@@ -169,17 +170,6 @@ def _compare(problem: str, answers: np.ndarray, expected: np.ndarray) -> None:
     difference = np.abs(answers - expected).max()
     if not difference <= LARGEST_DIFFERENCE:
         raise RuntimeError(f"{problem} by {difference:.1e}")
-
-
-@contextlib.contextmanager
-def _whole_float32() -> Iterator[None]:
-    """Without TensorFloat-32, to which a GPU may round what it multiplies."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _name_output(network: Any, output: Any, name: str) -> None:

@@ -58,15 +58,7 @@ def log_entry(
     model: str,
     run_id: str | None = None,
 ) -> LoggedPrediction:
-    """What is to be remembered of a picture answered just now.
-
-    Args:
-        size: width and height in the file, before any turning; so in ``Picture``.
-        brightness: mean luminance of the square that the network saw, 0 to 255.
-        probabilities: by class name, as in ``Prediction``.
-        model: the network's name, as that of its source.
-        run_id: its run, as that of its source.
-    """
+    """What is to be remembered of a picture answered just now; ``size`` is width and height."""
     label, probability = max(probabilities.items(), key=lambda one: one[1])
     return LoggedPrediction(utc(time.time()), *size, brightness, label, probability, model, run_id)
 

@@ -22,7 +22,7 @@ from pawprint.data.resize import SQUASH
 from pawprint.inference.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.system.errors import UserError, first_line
 
-PROBABILITIES = "probabilities"
+PROBABILITIES, MAPS = "probabilities", "maps"  # outputs of the network
 NOT_SURE = "not sure"
 MOST_PICTURES = 256  # at a time, but fewer of large ones:
 MOST_PIXELS = 32 * 224**2  # what is in work then stays near the processor
@@ -264,6 +264,47 @@ class Predictor:
             row, size, light = next(rows)
             answer = dict(zip(self.class_names, row, strict=True))
             yield Prediction(Path(path), answer, None, self.threshold, size, light)
+
+
+class Explainer:
+    """An exported network that tells why it answers what it answers.
+
+    Args:
+        path: an ONNX file as the train stage writes it.
+        content: the file's, where it was read already. Defaults to none: it is read now.
+
+    Raises:
+        UserError: the file is missing, not such a network, or does not hold its maps.
+    """
+
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
+        import onnx
+
+        predictor = Predictor(path, content=content)
+        self._batch_size = predictor.batch_size
+        network = onnx.load(path) if content is None else onnx.load_from_string(content)
+        if not any(MAPS in node.output for node in network.graph.node):
+            raise UserError(f"{path} was exported without maps; train again with `dvc repro train`")
+        shape = (None, None, None)
+        kind = onnx.TensorProto.FLOAT
+        network.graph.output.append(onnx.helper.make_tensor_value_info(MAPS, kind, shape))
+        self._session = load_runtime().InferenceSession(network.SerializeToString())
+        self._input = self._session.get_inputs()[0].name
+
+    def maps(self, pictures: np.ndarray) -> np.ndarray:
+        """How much each place speaks for (above 0) or against (below) the most probable class.
+
+        Args:
+            pictures: uint8 (n, image_size, image_size, 3), n at least 1.
+
+        Returns:
+            float32 (n, height, width); a place is a cell of late features of the network.
+        """
+        return in_batches(
+            lambda batch: self._session.run([MAPS], {self._input: batch})[0],
+            pictures,
+            self._batch_size,
+        )
 
 
 def milliseconds_per_picture(

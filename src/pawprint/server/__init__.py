@@ -1,6 +1,6 @@
 """The HTTP server of `pawprint serve`, and its page.
 
-`running` listens until it is stopped; `app` has the routes. `uploads` (with `forms`) reads what a
-request holds, within `limits`; `predict_endpoint` answers it by `batching` and the network of
-`model`. `middleware` and `connections` are around all of it; `page_routes` serves `page/`.
+`running` listens until it is stopped; `app` has the routes, and serves `page/`. `uploads` reads
+what a request holds, within `limits`; `answers` asks the network of `model` about it. `middleware`
+and `connections` are around all of it.
 """

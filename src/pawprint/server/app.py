@@ -1,34 +1,33 @@
-"""The routes of the server."""
+"""The routes of the server: predictions, the page, and the pictures that it offers to try."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from http import HTTPStatus
+from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from PIL import Image
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
+from pawprint import pages
+from pawprint.data.layout import files_below
 from pawprint.inference.prediction_log import PredictionLog
 from pawprint.server import schemas
-from pawprint.server.batching import Batcher
-from pawprint.server.limits import Admission, Limits, RefusedError
-from pawprint.server.metrics import CONTENT_TYPE, Metrics
-from pawprint.server.middleware import (
-    PREDICT,
-    HostMiddleware,
-    MetricsMiddleware,
-    TargetMiddleware,
-)
+from pawprint.server.answers import Batcher, predict_uploads
+from pawprint.server.limits import Admission, Limits
+from pawprint.server.metrics import Metrics
+from pawprint.server.middleware import PREDICT, HostMiddleware, RequestMiddleware
 from pawprint.server.model import WatchedModel
-from pawprint.server.page_routes import Example, add_examples, add_page
-from pawprint.server.predict_endpoint import predict_uploads
 from pawprint.server.uploads import read_uploads
+from pawprint.system.errors import UserError
 
 _REFUSED = {
     400: "The request cannot be read.",
@@ -40,13 +39,25 @@ _REFUSED = {
     503: "Too many requests wait; Retry-After says when to ask again.",
 }
 _OF_FILES = (413, 415, 422)  # with these, each file of a request that could be read has its problem
-_PROBLEMS = schemas.Predictions | schemas.Error
 _ANY = {421: "The server does not answer under this name.", 500: "The server failed."}
+_FILES = Path(__file__).parent / "page"
+_STYLE = Path(pages.__file__).with_name("page.css")
+_MOST_EXAMPLES = 8
+_LOOKED_AT = 2000  # files; a folder of millions is not listed for eight
+_MEDIA_TYPES = {  # what browsers show; SVG is none of them: it can hold a script
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+}
 
 
 def make_app(
     watched: WatchedModel,
-    examples: Sequence[Example],
+    examples: Sequence[Path],
     limits: Limits,
     log: PredictionLog | None = None,
     *,
@@ -57,7 +68,7 @@ def make_app(
 
     Args:
         watched: who answers.
-        examples: pictures for the page to offer.
+        examples: picture files for the page to offer; see ``find_examples``.
         limits: of requests.
         log: remembers the pictures. Defaults to none.
         hosts: names of other hosts under which it answers, and whose pages may ask; see
@@ -95,8 +106,7 @@ def make_app(
     )
     app.state.metrics = metrics
     app.add_middleware(HostMiddleware, names=hosts, local=local)
-    app.add_middleware(MetricsMiddleware, metrics=metrics)
-    app.add_middleware(TargetMiddleware)  # around all of it
+    app.add_middleware(RequestMiddleware, metrics=metrics)  # around all of it
     _add_errors(app)
 
     @app.post(
@@ -107,7 +117,9 @@ def make_app(
         responses={
             status: {
                 "description": words,
-                "model": _PROBLEMS if status in _OF_FILES else schemas.Error,
+                "model": schemas.Predictions | schemas.Error
+                if status in _OF_FILES
+                else schemas.Error,
             }
             for status, words in _REFUSED.items()
         },
@@ -124,7 +136,7 @@ def make_app(
             uploads = await read_uploads(request, limits, admitted)
             await admitted.place()
             status, content = await predict_uploads(
-                uploads, watched.model, batchers[-1], metrics, limits, maps=maps, log=log
+                uploads, watched.model, batchers[-1], metrics, limits, maps=maps, prediction_log=log
             )
         return Response(content, status, {"cache-control": "no-store"}, "application/json")
 
@@ -146,10 +158,10 @@ def make_app(
     @app.get("/metrics", response_description="Text.", response_class=PlainTextResponse)
     def measured() -> Response:
         """Tell Prometheus what happened."""
-        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE})
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    add_page(app)
-    add_examples(app, examples)
+    _add_page(app)
+    _add_examples(app, examples)
     return app
 
 
@@ -158,10 +170,6 @@ def _add_errors(app: FastAPI) -> None:
 
     def failed(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
         return JSONResponse({"error": sentence}, status, headers)
-
-    @app.exception_handler(RefusedError)
-    async def refused(_: Request, error: RefusedError) -> Response:
-        return failed(error.status, error.sentence, error.headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
@@ -178,9 +186,87 @@ def _add_errors(app: FastAPI) -> None:
         sentence = {
             404: f"there is no {path} here; see /docs",
             405: f"{path} does not take {request.method}; see /docs",
-        }.get(error.status_code, HTTPStatus(error.status_code).phrase)
+        }.get(error.status_code, error.detail)
         return failed(error.status_code, sentence, error.headers)
 
     @app.exception_handler(Exception)
     async def broken(_: Request, __: Exception) -> Response:
         return failed(500, "the server failed; its log says why")
+
+
+def _add_page(app: FastAPI) -> None:
+    """The page, the description of the API, and what they load."""
+
+    def add(path: str, media_type: str, *files: Path) -> None:
+        content = b"".join(file.read_bytes() for file in files)
+
+        async def page() -> Response:
+            return Response(content, headers={"cache-control": "no-cache"}, media_type=media_type)
+
+        app.add_api_route(path, page, include_in_schema=False)
+
+    add("/", "text/html", _FILES / "page.html")
+    add("/docs", "text/html", _FILES / "docs.html")
+    add("/style.css", "text/css", _STYLE, _FILES / "serve.css")
+    add("/icon.svg", "image/svg+xml", _FILES / "icon.svg")
+    for name in ("page.js", "camera.js", "docs.js"):
+        add(f"/{name}", "text/javascript", _FILES / name)
+
+
+def _add_examples(app: FastAPI, examples: Sequence[Path]) -> None:
+    """The list of pictures to try, and the content of each."""
+
+    @app.get("/examples", response_description="Names.", response_model=schemas.Examples)
+    async def list_examples() -> Any:
+        """List pictures to try."""
+        return {"examples": [path.name for path in examples]}
+
+    @app.get(
+        "/examples/{place}",
+        response_class=Response,
+        response_description="A picture file.",
+        responses={
+            200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
+            404: {"description": "There is none.", "model": schemas.Error},
+            422: {"description": "It is no number.", "model": schemas.Error},
+        },
+    )
+    def example(request: Request, place: int) -> Response:
+        """Give the content of a picture to try, counted from 0."""
+        try:
+            if place < 0:
+                raise IndexError
+            chosen = examples[place]
+            with chosen.open("rb") as file:
+                facts = os.fstat(file.fileno())
+        except (IndexError, OSError):
+            raise HTTPException(404) from None
+        # As a whole, in pieces that wait until the client takes them: nobody needs a part.
+        request.scope["headers"] = [one for one in request.headers.raw if one[0] != b"range"]
+        headers = {"accept-ranges": "none"}
+        media_type = _MEDIA_TYPES[chosen.suffix.lower()]
+        return FileResponse(chosen, 200, headers, media_type, stat_result=facts)
+
+
+def find_examples(images: Path | None, most_bytes: int) -> list[Path]:
+    """At most eight pictures of a folder, spread over it; none where there is no such folder.
+
+    Args:
+        images: a folder, or a picture.
+        most_bytes: of a file; larger ones are passed over.
+    """
+    if images is None or not images.exists():
+        return []
+    try:
+        files = sorted(islice(files_below(images), _LOOKED_AT)) if images.is_dir() else [images]
+    except UserError:
+        return []
+    found = [
+        path
+        for path in map(Path, files)
+        if path.suffix.lower() in _MEDIA_TYPES
+        and path.is_file()
+        and path.stat().st_size <= most_bytes
+    ]
+    count = min(_MOST_EXAMPLES, len(found))
+    return [found[place * len(found) // count] for place in range(count)]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import resource
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,10 +43,6 @@ class Connections:
 
 def connection_limits() -> tuple[int, int]:
     """How many connections may be open, so that files are left, and how many may come at once."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return _MOST, _BACKLOG
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if files == resource.RLIM_INFINITY:
         return _MOST, _BACKLOG
@@ -56,9 +53,7 @@ def connection_limits() -> tuple[int, int]:
 
 def raise_file_limit() -> None:
     """Let this process open as many files as connections need, where it is allowed to."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
+    with contextlib.suppress(OSError, ValueError):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = 2 * _MOST + _OTHER_FILES + _BACKLOG
         if hard != resource.RLIM_INFINITY:
@@ -85,12 +80,7 @@ class LoopErrors:
 
 
 class TimedProtocol(H11Protocol):
-    """Uvicorn's own protocol, with time limits, and a sentence for half requests.
-
-    Args:
-        shared: the connections of its server.
-        options: as of Uvicorn's own.
-    """
+    """Uvicorn's own protocol, with time limits, and a sentence for half requests."""
 
     def __init__(self, shared: Connections, **options: Any) -> None:
         super().__init__(**options)

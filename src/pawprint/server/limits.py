@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from dataclasses import dataclass
+
+from starlette.exceptions import HTTPException
 
 from pawprint.data.decode import PictureError, pixels_told
 
@@ -16,24 +18,6 @@ MOST_SCANS = 100  # of a JPEG; a usual one has ten at most, and each costs as mu
 MOST_WORK = 1_000_000_000  # pixels of a JPEG in all its scans: about a second
 MOST_PAGES = 1000  # of a TIFF; to count them takes the square of the time
 _SCAN = b"\xff\xda"
-
-
-class RefusedError(Exception):
-    """A request that is refused.
-
-    Attributes:
-        status: of HTTP, 4xx, or 503 where the server has too much to do.
-        sentence: what was wrong and what to do.
-        headers: of the response, beside the usual ones.
-    """
-
-    def __init__(
-        self, status: int, sentence: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
-        self.headers = dict(headers or {})
 
 
 @dataclass(frozen=True)
@@ -176,7 +160,7 @@ class Admitted:
         """Take ``size`` more bytes in when it is its turn.
 
         Raises:
-            RefusedError: 503, it took too long.
+            HTTPException: 503, it took too long.
         """
         turn = asyncio.get_running_loop().create_future()
         self._admission.queue.append((self, size, turn))
@@ -199,7 +183,7 @@ class Admitted:
         except TimeoutError:
             self._admission.admit_waiting()
             sentence = "too many requests wait; ask again in a moment"
-            raise RefusedError(503, sentence, {"retry-after": "1"}) from None
+            raise HTTPException(503, sentence, {"retry-after": "1"}) from None
 
     def __enter__(self) -> Admitted:
         return self

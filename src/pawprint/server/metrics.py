@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.process_collector import ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
-if TYPE_CHECKING:
-    from pawprint.server.model import Model
+from pawprint.server.model import Model
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -29,46 +32,37 @@ class Metrics:
         self, waiting: Callable[[], int], looked: Callable[[], bool] = lambda: True
     ) -> None:
         registry = self._registry = CollectorRegistry()
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
         ProcessCollector(registry=registry)
-        self._requests = Counter(
-            "pawprint_requests", "Answered requests.", ["route", "status"], registry=registry
-        )
-        self._seconds = Histogram(
+        self._requests = counter("pawprint_requests", "Answered requests.", ["route", "status"])
+        self._seconds = histogram(
             "pawprint_predict_seconds",
             "From the head of a request for predictions to its answer.",
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._pictures = Counter(
-            "pawprint_pictures", "Answered pictures by their label.", ["label"], registry=registry
+        self._pictures = counter(
+            "pawprint_pictures", "Answered pictures by their label.", ["label"]
         )
-        self._problems = Counter(
-            "pawprint_problems", "Files that are no picture.", registry=registry
-        )
-        self.not_logged = Counter(
-            "pawprint_not_logged_pictures",
-            "Pictures that --log could not remember.",
-            registry=registry,
+        self._problems = counter("pawprint_problems", "Files that are no picture.")
+        self.not_logged = counter(
+            "pawprint_not_logged_pictures", "Pictures that --log could not remember."
         ).inc
-        self.batch = Histogram(
+        self.batch = histogram(
             "pawprint_batch_pictures",
             "Pictures that the network answered together.",
             buckets=_BATCHES,
-            registry=registry,
         ).observe
-        Gauge(
-            "pawprint_waiting_pictures", "Pictures without an answer yet.", registry=registry
-        ).set_function(waiting)
-        Gauge(
+        gauge("pawprint_waiting_pictures", "Pictures without an answer yet.").set_function(waiting)
+        gauge(
             "pawprint_champion_looked_up",
             "1 where the last look for another champion worked, or none is needed; else 0.",
-            registry=registry,
         ).set_function(looked)
-        self._model = Gauge(
+        self._model = gauge(
             "pawprint_model_version",
             "Version of the registered model that answers; 0 where it is none.",
             ["name", "run_id"],
-            registry=registry,
         )
 
     def answered(self, route: str, status: int, seconds: float | None) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 import urllib.parse
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pawprint.server.metrics import Metrics
 from pawprint.system.machine import is_this_machine
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PREDICT = "/predict"
 # Nothing from another host, no script but the page's own file, and no other page around it.
@@ -33,28 +31,12 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LONGEST = 100  # characters of a name that are told back
 
 
-class TargetMiddleware:
-    """Lets an app see HEAD as GET, whose body Uvicorn leaves out, and whole addresses, as proxies
-    are sent them, as their paths.
+class RequestMiddleware:
+    """Counts the requests to an app, and adds security headers to its responses.
+
+    The app sees HEAD as GET, whose body Uvicorn leaves out, and whole addresses, as proxies are
+    sent them, as their paths.
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the app does."""
-        if scope["type"] == "http":
-            if scope["method"] == "HEAD":
-                scope = {**scope, "method": "GET"}  # the server's own stays
-            raw = scope["raw_path"]
-            if raw[:8].lower().startswith((b"http://", b"https://")):
-                raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
-                scope = {**scope, "raw_path": raw, "path": urllib.parse.unquote(raw.decode())}
-        await self._app(scope, receive, send)
-
-
-class MetricsMiddleware:
-    """Counts the requests to an app, and adds security headers to its responses."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -64,6 +46,12 @@ class MetricsMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server's own stays
+        raw = scope["raw_path"]
+        if raw[:8].lower().startswith((b"http://", b"https://")):
+            raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
+            scope = {**scope, "raw_path": raw, "path": urllib.parse.unquote(raw.decode())}
         began = time.perf_counter()
         status = 0
 
@@ -101,14 +89,14 @@ class HostMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the app does, or refuse."""
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        refusal = None
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if self._local:
+                refusal = self._wrong_host(headers)
+            if refusal is None and scope["method"] not in _SAFE_METHODS:
+                refusal = self._wrong_origin(headers)
         await (refusal or self._app)(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
-        headers = Headers(scope=scope)
-        if self._local and (refusal := self._wrong_host(headers)):
-            return refusal
-        return None if scope["method"] in _SAFE_METHODS else self._wrong_origin(headers)
 
     def _wrong_host(self, headers: Headers) -> JSONResponse | None:
         host = headers.get("host")

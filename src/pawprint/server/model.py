@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from pawprint.evaluation.overlay import CONTRAST, STRENGTH, spread
-from pawprint.inference.explainer import Explainer
-from pawprint.inference.predictor import Predictor
+from pawprint.inference.predictor import Explainer, Predictor
 from pawprint.registry.source import (
     Source,
     find_network,
@@ -191,10 +190,11 @@ class WatchedModel:
                     log.warning("%s answers now", self.model.source.name)
                     changed(self.model)
                 self._problem = None
-            except UserError as error:
-                self._warn_once(str(error))
             except Exception as error:  # noqa: BLE001 - the store may fail as it likes
-                self._warn_once(f"{type(error).__name__}: {error}")
+                kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+                if (problem := f"{kind}{error}") != self._problem:  # once, not at each look
+                    log.warning("%s goes on answering: %s", self.model.source.name, problem)
+                self._problem = problem
 
     def _reload_if_changed(self) -> bool:
         """Whether another network is meant now and is loaded."""
@@ -207,12 +207,6 @@ class WatchedModel:
         self.model = self._load()
         self._known = now
         return True
-
-    def _warn_once(self, problem: str) -> None:
-        """Say once, not at each look, why the network stays."""
-        if problem != self._problem:
-            log.warning("%s goes on answering: %s", self.model.source.name, problem)
-        self._problem = problem
 
 
 def _file_state(network: str) -> list[tuple[int, int, int, int]]:

@@ -29,23 +29,13 @@ _IDLE = 15  # seconds that a connection may wait for its next request
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Args:
-        host: name or address.
-        port: 0 takes a free one.
+    """A listening socket; port 0 takes a free one.
 
     Raises:
         UserError: it is in use, not allowed, or no address of this machine.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        raise UserError(
-            f"--host is {host}, which is no address ({_reason(error)}); give one of this machine, "
-            "as 127.0.0.1, or 0.0.0.0 for all of them"
-        ) from None
-    try:
         family, kind, protocol, _, address = found[0]
         # With the protocol named asyncio sends at once; else each answer would wait for 40 ms.
         listening = socket.socket(family, kind, protocol)
@@ -57,6 +47,11 @@ def bind(host: str, port: int) -> socket.socket:
             listening.close()
             raise
         return listening
+    except (socket.gaierror, UnicodeError) as error:
+        raise UserError(
+            f"--host is {host}, which is no address ({_reason(error)}); give one of this machine, "
+            "as 127.0.0.1, or 0.0.0.0 for all of them"
+        ) from None
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise UserError(
@@ -101,9 +96,7 @@ class _Server(uvicorn.Server):
 def make_server(app: FastAPI, begun: Callable[[], None] = lambda: None) -> uvicorn.Server:
     """A server of an app; ``run(sockets=[…])`` runs it until ``should_exit`` is set.
 
-    Args:
-        app: the server.
-        begun: is called as soon as it answers.
+    As soon as it answers, ``begun`` is called.
     """
     connections, backlog = connection_limits()
     for name in ("python_multipart", "python_multipart.multipart"):  # warns of each bad form
@@ -128,11 +121,6 @@ def make_server(app: FastAPI, begun: Callable[[], None] = lambda: None) -> uvico
 def run(app: FastAPI, listening: socket.socket, begun: Callable[[], None]) -> None:
     """Answer requests until Ctrl-C or SIGTERM; those in work are answered first, or are cut off by
     a second Ctrl-C. The process is to end afterwards: it ignores both signals from then on.
-
-    Args:
-        app: the server.
-        listening: where it listens.
-        begun: is called as soon as it answers.
     """
     raise_file_limit()
     server = make_server(app, begun)

@@ -148,7 +148,7 @@ def _write_report(
     from pawprint.evaluation.overlay import overlay
     from pawprint.evaluation.plots import evaluation_figures, png_of
     from pawprint.evaluation.report import Plot, report_page
-    from pawprint.inference.explainer import Explainer
+    from pawprint.inference.predictor import Explainer
     from pawprint.pages.thumbnail import jpeg_of
 
     test = result.test

@@ -8,8 +8,7 @@ from itertools import chain
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
-from pawprint.inference.listing import find_files
-from pawprint.inference.parallel import Tally, classify
+from pawprint.inference.batch_prediction import Tally, classify, find_files
 from pawprint.inference.predictor import Predictor
 from pawprint.inference.table import Columns, write_csv
 from pawprint.registry.source import find_champion

@@ -1,26 +1,37 @@
-"""Answering many at once: threads decode, and one asks the network about all that wait."""
+"""Answers to the files of requests: threads decode, one asks the network about all that wait."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import numpy as np
 
-from pawprint.data.decode import PictureError
-from pawprint.inference.predictor import Predictor
-from pawprint.server.limits import decode_cost
+from pawprint.data.brightness import brightness
+from pawprint.data.decode import TOO_LARGE, PictureError
+from pawprint.inference.prediction_log import PredictionLog, log_entry
+from pawprint.inference.predictor import Prediction, Predictor
+from pawprint.server.limits import Limits, Problem, decode_cost, problem_of
+from pawprint.server.metrics import Metrics
+from pawprint.server.model import Model
+from pawprint.server.uploads import Upload
 from pawprint.system.machine import give_back_memory, usable_cores
 
 log = logging.getLogger(__name__)
 
 LARGE = 10_000_000  # pixels as ``decode_cost`` counts them: such are decoded one at a time
 _MOST_DECODERS = 4  # of others; as many keep up with all that HTTP brings
+_AT_ONCE = 8  # files of a request
+_DECIMALS = 6  # as the command line prints them
 
 
 @dataclass(frozen=True)
@@ -46,11 +57,8 @@ class _Job:
     content: bytes
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Answer | PictureError]
-    pixels: np.ndarray
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
     size: tuple[int, int] = (0, 0)
-
-
-_NOT_DECODED = np.zeros((0, 0, 3), np.uint8)
 
 
 class Batcher:
@@ -58,10 +66,8 @@ class Batcher:
 
     Nobody waits for a batch to fill: while the network answers one, the next one gathers. Large
     pictures have a thread for themselves: they wait for each other, so that they are never in
-    memory together, and others do not wait for them.
-
-    Args:
-        on_batch: is called with the number of pictures of each batch.
+    memory together, and others do not wait for them. ``on_batch`` is told how many pictures are
+    in each batch.
     """
 
     def __init__(self, on_batch: Callable[[int], None] = lambda _: None) -> None:
@@ -72,20 +78,16 @@ class Batcher:
         self._following: deque[_Job | None] = deque()  # decoded, for another batch than the last
         self.waiting = 0  # pictures without an answer; counted in the event loop
         self._decoders = [
-            threading.Thread(target=self._decode_all, name=f"decode-{i}", daemon=True)
+            _start(f"decode-{i}", self._decode_all, self._sent)
             for i in range(min(len(usable_cores()), _MOST_DECODERS))
         ]
-        self._large_decoder = threading.Thread(
-            target=self._decode_large, name="decode-large", daemon=True
-        )
-        self._network = threading.Thread(target=self._answer_all, name="network", daemon=True)
-        for thread in (*self._decoders, self._large_decoder, self._network):
-            thread.start()
+        self._large_decoder = _start("decode-large", self._decode_all, self._large, large=True)
+        self._network = _start("network", self._answer_all)
 
     async def classify(self, predictor: Predictor, content: bytes) -> Answer | PictureError:
         """The answer to a picture file, or why it is none."""
         loop = asyncio.get_running_loop()
-        job = _Job(predictor, content, loop, loop.create_future(), _NOT_DECODED)
+        job = _Job(predictor, content, loop, loop.create_future())
         self.waiting += 1
         self._sent.put(job)
         try:
@@ -104,17 +106,13 @@ class Batcher:
         self._decoded.put(None)
         self._network.join()
 
-    def _decode_all(self) -> None:
-        while (job := self._sent.get()) is not None:
-            self._decode(job)
-
-    def _decode_large(self) -> None:
-        while (job := self._large.get()) is not None:
-            self._decode(job, large=True)
-            if self._large.empty():
+    def _decode_all(self, jobs: SimpleQueue[_Job | None], *, large: bool = False) -> None:
+        while (job := jobs.get()) is not None:
+            self._decode(job, large=large)
+            if large and jobs.empty():
                 give_back_memory()
 
-    def _decode(self, job: _Job, *, large: bool = False) -> None:
+    def _decode(self, job: _Job, *, large: bool) -> None:
         if job.answer.cancelled():  # who asked is gone
             return
         try:
@@ -160,6 +158,14 @@ class Batcher:
         return batch
 
 
+def _start(
+    name: str, work: Callable[..., None], *values: object, **options: object
+) -> threading.Thread:
+    thread = threading.Thread(None, work, name, values, options, daemon=True)
+    thread.start()
+    return thread
+
+
 def _deliver(batch: list[_Job], outcome: np.ndarray | Exception) -> None:
     """Hand answers to the event loop, all at once: waking it up takes longer than an answer."""
     loop = batch[0].loop
@@ -177,3 +183,80 @@ def _set_results(batch: list[_Job], outcome: np.ndarray | Exception) -> None:
             job.answer.set_exception(outcome)
         else:
             job.answer.set_result(Answer(job.pixels, job.size, outcome[place]))
+
+
+async def predict_uploads(
+    uploads: Sequence[Upload],
+    model: Model,
+    batcher: Batcher,
+    metrics: Metrics,
+    limits: Limits,
+    *,
+    maps: bool = False,
+    prediction_log: PredictionLog | None = None,
+) -> tuple[int, bytes]:
+    """Status and JSON for the files of a request, one at least.
+
+    The status is 200 where a file, at least, is a picture; else that of the problem, 422 for
+    several of different kinds.
+    """
+    turns = asyncio.Semaphore(_AT_ONCE)  # then it is the turn of other requests
+
+    async def classify(upload: Upload) -> Answer | Problem:
+        if upload.problem:
+            return upload.problem
+        try:
+            async with turns:
+                outcome = await batcher.classify(model.predictor, upload.content)
+        except MemoryError:
+            return Problem(f"{TOO_LARGE}: send a smaller one", 413)
+        return problem_of(outcome, limits) if isinstance(outcome, PictureError) else outcome
+
+    if len(uploads) == 1:
+        outcomes = [await classify(uploads[0])]
+    else:
+        outcomes = await asyncio.gather(*map(classify, uploads))
+    rows = [_row(upload, outcome, model) for upload, outcome in zip(uploads, outcomes, strict=True)]
+    for row in rows:
+        metrics.picture(row.get("label"))
+    answered = [
+        (row, outcome)
+        for row, outcome in zip(rows, outcomes, strict=True)
+        if isinstance(outcome, Answer)
+    ]
+    name, run_id = model.source.name, model.source.run_id
+    if prediction_log:
+        entries = (
+            log_entry(one.size, brightness(one.pixels), row["probabilities"], name, run_id)
+            for row, one in answered
+        )
+        metrics.not_logged(prediction_log.add(entries))
+    if maps and answered:
+        pixels = np.stack([outcome.pixels for _, outcome in answered])
+        drawn = await asyncio.to_thread(model.maps, pixels)
+        for (row, _), png in zip(answered, drawn or (), strict=drawn is not None):
+            row["map"] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    content = {"model": name, "version": model.source.version, "predictions": rows}
+    problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+    status = 200
+    if len(problems) == len(uploads):
+        statuses = {problem.status for problem in problems}
+        status = statuses.pop() if len(statuses) == 1 else 422
+        first = f"{uploads[0].name} {problems[0].sentence}"
+        others = f"none of {len(uploads)} files is a picture: " if len(uploads) > 1 else ""
+        content["error"] = others + first
+    return status, json.dumps(content, separators=(",", ":")).encode()
+
+
+def _row(upload: Upload, outcome: Answer | Problem, model: Model) -> dict[str, Any]:
+    if isinstance(outcome, Problem):
+        return {"name": upload.name, "problem": outcome.sentence}
+    values = outcome.probabilities.tolist()
+    answers = dict(zip(model.predictor.class_names, values, strict=True))
+    prediction = Prediction(Path(upload.name), answers, threshold=model.predictor.threshold)
+    return {
+        "name": upload.name,
+        "label": prediction.label,
+        "probability": round(max(values), _DECIMALS),
+        "probabilities": {name: round(p, _DECIMALS) for name, p in answers.items()},
+    }
