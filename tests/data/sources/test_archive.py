@@ -460,6 +460,13 @@ def test_headers_upon_headers_are_called_damaged(tmp_path):
     assert "is damaged" in refusal(tmp_path / "a.tar")
 
 
+def test_a_member_of_negative_size_is_called_damaged_at_once(tmp_path):
+    info = tarfile.TarInfo("a")
+    info.size = -512
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    assert "is damaged" in refusal(tmp_path / "a.tar")
+
+
 def test_a_wrong_checksum_at_the_end_of_a_tar_gz_is_called_damaged(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.tar.gz")
     content = bytearray(archive.read_bytes())

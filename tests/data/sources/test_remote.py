@@ -101,6 +101,11 @@ def test_a_folder_of_this_machine_is_mirrored_too(tmp_path, get, paint_folder):
     assert content_of(get(folder.as_uri().replace("%20", " "))) == content_of(folder)
 
 
+def test_an_empty_folder_is_mirrored_as_one(tmp_path, get):
+    (tmp_path / "pets").mkdir()
+    assert list(get((tmp_path / "pets").as_uri()).iterdir()) == []
+
+
 def test_more_files_than_are_fetched_at_a_time(store, get):
     pets = {f"cats/{index:03}.png": str(index).encode() for index in range(150)}
     store.pipe({f"/many/{path}": content for path, content in pets.items()})

@@ -40,6 +40,7 @@ _MAX_TARGET = 4096
 _MAX_SHOWN = 80
 _PIECE = 256 * 2**10
 _UNNAMEABLE = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+_BY_HAND = "if you trust it, unpack it yourself and set `images` to the folder"
 _UNSAFE = ", which may not be unpacked safely (it leads outside the folder, or is a device)"
 _DAMAGE = (  # of which bz2 and tarfile raise the plain ones too
     OSError, EOFError, ValueError, RecursionError, NotImplementedError,
@@ -120,7 +121,7 @@ def _zip_members(archive: Path, writer: _Writer) -> _Members:
         writer.check_size(sum(info.file_size for info in file.infolist()))
         for info in file.infolist():
             if info.flag_bits & 0x1:
-                raise UserError("is encrypted: unpack it yourself and set `images` to the folder")
+                raise UserError(f"is encrypted: {_BY_HAND}")
             member = tarfile.TarInfo(_zip_name(info).replace("\\", "/"))
             mode = info.external_attr >> 16 if info.create_system == 3 else 0  # 3: Unix
             if re.match(r"/|[A-Za-z]:(/|$)", member.name):  # from the root or a drive
@@ -161,6 +162,8 @@ def _tar_members(archive: Path, writer: _Writer) -> _Members:
         checked = _CheckedFile(file, writer)
         with tarfile.open(fileobj=cast("IO[bytes]", checked), mode="r:") as tar:
             while (member := tar.next()) is not None:
+                if member.size < 0:  # tarfile would go back, and back again
+                    raise tarfile.ReadError("a member's size is negative")
                 tar.members = []  # type: ignore[attr-defined]  # else millions fill the memory
                 content = tar.extractfile(member) if member.isreg() else None
                 yield member, content or io.BytesIO()
@@ -197,7 +200,7 @@ class _Writer:
         self._folder, self._bounds = folder, bounds
         self._limit = max(bounds.unsuspicious, bounds.ratio * packed)
         free = shutil.disk_usage(folder).free
-        self._room = max(0, free - min(_RESERVE, free // 20))
+        self._room = free - min(_RESERVE, free // 20)
         self._bytes = self._members = 0
         self._folders = {folder}
         self.links: dict[Path, str] = {}
@@ -207,14 +210,12 @@ class _Writer:
         if size > self._limit:
             raise UserError(
                 f"unpacks to more than {self._limit / 1e9:.3g} GB, too much for its own size, as "
-                "archives do that are made to fill disks: if you trust it, unpack it yourself and "
-                "set `images` to the folder"
+                f"archives do that are made to fill disks: {_BY_HAND}"
             )
         if size > self._room:
             raise UserError(
                 f'unpacks to {size / 1e9:.3g} GB or more, but the disk of "{self._folder.parent}" '
-                f"has room for {self._room / 1e9:.3g} GB: free some, or set `images` to an "
-                "unpacked folder"
+                f"has room for {self._room / 1e9:.3g} GB: free some"
             )
 
     def add(self, member: tarfile.TarInfo, content: IO[bytes]) -> None:
@@ -278,10 +279,8 @@ class _Writer:
     def _count(self) -> None:
         self._members += 1
         if self._members > self._bounds.members:
-            raise UserError(
-                f"holds more than {self._bounds.members:,} files and folders: unpack it yourself "
-                "and set `images` to the folder"
-            )
+            most = f"{self._bounds.members:,}"
+            raise UserError(f"holds more than {most} files and folders: {_BY_HAND}")
 
 
 def _refusal(member: tarfile.TarInfo, what: str) -> UserError:

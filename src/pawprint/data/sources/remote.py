@@ -187,6 +187,7 @@ class Remote:
             return version
         if self.address.sha256:
             raise UserError(f'"{self.address}" is a folder: leave out #sha256=, which is of a file')
+        target.mkdir()
         progress = _progress("files")
         progress.set_size(len(files))
         root = self.path.rstrip("/")
@@ -221,7 +222,7 @@ class Remote:
                     folders.append(path)
                 elif path == info["name"]:  # else another mark
                     files.append((inside, _version(info)))
-        files.sort()
+        files.sort(key=lambda file: file[0])
         return hashlib.sha256(json.dumps(files).encode()).hexdigest(), files
 
     def _attempt(self, call: Callable[[], T], attempts: int | None = None) -> T:
