@@ -32,9 +32,7 @@ def assign(records, *, groups=(), seed=0, validation=0.1, test=0.2):
     number_of = {path: number for number, group in enumerate(groups) for path in group}
     numbers = [number_of.get(record.path, -1) for record in records]
     audit = audit_files(records, numbers, [-1] * len(records))
-    splits = assign_splits(
-        audit, IMAGES, seed=seed, validation_fraction=validation, test_fraction=test
-    )
+    splits = assign_splits(audit, IMAGES, seed=seed, validation=validation, test=test)
     assert len(splits) == len(records)
     return {r.path: split for r, split in zip(records, splits, strict=True) if split}
 

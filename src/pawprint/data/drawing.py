@@ -111,7 +111,9 @@ class Pencil:
         self.radius = float(np.sqrt(abs(np.linalg.det(matrix))))
         self.base, self.mark = (FURS[i] for i in rng.choice(len(FURS), 2, replace=False))
         self.outline = shade(self.base, 0.5)
-        self.coat = self._paint_coat(rng)
+        self.coat = Image.new("RGB", image.size, self.base)
+        for shape in _markings(rng):
+            ImageDraw.Draw(self.coat).polygon(self.pixels(shape), fill=self.mark)
 
     def pixels(self, points: Points, at: Point = (0, 0)) -> list[float]:
         """Return ``points``, moved by ``at``, in pixels as Pillow takes them: x, y, x, y."""
@@ -137,13 +139,6 @@ class Pencil:
             self.image.paste(self.coat.crop(box), box, mask.crop(box))
         width = max(1, round(0.05 * self.radius))
         self.draw.line(corners + corners[:4], fill=self.outline, width=width)
-
-    def _paint_coat(self, rng: Generator) -> Image.Image:
-        coat = Image.new("RGB", self.image.size, self.base)
-        draw = ImageDraw.Draw(coat)
-        for shape in _markings(rng):
-            draw.polygon(self.pixels(shape), fill=self.mark)
-        return coat
 
 
 def _markings(rng: Generator) -> list[np.ndarray]:

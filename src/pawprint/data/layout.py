@@ -70,14 +70,10 @@ def find_pictures(root: Path, images: Path | str) -> Layout:
     inner = _inside_wrapping(root)
     shown = _ShownPaths(root, images)
     folders, (_, files) = _folders(inner), visible(inner)
-    if not folders and not files:
-        raise UserError(
-            f"{shown(inner)} is empty: put a sub-folder with pictures for each class into it"
-        )
     if not folders:
+        what = f"holds {len(files)} files but no class folders" if files else "is empty"
         raise UserError(
-            f"{shown(inner)} holds {len(files)} file{'s' * (len(files) > 1)} but no class folders: "
-            "make a sub-folder per class and move the pictures there"
+            f"{shown(inner)} {what}: make a sub-folder per class and move the pictures there"
         )
     if _is_split(inner):
         return _split_layout(folders, shown)
@@ -127,15 +123,14 @@ def _split_layout(folders: list[Path], shown: _ShownPaths) -> Layout:
     files, class_names = _classes(_inside_twin(given.pop("train")), "train", shown)
     for split, folder in given.items():
         held_out, labels = _classes(_inside_twin(folder), split, shown)
-        for label in labels:
-            if label not in class_names:
-                raise UserError(
-                    f'the class "{label}" is in {shown(folder)} but not among the training '
-                    f"classes {_listed(class_names)}: add it there or take it away here"
-                )
-        for label in class_names:
-            if label not in labels:
-                notes.append(f'the class "{label}" has no pictures in "{shown.relative(folder)}"')
+        if foreign := [label for label in labels if label not in class_names]:
+            raise UserError(
+                f'the class "{foreign[0]}" is in {shown(folder)} but not among the training '
+                f"classes {_listed(class_names)}: add it there or take it away here"
+            )
+        empty = [label for label in class_names if label not in labels]
+        where = shown.relative(folder)
+        notes += [f'the class "{label}" has no pictures in "{where}"' for label in empty]
         files += held_out
     return Layout(sorted(files, key=lambda file: file.path), class_names, ignored, notes)
 

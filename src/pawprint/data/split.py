@@ -13,12 +13,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def assign_splits(
-    audit: Audit,
-    images: Path | str,
-    *,
-    seed: int,
-    validation_fraction: float,
-    test_fraction: float,
+    audit: Audit, images: Path | str, *, seed: int, validation: float, test: float
 ) -> list[str | None]:
     """Give every picture its split, each class in the same proportions, copies together.
 
@@ -32,9 +27,9 @@ def assign_splits(
         audit: the files with their groups; those that are to be left out get no split.
         images: where they came from, named in an error.
         seed: another seed draws another order.
-        validation_fraction: part of the pictures to hold out, above 0 and below 1; of the
+        validation: part of the pictures to hold out, above 0 and below 1; of the
             training folder's pictures where splits were given. Rounded, at least one a class.
-        test_fraction: the same for the test split.
+        test: the same for the test split.
 
     Returns:
         "train", "validation", "test" or None, by file.
@@ -55,7 +50,7 @@ def assign_splits(
         if not out:
             of_label[("alone", row) if group is None else ("group", group)].append(row)
 
-    fractions = {"test": test_fraction, "validation": validation_fraction}
+    fractions = {"test": test, "validation": validation}
     for label, of_label in sorted(groups.items()):
         if len(of_label) < len(to_fill):
             raise _too_few(audit, label, len(of_label), to_fill, images)
@@ -90,17 +85,13 @@ def _hold_out(
 def _take(ordered: list[list[int]], wanted: int, keep: int) -> list[list[int]]:
     """Take groups out of ``ordered``, from the front: as many as fit, but ``keep`` are left."""
     taken: list[list[int]] = []
-    left, room = [], wanted
     for group in ordered:
-        if len(group) <= room and len(ordered) - len(taken) > keep:
+        if len(group) <= wanted and len(ordered) - len(taken) > keep:
             taken.append(group)
-            room -= len(group)
-        else:
-            left.append(group)
-    if not taken:  # each is larger than what is wanted
-        taken = [min(ordered, key=len)]
-        left = [group for group in ordered if group is not taken[0]]
-    ordered[:] = left
+            wanted -= len(group)
+    taken = taken or [min(ordered, key=len)]  # each is larger than what is wanted
+    rows = {group[0] for group in taken}
+    ordered[:] = [group for group in ordered if group[0] not in rows]
     return taken
 
 
@@ -127,10 +118,10 @@ def _too_few(
     some = "1 usable picture" if pictures == 1 else f"{pictures} different usable pictures"
     needed = " and ".join(f"one for {split}" for split in to_fill)
     left_out = _left_out(audit, label=label)
-    cure = ", or take its folder away"
+    cure = "take its folder away"
     if "two labels" in left_out:
-        cure = ", or set near_duplicates to false if pictures of two classes look alike"
+        cure = "set near_duplicates to false if pictures of two classes look alike"
     return UserError(
         f'the class "{label}" in "{images}" has {some} but needs at least {len(to_fill)} '
-        f"({needed}{left_out}): add pictures to it{cure}"
+        f"({needed}{left_out}): add pictures to it, or {cure}"
     )

@@ -70,7 +70,7 @@ def prepare(
         seed: draws the splits.
         validation_fraction: part of each class to hold out, above 0 and below 1, where no
             validation folder is given.
-        test_fraction: the same for testing.
+        test_fraction: the same for testing; both together below 1.
         resize: "squash", "crop" or "pad". Defaults to "squash".
         near_duplicates: whether pictures that only look the same are copies too. Defaults to True.
         max_refused_fraction: part of the files, 0 to 1, that may be unreadable. Defaults to 0.1.
@@ -85,7 +85,6 @@ def prepare(
         UserError: the pictures cannot be used, or ``out`` cannot be written; an earlier ``out``
             stays as it was.
     """
-    _check_fractions(validation_fraction, test_fraction)
     _check_out(out, images)
     with _writing(out), open_images(images, out, downloads) as root:
         # Find the pictures and their classes.
@@ -111,11 +110,7 @@ def prepare(
 
         # Split, copies together.
         audit.splits = assign_splits(
-            audit,
-            name,
-            seed=seed,
-            validation_fraction=validation_fraction,
-            test_fraction=test_fraction,
+            audit, name, seed=seed, validation=validation_fraction, test=test_fraction
         )
         summary = summarize(
             audit,
@@ -141,12 +136,8 @@ def prepare(
         if report:
             _write_report(report, audit, layout, summary)
     if summary.refused:
-        log.warning(
-            "Left out %d of %d files; %s lists each with its problem.",
-            len(summary.refused),
-            len(reading.places),
-            out / SUMMARY,
-        )
+        left_out = f"{len(summary.refused)} of {len(reading.places)}"
+        log.warning("Left out %s files; %s lists each with its problem.", left_out, out / SUMMARY)
     counts = ", ".join(f"{part.pictures:,} {name}" for name, part in summary.splits.items())
     log.info("Wrote %s pictures to %s; %s were decoded.", counts, out, f"{reading.decoded:,}")
     return summary
@@ -185,8 +176,8 @@ def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) 
         notes=summary.notes,
     )
     html, figures = folder / "audit.html", folder / "metrics.json"
-    mend_file(html)
-    mend_file(figures)
+    for path in (html, figures):
+        mend_file(path)
     with replacing_file(html) as temporary:
         temporary.write_text(page, encoding="utf-8")
     write_json(figures, audit.figures())
@@ -206,18 +197,6 @@ def _writing(out: Path) -> Iterator[None]:
             f'the prepared pictures cannot be written to "{out}" or next to it: {error.strerror}'
             f"{where}; free room on the disk or mend permissions, and run it again"
         ) from error
-
-
-def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
-    fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
-    for name, fraction in fractions.items():
-        if not 0 < fraction < 1:
-            raise UserError(f"{name} is {fraction:g}: choose one above 0 and below 1")
-    if validation_fraction + test_fraction >= 1:
-        raise UserError(
-            f"validation_fraction ({validation_fraction:g}) and test_fraction "
-            f"({test_fraction:g}) leave nothing to train on: choose a sum below 1"
-        )
 
 
 def _check_out(out: Path, images: Path | str) -> None:

@@ -15,10 +15,10 @@ from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.drawing import Colour, Pencil, draw_animal, shade, tube
-from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_folder
 
 SIZE = 96  # pixels, of a finished picture
+UNSEEN = 12  # pictures
 CANVAS = 2 * SIZE  # pixels, while drawing: halving smooths the edges
 
 BACKDROPS: tuple[Colour, ...] = (
@@ -35,9 +35,7 @@ BACKDROPS: tuple[Colour, ...] = (
 )
 
 
-def draw_sample(
-    out: Path, single_prediction: Path, *, seed: int, pictures: int = 1200, unseen: int = 12
-) -> None:
+def draw_sample(out: Path, single_prediction: Path, *, seed: int, pictures: int = 1200) -> None:
     """Draw a folder of cats and dogs, and a few further pictures to predict.
 
     Pictures are RGB JPEGs of 96x96 pixels. The same seed gives the same files byte for byte.
@@ -45,31 +43,15 @@ def draw_sample(
 
     Args:
         out: gets ``cats/cats_0001.jpg``, ``dogs/dogs_0001.jpg`` and so on, half each.
-        single_prediction: gets ``cat_1.jpg``, ``dog_1.jpg`` and so on, half each, none of which
-            is in ``out``.
+        single_prediction: a folder apart; gets ``cat_1.jpg``, ``dog_1.jpg`` and so on, twelve, none
+            of which is in ``out``.
         seed: from 0 up.
-        pictures: how many to draw in ``out``, at least 2. Defaults to 1,200.
-        unseen: how many to draw in ``single_prediction``, from 0 up. Defaults to 12.
-
-    Raises:
-        UserError: a number is too small, or one folder lies inside the other.
+        pictures: how many to draw in ``out``. Defaults to 1,200.
     """
-    if seed < 0 or pictures < 2 or unseen < 0:
-        raise UserError(
-            f"the sample needs seed >= 0, pictures >= 2 and unseen >= 0, but got seed={seed}, "
-            f"pictures={pictures} and unseen={unseen}"
-        )
-    # Each folder is replaced as a whole: one inside the other would be lost.
-    sample, single = out.resolve(), single_prediction.resolve()
-    if sample.is_relative_to(single) or single.is_relative_to(sample):
-        raise UserError(
-            "the drawn pictures and the unseen ones need folders apart from each other, "
-            f"but got {sample} and {single}"
-        )
     with replacing_folder(out) as sample, replacing_folder(single_prediction) as single:
         for name in ("cats", "dogs"):
             (sample / name).mkdir()
-        for index in range(pictures + unseen):
+        for index in range(pictures + UNSEEN):
             kind = "dog" if index % 2 else "cat"
             if index < pictures:
                 path = sample / f"{kind}s" / f"{kind}s_{index // 2 + 1:04d}.jpg"

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,13 @@ from pawprint.config.paths import Paths
 from pawprint.data.layout import find_pictures
 from pawprint.data.sources.source import name_of, open_images
 from pawprint.system.errors import UserError
+
+OUT = Path("prepared")  # in a folder of the test's own
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("work"))
 
 
 def pack(folder, archive):
@@ -37,7 +46,7 @@ def content_of(folder):
     }
 
 
-def refusal(images, output=None, downloads=None):
+def refusal(images, output=OUT, downloads=None):
     with pytest.raises(UserError) as caught, open_images(images, output, downloads):
         pass
     message = str(caught.value)
@@ -47,19 +56,19 @@ def refusal(images, output=None, downloads=None):
 
 
 def test_a_folder_is_yielded_as_it_is(pictures):
-    with open_images(pictures) as folder:
+    with open_images(pictures, OUT) as folder:
         assert folder == pictures
 
 
 def test_an_archive_is_known_by_its_content_whatever_its_name(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip").rename(tmp_path / "download")
-    with open_images(archive) as folder:
+    with open_images(archive, OUT) as folder:
         assert (folder / "dogs" / "002.png").is_file()
 
 
 def test_it_is_cleared_away_after_an_error_too(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip")
-    with pytest.raises(RuntimeError), open_images(archive) as folder:
+    with pytest.raises(RuntimeError), open_images(archive, OUT) as folder:
         raise RuntimeError
     assert not folder.exists()
 
@@ -68,7 +77,7 @@ def test_it_is_unpacked_beside_the_output_where_one_is_named(tmp_path, pictures)
     archive = pack(pictures, tmp_path / "pictures.tar")
     with open_images(archive, output=tmp_path / "data" / "prepared") as folder:
         assert folder.parent == tmp_path / "data"
-    assert list((tmp_path / "data").iterdir()) == []
+    assert {path.suffix for path in (tmp_path / "data").iterdir()} == {".lock"}
 
 
 def test_missing_pictures_are_named(tmp_path):
@@ -78,46 +87,42 @@ def test_missing_pictures_are_named(tmp_path):
 # what a killed process leaves
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not(
-    tmp_path, pictures
-):
+def test_what_a_killed_process_left_is_removed_after_what_a_living_one_uses(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip")
     out = tmp_path / "data" / "prepared"
     code = (
         "import pathlib, sys, time; from pawprint.data.sources.source import open_images\n"
         "with open_images(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])) as folder:\n"
-        "    print(folder, flush=True); time.sleep(60)"
+        "    (folder / 'left').touch(); print(folder, flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(archive), str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        left = other.stdout.readline().strip()
-        with open_images(archive, out) as mine:
-            assert {str(path) for path in (tmp_path / "data").iterdir()} == {left, str(mine)}
-        other.send_signal(signal.SIGKILL)
-    assert [str(path) for path in (tmp_path / "data").iterdir()] == [left]
-    with open_images(archive, out) as mine:
-        assert list((tmp_path / "data").iterdir()) == [mine]
-    assert list((tmp_path / "data").iterdir()) == []
+        left = Path(other.stdout.readline().strip())
+        killer = threading.Timer(0.5, other.send_signal, [signal.SIGKILL])
+        killer.start()
+        with open_images(archive, out) as mine:  # as soon as the other is gone
+            assert not killer.is_alive()
+            assert mine == left
+            assert len(content_of(mine)) == 6
+    assert not left.exists()
+
+
+def test_two_outputs_beside_each_other_do_not_meet(tmp_path, pictures):
+    archive = pack(pictures, tmp_path / "pictures.zip")
+    with (
+        open_images(archive, tmp_path / "one") as one,
+        open_images(archive, tmp_path / "two") as two,
+    ):
+        assert content_of(one) == content_of(two)
+    assert not one.exists()
+    assert not two.exists()
 
 
 def test_a_link_that_looks_like_something_left_is_not_followed(tmp_path, pictures):
     archive = pack(pictures, tmp_path / "pictures.zip")
-    (tmp_path / ".pictures.evil").symlink_to(pictures)
-    with open_images(archive, tmp_path / "prepared"):
-        pass
+    (tmp_path / ".prepared.pictures").symlink_to(pictures)
+    assert "cannot be unpacked in" in refusal(archive, tmp_path / "prepared")
     assert len(list(pictures.rglob("*.png"))) == 6
-
-
-def test_a_disk_without_locks_works_and_removes_nothing(tmp_path, pictures, monkeypatch):
-    def unsupported(*_):
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr("fcntl.flock", unsupported)
-    archive = pack(pictures, tmp_path / "pictures.zip")
-    (tmp_path / "data" / ".pictures.left").mkdir(parents=True)
-    with open_images(archive, tmp_path / "data" / "prepared") as folder:
-        assert len(content_of(folder)) == 6
-    assert [path.name for path in (tmp_path / "data").iterdir()] == [".pictures.left"]
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, pictures):
@@ -155,7 +160,7 @@ def test_cats_and_dogs_are_found_and_nothing_beside_them(tmp_path, pets, ending)
             # At the end of a plain tar, the document is what a search for a zip would find.
             for name in ("PetImages", "readme[1].txt", "MSR-LA - 3467.docx"):
                 file.add(pets / name, name)
-    with open_images(images) as folder:
+    with open_images(images, OUT) as folder:
         layout = find_pictures(folder, images)
     cats = [f"PetImages/Cat/{name}.jpg" for name in ("000", "001", "002", "003", "666")]
     dogs = [f"PetImages/Dog/{name}.jpg" for name in ("000", "001", "002", "003", "11702")]
@@ -166,7 +171,7 @@ def test_cats_and_dogs_are_found_and_nothing_beside_them(tmp_path, pets, ending)
 def test_a_folder_with_links_to_itself_and_its_parent_ends(pictures):
     (pictures / "cats" / "self").symlink_to(pictures / "cats")
     (pictures / "cats" / "up").symlink_to(pictures)
-    with open_images(pictures) as folder:
+    with open_images(pictures, OUT) as folder:
         files = [file.path for file in find_pictures(folder, pictures).files]
     assert {f"{name}/00{i}.png" for name in ("cats", "dogs") for i in range(3)} <= set(files)
     assert len(files) <= 9
@@ -197,13 +202,13 @@ def test_a_page_instead_of_an_archive_is_named_by_its_url(tmp_path, web, content
     web.content = content
     url = f"http://me:secret@{web.address}/pets.zip?token=secret"
     message = refusal(url, downloads=tmp_path)
-    assert message.startswith(f'what "{web.url()}" sends is no archive')
+    assert message.startswith(f'"{web.url()}" is damaged, or is neither a folder nor an archive')
 
 
 def test_a_damaged_archive_from_the_web_is_named_by_its_url(tmp_path, pictures, web):
     web.content = pack(pictures, tmp_path / "pictures.zip").read_bytes()[:-30]
     message = refusal(web.url(), downloads=tmp_path / "kept")
-    assert message.startswith(f'the archive "{web.url()}" is damaged')
+    assert message.startswith(f'"{web.url()}" is damaged')
     assert str(next((tmp_path / "kept").glob("*-pets.zip"))) in message
 
 

@@ -1,8 +1,8 @@
 """Archives: zip, and tar plain or compressed with gzip, bzip2 or xz.
 
-Zip and tar share one way onto the disk, which writes nothing outside its folder, and no more than
-there is room. It does not rely on the checks of tarfile's own filters, which older patch releases
-of Python get wrong.
+The members of both go through tarfile's ``data`` filter, which refuses what leads outside. Links
+are made last: nothing is written through one, and the filter, which follows links wrongly in older
+patch releases of Python, finds none to follow.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
+import io
 import lzma
 import os
 import posixpath
@@ -20,34 +21,32 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from pawprint.data.sources.address import escaped, is_address
+from pawprint.data.sources.address import escaped
 from pawprint.system.errors import UserError
 
-_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
+_ZIP_TYPES = {0: tarfile.REGTYPE, stat.S_IFREG: tarfile.REGTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
 _UNICODE_PATH = 0x7075  # Info-ZIP's extra field of a zip's member
-_MAX_HEADER = 16 * 2**20  # bytes, read into memory as a whole
+_RESERVE = 200 * 10**6  # bytes of disk that stay free, or a twentieth where that is less
+_MAX_DEPTH = 100  # folders inside each other
+_MAX_HEADER = 16 * 2**20  # bytes, which tarfile reads into memory as a whole
 _MAX_TARGET = 4096
 _MAX_SHOWN = 80
 _PIECE = 256 * 2**10
 _UNNAMEABLE = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
-_DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    OSError,
-    ValueError,  # what bz2 and tarfile raise on some damaged headers
-    NotImplementedError,  # a compression that zipfile does not know
-    RecursionError,  # tarfile's, at headers upon headers
-)
+_BY_HAND = "if you trust it, unpack it yourself and set `images` to the folder"
+_UNSAFE = ", which may not be unpacked safely (it leads outside the folder, or is a device)"
+_DAMAGE = (  # of which bz2 and tarfile raise the plain ones too
+    OSError, EOFError, ValueError, RecursionError, NotImplementedError,
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+_Members = Generator[tuple[tarfile.TarInfo, IO[bytes]]]  # with what a file holds
 
 
 @dataclass(frozen=True)
@@ -59,38 +58,22 @@ class Bounds:
         ratio: how many times its own size it may unpack to, above ``unsuspicious``; pictures
             hardly shrink, and what shrinks more is made to fill disks. Defaults to 200
         unsuspicious: bytes that any archive may unpack to. Defaults to 1 GiB
-        reserve: bytes of disk that stay free, or a twentieth of the free ones where that is less.
-            Defaults to 200 MB
-        depth: folders inside each other. Defaults to 100
     """
 
     members: int = 5_000_000
     ratio: int = 200
     unsuspicious: int = 2**30
-    reserve: int = 200 * 10**6
-    depth: int = 100
 
 
-@dataclass(frozen=True)
-class Archive:
-    """An archive and how to speak of it: its file, its name, and what to do where it is damaged."""
-
-    path: Path
-    name: str
-    cure: str = ""
-
-    def __str__(self) -> str:
-        return f'the archive "{self.name}"'
-
-
-def unpack(archive: Archive, folder: Path, *, bounds: Bounds | None = None) -> None:
+def unpack(archive: Path, folder: Path, *, name: str, bounds: Bounds | None = None) -> None:
     """Unpack an archive, told by its content, whatever its name.
 
     Of two members with the same name the later stays. Modes, owners and times are left behind.
 
     Args:
-        archive: the archive.
+        archive: the file.
         folder: a new, empty folder that nobody else writes to.
+        name: what a person called the archive.
         bounds: what it may come to. Defaults to ``Bounds()``.
 
     Raises:
@@ -99,81 +82,67 @@ def unpack(archive: Archive, folder: Path, *, bounds: Bounds | None = None) -> N
             cannot hold.
     """
     try:
-        writer = _Writer(archive, folder, bounds or Bounds())
-        (_unpack_zip if _is_zip(archive) else _unpack_tar)(writer)
-        writer.make_links()
+        writer = _Writer(folder, archive.stat().st_size, bounds or Bounds())
+        read = _zip_members if _is_zip(archive, writer) else _tar_members
+        with closing(read(archive, writer)) as members:
+            for member, content in members:
+                writer.add(member, content)
+        for path, target in writer.links.items():
+            path.symlink_to(target)
+    except UserError as error:
+        raise UserError(f'"{name}" {error}') from error
     except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            what = "cannot be unpacked, as there is no room on the disk"
-            cure = "free some, or set `images` to an unpacked folder"
-        elif isinstance(error, OSError) and error.errno is not None:
+        what = f"is damaged ({escaped(str(error)) or type(error).__name__})"
+        cure = f'remove "{archive}" and download or pack it again'
+        if isinstance(error, OSError) and error.errno is not None:
             what = f"cannot be unpacked ({error.strerror})"
-            cure = "see that it and the output folder are yours to read and write"
-        else:
-            what = f"is damaged ({escaped(str(error)) or type(error).__name__})"
-            cure = archive.cure or "download or pack it again"
-        raise UserError(f"{archive} {what}: {cure}") from error
+            cure = "see that there is room and that the output folder is yours to write"
+        raise UserError(f'"{name}" {what}: {cure}') from error
 
 
-def _is_zip(archive: Archive) -> bool:
-    with archive.path.open("rb") as file:
-        if file.read(4) in (b"PK\3\4", b"PK\5\6"):
-            return True
+def _is_zip(archive: Path, writer: _Writer) -> bool:
     try:
         # Before a look for a zip: that looks at the end, where a tar may hold one as its member.
-        with _open_tar(archive.path):
-            return False
-    except tarfile.ReadError:
-        if zipfile.is_zipfile(archive.path):
+        with closing(_tar_members(archive, writer)) as members:
+            next(members, None)
+    except tarfile.ReadError as error:
+        if zipfile.is_zipfile(archive):
             return True
-    if is_address(archive.name):
         raise UserError(
-            f'what "{archive.name}" sends is no archive: set `images` to the URL of a .zip or .tar '
-            "file itself"
-        )
-    if archive.name.lower().endswith(_ENDINGS):
-        raise UserError(
-            f"{archive} is damaged or is no archive at all: download or pack it again, or set "
-            "`images` to a folder"
-        )
-    raise UserError(
-        f'"{archive.name}" is neither a folder nor an archive: set `images` to a folder with a '
-        "sub-folder per class, or to a .zip or .tar archive of one"
-    )
+            f'is damaged, or is neither a folder nor an archive (zip or tar): see "{archive}", and '
+            "set `images` to a folder with a sub-folder per class, or to an archive of one"
+        ) from error
+    return False
 
 
-def _unpack_zip(writer: _Writer) -> None:
-    with zipfile.ZipFile(writer.archive.path) as file:
-        members = file.infolist()
-        writer.check_declared(len(members), sum(member.file_size for member in members))
-        for member in members:
-            name = _zip_name(member).replace("\\", "/")
-            if re.match(r"[A-Za-z]:(/|$)", name):  # a drive
-                raise writer.unsafe(name)
-            if member.flag_bits & 0x1:
-                raise UserError(
-                    f"{writer.archive} is encrypted: unpack it yourself and set `images` to the "
-                    "folder"
-                )
-            mode = member.external_attr >> 16 if member.create_system == 3 else 0  # 3: Unix
-            if name.endswith("/"):
-                writer.add_folder(name)
+def _zip_members(archive: Path, writer: _Writer) -> _Members:
+    """Yield the members of a zip as if they were those of a tar."""
+    with zipfile.ZipFile(archive) as file:
+        writer.check_size(sum(info.file_size for info in file.infolist()))
+        for info in file.infolist():
+            if info.flag_bits & 0x1:
+                raise UserError(f"is encrypted: {_BY_HAND}")
+            member = tarfile.TarInfo(_zip_name(info).replace("\\", "/"))
+            mode = info.external_attr >> 16 if info.create_system == 3 else 0  # 3: Unix
+            if re.match(r"/|[A-Za-z]:(/|$)", member.name):  # from the root or a drive
+                raise _refusal(member, _UNSAFE)
+            if member.name.endswith("/"):
+                member.type = tarfile.DIRTYPE
+                yield member, io.BytesIO()
                 continue
-            if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFLNK):
-                raise writer.unsafe(name)
-            with file.open(member) as content:
-                if stat.S_ISLNK(mode):
-                    writer.add_link(name, os.fsdecode(content.read(_MAX_TARGET)))
-                else:
-                    writer.add_file(name, member.file_size, content)
+            member.type = _ZIP_TYPES.get(stat.S_IFMT(mode), tarfile.CHRTYPE)
+            with file.open(info) as content:
+                if member.issym():
+                    member.linkname = os.fsdecode(content.read(_MAX_TARGET))
+                yield member, content
 
 
-def _zip_name(member: zipfile.ZipInfo) -> str:
+def _zip_name(info: zipfile.ZipInfo) -> str:
     """The name of a member; many programs write UTF-8 without the flag that says so."""
-    if member.flag_bits & 0x800:
-        return member.filename
-    raw = member.orig_filename.encode("cp437")
-    extra = member.extra
+    if info.flag_bits & 0x800:
+        return info.filename
+    raw = info.orig_filename.encode("cp437")
+    extra = info.extra
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<HH", extra)
         field, extra = extra[4 : 4 + length], extra[4 + length :]
@@ -182,204 +151,143 @@ def _zip_name(member: zipfile.ZipInfo) -> str:
     try:
         return raw.partition(b"\0")[0].decode()
     except UnicodeDecodeError:
-        return member.filename
+        return info.filename
 
 
-def _unpack_tar(writer: _Writer) -> None:
-    with _open_tar(writer.archive.path, writer) as file:
-        while (member := file.next()) is not None:
-            file.members = []  # type: ignore[attr-defined]  # else millions of members fill the memory
-            name = member.name.lstrip("/")  # tar's own rule
-            if member.isdir():
-                writer.add_folder(name)
-            elif member.issym():
-                writer.add_link(name, member.linkname)
-            elif member.islnk():
-                writer.add_copy(name, member.linkname.lstrip("/"))
-            elif member.isdev() or (content := file.extractfile(member)) is None:
-                raise writer.unsafe(name)
-            else:
-                with content:
-                    writer.add_file(name, member.size, content)
-        # tarfile stops without a word at a damaged header; a sound archive ends in zeros.
-        rest = cast("_Metered", file.fileobj)
-        rest.seek(file.offset)
-        if rest.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise tarfile.ReadError("a member's header is damaged")
-        while rest.read(2**20):  # to the end, where the checksum is
-            pass
+def _tar_members(archive: Path, writer: _Writer) -> _Members:
+    with archive.open("rb") as file:
+        start = file.read(6)
+    opener: Any = next((opener for magic, opener in _COMPRESSIONS if start.startswith(magic)), open)
+    with opener(archive, "rb") as file:
+        checked = _CheckedFile(file, writer)
+        with tarfile.open(fileobj=cast("IO[bytes]", checked), mode="r:") as tar:
+            while (member := tar.next()) is not None:
+                if member.size < 0:  # tarfile would go back, and back again
+                    raise tarfile.ReadError("a member's size is negative")
+                tar.members = []  # type: ignore[attr-defined]  # else millions fill the memory
+                content = tar.extractfile(member) if member.isreg() else None
+                yield member, content or io.BytesIO()
+            # tarfile stops without a word at a damaged header; a sound archive ends in zeros.
+            checked.seek(tar.offset)
+            if checked.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                raise tarfile.ReadError("a member's header is damaged")
+            while checked.read(2**20):  # to the end, where the checksum is
+                pass
 
 
-class _Metered:
-    """A file whose reader can neither read too much in all nor too much at once."""
+class _CheckedFile:
+    """A tar of which nobody reads too much in all, or, as tarfile does with headers, at once."""
 
-    def __init__(self, file: IO[bytes], writer: _Writer | None) -> None:
-        self._file, self._writer = file, writer
-        self.tell, self.seekable = file.tell, file.seekable
+    def __init__(self, file: IO[bytes], writer: _Writer) -> None:
+        self._file, self._writer, self.tell = file, writer, file.tell
 
     def read(self, size: int) -> bytes:
         if size > _MAX_HEADER:
             raise ValueError("a member's header is too long")
         content = self._file.read(size)
-        self._check(self._file.tell())
+        self._writer.check_size(self.tell())
         return content
 
     def seek(self, place: int) -> int:
-        self._check(place)
+        self._writer.check_size(place)
         return self._file.seek(place)
-
-    def _check(self, place: int) -> None:
-        if self._writer is not None:
-            self._writer.check_ratio(place)
-
-
-@contextmanager
-def _open_tar(path: Path, writer: _Writer | None = None) -> Iterator[tarfile.TarFile]:
-    with path.open("rb") as file:
-        start = file.read(6)
-    opener: Any = next((opener for magic, opener in _COMPRESSIONS if start.startswith(magic)), open)
-    with opener(path, "rb") as file:
-        metered = cast("IO[bytes]", _Metered(file, writer))
-        with tarfile.open(fileobj=metered, mode="r:") as tar:
-            yield tar
 
 
 class _Writer:
-    """Writes the members; links come last, so nothing is ever written through one."""
+    """Writes the members of an archive into a folder, within their bounds."""
 
-    def __init__(self, archive: Archive, folder: Path, bounds: Bounds) -> None:
-        self.archive, self._folder, self._bounds = archive, folder, bounds
-        self._limit = max(bounds.unsuspicious, bounds.ratio * archive.path.stat().st_size)
+    def __init__(self, folder: Path, packed: int, bounds: Bounds) -> None:
+        self._folder, self._bounds = folder, bounds
+        self._limit = max(bounds.unsuspicious, bounds.ratio * packed)
         free = shutil.disk_usage(folder).free
-        self._room = max(0, free - min(bounds.reserve, free // 20))
+        self._room = free - min(_RESERVE, free // 20)
         self._bytes = self._members = 0
         self._folders = {folder}
-        self._links: dict[Path, str] = {}
+        self.links: dict[Path, str] = {}
 
-    def check_declared(self, members: int, size: int) -> None:
-        """Refuse too many members, or more bytes than may or can be written."""
-        if members > self._bounds.members:
-            raise UserError(
-                f"{self.archive} holds more than {self._bounds.members:,} files and folders: "
-                "unpack it yourself and set `images` to the folder"
-            )
-        self.check_ratio(size)
-        if size > self._room:
-            raise UserError(
-                f"{self.archive} unpacks to {size / 1e9:.3g} GB or more, but the disk of "
-                f'"{self._folder.parent}" has room for {self._room / 1e9:.3g} GB: free some, or '
-                "set `images` to an unpacked folder"
-            )
-
-    def check_ratio(self, size: int) -> None:
-        """Refuse an archive that has unpacked to ``size`` bytes of whatever kind."""
+    def check_size(self, size: int) -> None:
+        """Refuse what unpacks to more bytes than it may, or than there is room for."""
         if size > self._limit:
             raise UserError(
-                f"{self.archive} unpacks to more than {self._limit / 1e9:.3g} GB, too much for its "
-                "own size, as archives do that are made to fill disks: if you trust it, unpack it "
-                "yourself and set `images` to the folder"
+                f"unpacks to more than {self._limit / 1e9:.3g} GB, too much for its own size, as "
+                f"archives do that are made to fill disks: {_BY_HAND}"
             )
-
-    def add_folder(self, name: str) -> None:
-        """Make a folder, unless it is there."""
-        self._count()
-        with self._explained(name):
-            self._make_folder(self._path(name))
-
-    def add_file(self, name: str, size: int, content: IO[bytes]) -> None:
-        """Write a file; ``size`` is what is declared, the bytes of ``content`` are counted."""
-        self._count(size)
-        with self._explained(name):
-            file = self._make_room(name).open("xb")
-        with file:
-            while piece := content.read(_PIECE):
-                self._bytes += len(piece)
-                self.check_declared(self._members, self._bytes)
-                file.write(piece)
-
-    def add_link(self, name: str, target: str) -> None:
-        """Note a symbolic link, without ways up through other links."""
-        self._count()
-        with self._explained(name):
-            self._links[self._make_room(name)] = posixpath.normpath(target)
-
-    def add_copy(self, name: str, original: str) -> None:
-        """Write a file with the bytes of an earlier one, which a hard link stands for."""
-        path = self._path(original)
-        if not path.is_file():
+        if size > self._room:
             raise UserError(
-                f'{self.archive} holds "{_brief(name)}" as a link to "{_brief(original)}", which '
-                "is no file before it in the archive: pack it again without hard links"
+                f'unpacks to {size / 1e9:.3g} GB or more, but the disk of "{self._folder.parent}" '
+                f"has room for {self._room / 1e9:.3g} GB: free some"
             )
-        if path != self._path(name):
-            with path.open("rb") as content:
-                self.add_file(name, path.stat().st_size, content)
 
-    def make_links(self) -> None:
-        """Make the links, and refuse one that leads outside, be it through others."""
-        for path, target in self._links.items():
-            with self._explained(path.name):
-                path.symlink_to(target)
-        root = os.path.realpath(self._folder)
-        for path in self._links:
-            if os.path.commonpath([root, os.path.realpath(path)]) != root:
-                raise self.unsafe(path.relative_to(self._folder).as_posix())
+    def add(self, member: tarfile.TarInfo, content: IO[bytes]) -> None:
+        """Write a file or folder, or note a symbolic link."""
+        # What is checked is what is made: the filter takes a link "a/" for one inside of "a".
+        member.name = posixpath.normpath(member.name)
+        if member.issym():
+            member.linkname = posixpath.normpath(member.linkname)
+        if max(member.name.count("/"), member.linkname.count("/")) >= _MAX_DEPTH:
+            raise _refusal(member, f", deeper than {_MAX_DEPTH} folders")
+        try:
+            path = self._folder / tarfile.data_filter(member, str(self._folder)).name
+            self._count()
+            self._add(path, member, content)
+        except tarfile.FilterError as error:
+            raise _refusal(member, _UNSAFE) from error
+        except (FileExistsError, NotADirectoryError) as error:
+            what = " or a folder around it as a folder and as a file too"
+            raise _refusal(member, what) from error
+        except OSError as error:
+            if error.errno not in _UNNAMEABLE:
+                raise
+            raise _refusal(member, ", a name that this disk cannot hold") from error
 
-    def unsafe(self, name: str) -> UserError:
-        """What to raise for a member that would do harm."""
-        return UserError(
-            f'{self.archive} holds "{_brief(name)}", which may not be unpacked safely (it leads '
-            "outside the folder, or is a device): pack it again from a plain folder"
-        )
-
-    def _path(self, name: str) -> Path:
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if name.startswith("/") or ".." in parts or "\0" in name:
-            raise self.unsafe(name)
-        if len(parts) > self._bounds.depth:
-            raise UserError(
-                f'{self.archive} holds "{_brief(name)}", deeper than {self._bounds.depth} folders: '
-                "pack it again with fewer folders inside each other"
-            )
-        return self._folder.joinpath(*parts)
-
-    def _make_room(self, name: str) -> Path:
-        """The path of a new file or link, made free of an earlier one."""
-        path = self._path(name)
+    def _add(self, path: Path, member: tarfile.TarInfo, content: IO[bytes]) -> None:
+        if member.isdir():
+            self._make_folder(path)
+            return
+        if member.islnk():  # a copy of an earlier file
+            original = self._folder / posixpath.normpath(member.linkname)
+            if not original.is_file():
+                what = f' as a link to "{_brief(member.linkname)}", which is no file before it'
+                raise _refusal(member, what)
+            if original == path:  # tar writes a file that is given to it twice as a link to itself
+                return
+            content = original.open("rb")
         if path in self._folders:
             raise FileExistsError
         self._make_folder(path.parent)
-        self._links.pop(path, None)
+        self.links.pop(path, None)
         path.unlink(missing_ok=True)
-        return path
+        if member.issym():
+            self.links[path] = member.linkname
+            return
+        with content, path.open("xb") as file:
+            while piece := content.read(_PIECE):
+                self._bytes += len(piece)
+                self.check_size(self._bytes)
+                file.write(piece)
 
     def _make_folder(self, path: Path) -> None:
-        if path not in self._folders:
-            self._make_folder(path.parent)
-            self._count()
-            path.mkdir(exist_ok=True)  # there already where the disk ignores case
-            self._folders.add(path)
+        if path in self._folders:
+            return
+        if path in self.links:
+            raise FileExistsError
+        self._make_folder(path.parent)
+        self._count()
+        path.mkdir(exist_ok=True)  # there already where the disk ignores case
+        self._folders.add(path)
 
-    def _count(self, size: int = 0) -> None:
+    def _count(self) -> None:
         self._members += 1
-        self.check_declared(self._members, self._bytes + size)
+        if self._members > self._bounds.members:
+            most = f"{self._bounds.members:,}"
+            raise UserError(f"holds more than {most} files and folders: {_BY_HAND}")
 
-    @contextmanager
-    def _explained(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except (FileExistsError, NotADirectoryError) as error:
-            raise UserError(
-                f'{self.archive} holds "{_brief(name)}" or a folder around it as a folder and as a '
-                "file too: pack it again from a plain folder"
-            ) from error
-        except (OSError, UnicodeEncodeError) as error:
-            if isinstance(error, OSError) and error.errno not in _UNNAMEABLE:
-                raise
-            raise UserError(
-                f'{self.archive} holds "{_brief(name)}", a name that this disk cannot hold: pack '
-                "it again with shorter and plainer names"
-            ) from error
+
+def _refusal(member: tarfile.TarInfo, what: str) -> UserError:
+    """What to raise for a member that cannot be unpacked."""
+    return UserError(
+        f'holds "{_brief(member.name)}"{what}: pack it again from a plain folder with short names'
+    )
 
 
 def _brief(name: str) -> str:

@@ -10,8 +10,7 @@ import shutil
 from pathlib import Path
 
 from pawprint.data.sources.address import parse
-from pawprint.data.sources.remote import Remote, open_remote
-from pawprint.data.sources.web import RetryPolicy
+from pawprint.data.sources.remote import Remote, RetryPolicy, open_remote
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
 from pawprint.system.lock import locked
@@ -40,10 +39,10 @@ def download(url: str, folder: Path, *, policy: RetryPolicy | None = None) -> Pa
     address = parse(url)
     kept = folder / address.file_name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        lock = kept.with_name(f"{kept.name}.lock")
         busy = f"Another process downloads {address}; waiting for it."
         with (
-            locked(kept.with_name(f"{kept.name}.lock"), busy=busy, patience=None),
+            locked(lock, busy=busy, patience=None),
             open_remote(address, policy or RetryPolicy()) as remote,
         ):
             if not _is_current(remote, kept):
@@ -79,12 +78,13 @@ def _is_current(remote: Remote, kept: Path) -> bool:
 
 def _fetch(remote: Remote, kept: Path) -> None:
     address = remote.address
-    part, old = kept.with_name(f"{kept.name}.part"), kept.with_name(f"{kept.name}.old")
+    part = kept.with_name(f"{kept.name}.part")  # a folder of what is not complete or no longer kept
     log.info("Downloading %s to %s.", address, kept.parent)
     try:
-        _remove(part, old)  # what a killed process left
-        version = remote.fetch(part)
-        digest = _digest(part)
+        shutil.rmtree(part, ignore_errors=True)  # what a killed process left
+        part.mkdir()
+        version = remote.fetch(part / "new")
+        digest = _digest(part / "new")
         if address.sha256 not in (None, digest):
             raise UserError(
                 f'the file at "{address}" has the sha256 {digest}, but the URL asks for '
@@ -93,10 +93,10 @@ def _fetch(remote: Remote, kept: Path) -> None:
         # The record first: without it, what is there is not trusted.
         write_json(_record(kept), {"url": str(address), "version": version, "sha256": digest})
         if kept.exists():
-            os.replace(kept, old)
-        os.replace(part, kept)
+            os.replace(kept, part / "old")
+        os.replace(part / "new", kept)
     finally:
-        _remove(part, old)
+        shutil.rmtree(part, ignore_errors=True)
     log.info("Downloaded %s to %s, sha256 %s.", address, kept, digest)
 
 
@@ -115,11 +115,3 @@ def _digest(path: Path) -> str:
         if file.is_file():
             digest.update(os.fsencode(f"{file.relative_to(path)}\0{file.stat().st_size}\n"))
     return digest.hexdigest()
-
-
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)

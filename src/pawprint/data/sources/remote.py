@@ -3,34 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
 import fsspec
 from fsspec.callbacks import TqdmCallback
+from fsspec.exceptions import FSTimeoutError
 from tqdm import tqdm
 
-from pawprint.data.sources.address import Address, escaped
-from pawprint.data.sources.web import RetryPolicy, client_options, failure_reason
+from pawprint.data.sources.address import Address, escaped, is_loopback, shown
 from pawprint.system.errors import UserError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_RESERVE = 200 * 10**6  # bytes of disk that stay free where the size is not known before
-_BATCH = 64  # files of a folder that are fetched at a time
+_BATCH = 64  # files of a folder that are fetched, and where need be fetched again, at a time
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+_RETRY = "see the URL and the network, and run again"
+_NO_ACCESS = "see that you may read it, and that the URL has not run out"
+_CURES = {401: "put your user and password for that host into ~/.netrc", 403: _NO_ACCESS}
+# What failed, why, and what to do; None where another attempt may help.
+_FAILURES: tuple[tuple[type[Exception], str, str | None], ...] = (
+    (aiohttp.ClientSSLError, "its certificate is not trusted", "correct the URL or the "
+     "certificates of this machine, or download the archive yourself"),
+    (aiohttp.TooManyRedirects, "it leads in a circle", "set `images` to the URL of the file"),
+    (aiohttp.ClientConnectorDNSError, "no host of this name is known", None),
+    (TimeoutError, "no answer in time", None),
+    (aiohttp.ClientConnectorError, "the host, or a proxy, takes no connection", None),
+    (aiohttp.ClientConnectionError, "the connection broke", None),
+    (aiohttp.ClientPayloadError, "the connection broke", None),
+    (FileNotFoundError, "not found", "correct `images`"),
+    (PermissionError, "permission denied", _NO_ACCESS),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How long to try.
+
+    Attributes:
+        attempts: how often in all. Defaults to 5
+        pause: seconds before the second attempt, doubled before each further. Defaults to 0.5
+        connect: seconds until a web server must have taken the connection. Defaults to 15
+        read: seconds in which a web server must have sent something. Defaults to 30
+    """
+
+    attempts: int = 5
+    pause: float = 0.5
+    connect: float = 15.0
+    read: float = 30.0
 
 
 @contextmanager
@@ -52,22 +86,15 @@ def open_remote(address: Address, policy: RetryPolicy) -> Iterator[Remote]:
             if fsspec.get_filesystem_class(address.scheme).async_impl:
                 options["loop"] = loop
             if address.is_http:
-                path = address.url
-                options["client_kwargs"] = client_options(address, policy)
-                fs = fsspec.filesystem("https", encoded=path.isascii(), **options)
-            else:
-                fs, path = fsspec.url_to_fs(address.url, **options)
-        except ImportError as error:
-            package = getattr(error.__cause__, "name", None) or address.scheme
-            raise UserError(
-                f'"{address}" takes the package {package}: install it with `pip install {package}`,'
-                " or bring the pictures here with `dvc import-url`"
-            ) from error
+                options["encoded"] = address.url.isascii()
+                options["client_kwargs"] = _client_options(address, policy)
+            fs, path = fsspec.url_to_fs(address.url, **options)
         except Exception as error:  # whatever a store's own package raises
+            package = getattr(error.__cause__, "name", "") if isinstance(error, ImportError) else ""
+            install = package and f"install its package with `pip install {package}`, or "
             raise UserError(
-                f'the pictures "{address}" are neither here nor where they can be read from '
-                f"({type(error).__name__}): bring them here with `dvc import-url`, and set "
-                "`images` to the folder or archive"
+                f'"{address}" cannot be read from here ({package or type(error).__name__}): '
+                f"{install}bring the pictures here with `dvc import-url`"
             ) from error
         yield Remote(address, policy, fs, path)
 
@@ -76,27 +103,49 @@ def open_remote(address: Address, policy: RetryPolicy) -> Iterator[Remote]:
 def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
     """A loop with a thread of its own, which is gone afterwards: no process forks next to one."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop):  # ends, on Ctrl-C too, what still runs
+            loop.run_forever()
+            # Connections that a store's package leaves open end here: no word of them.
+            loop.set_exception_handler(lambda *_: None)
+
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-
-    async def end() -> None:
-        """Also on Ctrl-C, when a download is still running."""
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await loop.shutdown_default_executor()
-        # Connections that a store's package leaves open end here: no word of them.
-        loop.set_exception_handler(lambda *_: None)
-
     try:
         yield loop
     finally:
-        with suppress(TimeoutError):  # a host's name that is still looked up
-            asyncio.run_coroutine_threadsafe(end(), loop).result(timeout=5)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        thread.join(timeout=5)  # longer where a host's name is still looked up
+
+
+def _client_options(address: Address, policy: RetryPolicy) -> dict[str, Any]:
+    """Options of an aiohttp session that fetches from nowhere but where it is safe to."""
+
+    async def check(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """See every URL that is requested, also after a redirect."""
+        if not address.trusts(str(request.url)):
+            raise _unsafe(address, str(request.url))
+        if is_loopback(str(request.url)):
+            request.update_proxy(None, None, None)
+        return await handler(request)
+
+    return {
+        "trust_env": True,  # ~/.netrc and proxies
+        "auto_decompress": False,  # an archive served as "gzip-encoded" is to stay compressed
+        "headers": {"Accept-Encoding": "identity", "User-Agent": "pawprint"},
+        "timeout": aiohttp.ClientTimeout(connect=policy.connect, sock_read=policy.read),
+        "middlewares": (check,),
+    }
+
+
+def _unsafe(address: Address, url: str) -> UserError:
+    return UserError(
+        f'"{address}" leads to "{shown(url)}", which is not https, so anybody on the way can '
+        "change the pictures: use another URL, or add #sha256= and its checksum"
+    )
 
 
 @dataclass(frozen=True)
@@ -121,72 +170,60 @@ class Remote:
         Raises:
             UserError: it does not answer.
         """
-        info = self._attempt(lambda: self.fs.info(self.path), attempts=1)
-        if info.get("type") == "directory":
-            return self._attempt(self._survey, attempts=1)[0]
-        return _version(info)
+        return self._attempt(self._survey, attempts=1)[0]
 
     def fetch(self, target: Path) -> str | None:
         """Write the content to ``target``, a new file or folder; returns its version.
 
         Raises:
-            UserError: it is not to be had or not safe to take, or the disk has no room for it.
+            UserError: it is not to be had, or not safe to take.
             OSError: ``target`` cannot be written.
         """
-        if self.address.is_http and self.address.sha256:
-            info = {"type": "file"}  # nobody will compare it
-        else:
-            info = self._attempt(lambda: self.fs.info(self.path))
-        if info.get("type") != "directory":
-            self._attempt(lambda: self._fetch_file(target))
-            return _version(info)
+        version, files = None, None
+        if not (self.address.is_http and self.address.sha256):  # else nobody will compare it
+            version, files = self._attempt(self._survey)
+        if files is None:
+            self._attempt(lambda: self.fs.get_file(self.path, str(target), callback=_progress("B")))
+            return version
         if self.address.sha256:
             raise UserError(f'"{self.address}" is a folder: leave out #sha256=, which is of a file')
-        return self._attempt(lambda: self._fetch_folder(target), attempts=1)
-
-    def _fetch_file(self, target: Path) -> None:
-        with _Progress(self.address, target.parent) as progress:
-            self.fs.get_file(self.path, str(target), callback=progress)
-
-    def _fetch_folder(self, target: Path) -> str:
-        version, size = self._survey()
-        files = self._files()
         target.mkdir()
-        with _Progress(self.address, target.parent) as progress:
-            progress.set_size(size)
-            while batch := list(islice(files, _BATCH)):
-                paths = [str(target / inside) for _, inside, _ in batch]
-                for path in paths:
-                    Path(path).parent.mkdir(parents=True, exist_ok=True)
-                sources = [source for source, _, _ in batch]
-                self._attempt(partial(self.fs.get, sources, paths))
-                progress.relative_update(sum(info["size"] or 0 for _, _, info in batch))
+        progress = _progress("files")
+        progress.set_size(len(files))
+        root = self.path.rstrip("/")
+        for start in range(0, len(files), _BATCH):
+            batch = [path for path, _ in files[start : start + _BATCH]]
+            sources, targets = [f"{root}/{p}" for p in batch], [str(target / p) for p in batch]
+            for path in targets:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._attempt(partial(self.fs.get, sources, targets))
+            progress.relative_update(len(batch))
         return version
 
-    def _survey(self) -> tuple[str, int]:
-        """The version of a folder, in whatever order it is listed, and its bytes."""
-        version = size = 0
-        for _, inside, info in self._files():
-            file = f"{inside}\0{_version(info)}".encode(errors="surrogateescape")
-            version ^= int.from_bytes(hashlib.sha256(file).digest())
-            size += info["size"] or 0
-        return f"{version:064x}", size
-
-    def _files(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Yield each file of a folder, its path inside the folder, and what is known of it."""
-        folder = self.path.rstrip("/") + "/"
-        for _, _, files in self.fs.walk(self.path, detail=True, on_error="raise"):
-            for info in files.values():
-                path, inside = info["name"], info["name"].removeprefix(folder)
-                if path.endswith("/") or path == self.path:
+    def _survey(self) -> tuple[str | None, list[tuple[str, str | None]] | None]:
+        """The version of what is there; of a folder also its files' paths and versions."""
+        info = self.fs.info(self.path)
+        if info.get("type") != "directory":
+            return _version(info), None
+        root, files, folders = self.path.rstrip("/"), [], [self.path]
+        while folders:  # fsspec's own walk leaves out the folders that it cannot list
+            folder = folders.pop()
+            for info in self.fs.ls(folder, detail=True):
+                path = info["name"].rstrip("/")
+                inside = path.removeprefix(f"{root}/")
+                if path == folder:
                     continue  # how some stores mark a folder
                 if inside == path or {"", ".", ".."} & set(inside.split("/")):
                     raise UserError(
                         f'"{self.address}" holds "{escaped(path)}", which is no name for a file '
                         "here: rename it"
                     )
-                yield path, inside, info
-            self.fs.invalidate_cache()  # else millions of files fill the memory
+                if info["type"] == "directory":
+                    folders.append(path)
+                elif path == info["name"]:  # else another mark
+                    files.append((inside, _version(info)))
+        files.sort(key=lambda file: file[0])
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest(), files
 
     def _attempt(self, call: Callable[[], T], attempts: int | None = None) -> T:
         """Call, again and again where that may help."""
@@ -196,43 +233,53 @@ class Remote:
             attempt += 1
             try:
                 return call()
-            except UserError:
-                raise
             except Exception as error:  # whatever a store's own package raises
-                reason = failure_reason(error, self.address, self.policy)
-                if attempt == attempts:
-                    times = f" {attempts} times in a row" if attempts > 1 else ""
+                reason, cure = _explain(error, self.address)
+                if cure or attempt == attempts:
+                    times = f" {attempt} times in a row" if attempt > 1 else ""
                     raise UserError(
-                        f'the download of "{self.address}" failed{times} ({reason}): see the URL '
-                        "and the network, and run again"
+                        f'the download of "{self.address}" failed{times} ({reason}): '
+                        f"{cure or _RETRY}"
                     ) from error
                 pause = self.policy.pause * 2 ** (attempt - 1)
                 log.warning("%s: %s; trying again in %.3g s.", self.address, reason, pause)
                 time.sleep(pause)
 
 
+def _explain(error: Exception, address: Address) -> tuple[str, str | None]:
+    """Why an attempt failed, in words without the URL, which may hold secrets; and what to do.
+
+    Raises:
+        UserError: it was not safe.
+        OSError: the disk failed.
+    """
+    wrapped = isinstance(error, (FileNotFoundError, FSTimeoutError)) and error.__cause__
+    if isinstance(wrapped, Exception):  # fsspec says less than what it wraps
+        error = wrapped
+    if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in _DISK_ERRORS):
+        raise error
+    if isinstance(error, aiohttp.NonHttpUrlRedirectClientError):
+        raise _unsafe(address, str(error.args[0])) from error
+    for kind, reason, cure in _FAILURES:
+        if isinstance(error, kind):
+            return reason, cure
+    if isinstance(error, aiohttp.ClientResponseError):
+        reason = escaped(f"{error.status} {error.message}".strip())
+        if error.status in _TRANSIENT_STATUSES:
+            return reason, None
+        return reason, _CURES.get(error.status, "correct `images`")
+    return type(error).__name__, "see the address, the network, and your credentials"
+
+
 class _Bar(tqdm):
     monitor_interval = 0  # no thread next to which no process would be forked
 
 
-class _Progress(TqdmCallback):
-    """A bar where somebody watches; stops before the disk is full."""
-
-    def __init__(self, address: Address, folder: Path) -> None:
-        self._address, self._folder = address, folder
-        # disable=None: quiet unless stderr is a terminal
-        bar = {"unit": "B", "unit_scale": True, "disable": None, "dynamic_ncols": True}
-        super().__init__(tqdm_kwargs=bar, tqdm_cls=_Bar)
-
-    def call(self, *args: Any, **kwargs: Any) -> None:
-        needed = _RESERVE if self.size is None else self.size - self.value
-        free = shutil.disk_usage(self._folder).free
-        if needed > free:
-            raise UserError(
-                f'"{self._address}" needs {needed / 1e9:.1f} GB, but the disk of "{self._folder}" '
-                f"has {free / 1e9:.1f} GB free: free some"
-            )
-        super().call(*args, **kwargs)
+def _progress(unit: str) -> TqdmCallback:
+    """A bar, where somebody watches."""
+    # disable=None: quiet unless stderr is a terminal
+    bar = {"unit": unit, "unit_scale": True, "disable": None, "dynamic_ncols": True}
+    return TqdmCallback(tqdm_kwargs=bar, tqdm_cls=_Bar)
 
 
 def _version(info: dict[str, Any]) -> str | None:
