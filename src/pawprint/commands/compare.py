@@ -14,7 +14,7 @@ from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Tracking
 from pawprint.system.errors import UserError
-from pawprint.system.files import RowWriter, replacing_file, replacing_table
+from pawprint.system.files import replacing_file, write_table
 from pawprint.tracking.location import sqlite_path, store_uri
 from pawprint.tracking.recorded import CURVES, RecordedRun
 
@@ -151,11 +151,13 @@ def _write(
     with replacing_file(folder / PAGE) as temporary:
         page = comparison_page(comparison, curves=curves, picture=picture)
         temporary.write_text(page, encoding="utf-8")
-    with replacing_table(folder / CHANGED_FILE) as file:
-        writer = RowWriter(file)
-        columns = [(f"answer_{run.id}", f"probability_{run.id}") for run in runs]
-        writer.writerow(["path", "label", *(name for pair in columns for name in pair)])
-        for one in comparison.changed:
-            answers = [one.answers.get(place) for place in range(len(runs))]
-            cells = [(a[0], f"{a[1]:.6f}") if a else ("", "") for a in answers]
-            writer.writerow([one.path, one.label, *(cell for pair in cells for cell in pair)])
+    header, rows = ["path", "label"], []
+    for run in runs:
+        header += [f"answer_{run.id}", f"probability_{run.id}"]
+    for one in comparison.changed:
+        row = [one.path, one.label]
+        for place in range(len(runs)):
+            answer = one.answers.get(place)
+            row += [answer[0], f"{answer[1]:.6f}"] if answer else ["", ""]
+        rows.append(row)
+    write_table(folder / CHANGED_FILE, header, rows)

@@ -21,7 +21,7 @@ from pawprint.config.schema import Config
 from pawprint.inference.predictor import Predictor
 from pawprint.suspects.find import Suspect, find_suspects
 from pawprint.suspects.folds import assign_folds
-from pawprint.suspects.report import PAGE, TABLE, Judged, write_suspects
+from pawprint.suspects.report import PAGE, TABLE, HeldOut, write_suspects
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import in_words
 
@@ -110,7 +110,7 @@ def suspects(config: Config) -> list[Suspect]:
     return found
 
 
-def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
+def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> HeldOut:
     """Let a network per fold learn and answer; those that ``state`` has are done already."""
     from pawprint.training.checkpoint import Checkpoint
 
@@ -140,7 +140,7 @@ def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
     held_out = np.empty((len(pool.labels), len(test.class_names)), np.float32)
     for fold, part in enumerate(state.arrays[HELD_OUT]):
         held_out[work.fold_of == fold] = part
-    return Judged(
+    return HeldOut(
         [*pool.paths, *test.paths],
         [*pool.splits, *["test"] * len(test.paths)],
         np.concatenate([pool.labels, test.labels]),
@@ -208,7 +208,7 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
         return {HELD_OUT: answers, TEST: predictor.probabilities(work.test.pictures)}, agree
 
 
-def _record(run: Any, paths: Paths, judged: Judged, found: Sequence[Suspect]) -> None:
+def _record(run: Any, paths: Paths, judged: HeldOut, found: Sequence[Suspect]) -> None:
     of = Counter(judged.splits[one.index] for one in found)
     wrong = sum(one.probably_wrong for one in found)
     figures = {"labels": len(judged.labels), "suspects": len(found), "probably_wrong": wrong}
