@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pawprint.comparison.compare import MOST_RUNS, Comparison, compare_runs
-from pawprint.comparison.page import comparison_page
-from pawprint.comparison.text import as_plain, print_comparison
+from pawprint.comparison.output import as_plain, comparison_page, print_comparison
 from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Tracking
