@@ -26,7 +26,7 @@ import numpy as np
 import tables
 from project import Copy, copied
 
-from pawprint.comparison.answers import parse_answers
+from pawprint.comparison.predictions import parse_predictions
 from pawprint.data.brightness import brightness, mean_brightness
 from pawprint.data.store import load_sizes, load_split
 from pawprint.drift.compare import Facts, compare
@@ -85,7 +85,7 @@ def read(copy: Copy) -> tuple[Facts, Pictures]:
     """What was learned from, and the test pictures."""
     prepared = copy.root / "data/prepared"
     text = (copy.root / "reports/evaluate/predictions.csv").read_text(encoding="utf-8")
-    answers, pictures = parse_answers(text), load_split(prepared, "test").pictures
+    answers, pictures = parse_predictions(text), load_split(prepared, "test").pictures
     test = Pictures(
         *load_sizes(prepared, "test"),
         mean_brightness(pictures),

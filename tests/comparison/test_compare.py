@@ -2,8 +2,7 @@ import re
 
 import pytest
 
-from pawprint.comparison.compare import compare_runs
-from pawprint.comparison.metrics import Metric
+from pawprint.comparison.compare import Metric, compare_runs
 
 
 def test_only_differing_parameters_are_shown_and_one_that_a_run_lacks_is_one(a_run):

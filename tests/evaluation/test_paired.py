@@ -70,7 +70,7 @@ def test_the_same_answers_leave_open_what_so_few_pictures_cannot_show():
 )
 def test_what_is_told_is_what_the_test_and_the_interval_agree_on(gained, lost, told):
     paired = compare_paired(*_pair(gained, lost, 300))
-    assert paired.told(0.05) == told
+    assert paired.verdict(0.05) == told
     assert (paired.low > 0) == (told == "better")
     assert (paired.high < 0) == (told == "worse")
 

@@ -10,7 +10,7 @@ from PIL import Image
 from pawprint.pages.render import render
 from pawprint.pages.thumbnail import jpeg_of
 from pawprint.suspects.find import Suspect
-from pawprint.suspects.report import Judged, suspect_tiles, suspects_page
+from pawprint.suspects.report import HeldOut, suspect_tiles, suspects_page
 
 PATHS = [f"cats/{n:03}.jpg" for n in range(200)]
 NAMES = ["cats", "dogs"]
@@ -28,13 +28,13 @@ def picture(index):
     return np.full((8, 8, 3), index, np.uint8)
 
 
-def judged(paths=PATHS, names=NAMES, splits=SPLITS):
+def held_out(paths=PATHS, names=NAMES, splits=SPLITS):
     n = len(splits)
-    return Judged(paths, splits, np.zeros(n, int), np.full((n, len(names)), 0.5), names)
+    return HeldOut(paths, splits, np.zeros(n, int), np.full((n, len(names)), 0.5), names)
 
 
 def section(found, jpeg=lambda index: jpeg_of(picture(index)), **other):
-    tiles = suspect_tiles(judged(**other), found, jpeg)
+    tiles = suspect_tiles(held_out(**other), found, jpeg)
     return render("suspects/tiles.html", suspects=tiles)
 
 
@@ -42,7 +42,7 @@ def page(found, **other):
     def jpeg(index):
         return b"a jpeg"
 
-    return suspects_page(judged(**other), found, jpeg, images="pets", table="suspects.csv")
+    return suspects_page(held_out(**other), found, jpeg, images="pets", table="suspects.csv")
 
 
 def test_each_tile_shows_its_picture_both_classes_and_both_probabilities():

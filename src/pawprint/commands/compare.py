@@ -8,15 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pawprint.comparison.compare import MOST_RUNS, Comparison, compare_runs
-from pawprint.comparison.page import comparison_page
-from pawprint.comparison.text import as_plain, print_comparison
+from pawprint.comparison.output import as_plain, comparison_page, print_comparison
 from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Tracking
 from pawprint.data.store import load_split, load_summary
 from pawprint.pages.thumbnail import jpeg_of
 from pawprint.system.errors import UserError
-from pawprint.system.files import RowWriter, replacing_file, replacing_table
+from pawprint.system.files import replacing_file, write_table
 from pawprint.tracking.location import sqlite_path, store_uri
 from pawprint.tracking.recorded import CURVES, RecordedRun, Records
 from pawprint.tracking.store import connect
@@ -127,11 +126,10 @@ def _draw(paths: Paths, comparison: Comparison) -> dict[str, tuple[bytes, bytes]
 
 def _write_changed(path: Path, comparison: Comparison) -> None:
     """Write a row per picture that changed sides as CSV."""
-    with replacing_table(path) as file:
-        writer = RowWriter(file)
-        columns = [(f"answer_{run.id}", f"probability_{run.id}") for run in comparison.runs]
-        writer.writerow(["path", "label", *(name for pair in columns for name in pair)])
-        for one in comparison.changed:
-            answers = [one.answers.get(place) for place in range(len(comparison.runs))]
-            cells = [(a[0], f"{a[1]:.6f}") if a else ("", "") for a in answers]
-            writer.writerow([one.path, one.label, *(cell for pair in cells for cell in pair)])
+    columns = [(f"answer_{run.id}", f"probability_{run.id}") for run in comparison.runs]
+    rows = []
+    for one in comparison.changed:
+        answers = [one.answers.get(place) for place in range(len(comparison.runs))]
+        cells = [(a[0], f"{a[1]:.6f}") if a else ("", "") for a in answers]
+        rows.append([one.path, one.label, *(cell for pair in cells for cell in pair)])
+    write_table(path, ["path", "label", *(name for pair in columns for name in pair)], rows)

@@ -23,7 +23,7 @@ from pawprint.inference.predictor import Predictor
 from pawprint.stages.train import check_prepared, find_weights
 from pawprint.suspects.find import Suspect, find_suspects
 from pawprint.suspects.folds import assign_folds
-from pawprint.suspects.report import PAGE, TABLE, Judged, write_suspects
+from pawprint.suspects.report import PAGE, TABLE, HeldOut, write_suspects
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import in_words
 from pawprint.tracking.provenance import provenance
@@ -96,7 +96,7 @@ def suspects(config: Config) -> None:
         _record(run, paths.suspects, judged, found)
 
 
-def _judge(work: Work, run: Run, checkpoint: Checkpoint, state: State) -> Judged:
+def _judge(work: Work, run: Run, checkpoint: Checkpoint, state: State) -> HeldOut:
     """Let a network per fold learn and answer; those that the state has are done already."""
     pool, test, folds = work.pool, work.test, work.config.folds
     done = len(state.arrays.setdefault(HELD_OUT, []))
@@ -120,7 +120,7 @@ def _judge(work: Work, run: Run, checkpoint: Checkpoint, state: State) -> Judged
     held_out = np.empty((len(pool.labels), len(test.class_names)), np.float32)
     for fold, part in enumerate(state.arrays[HELD_OUT]):
         held_out[work.fold_of == fold] = part
-    return Judged(
+    return HeldOut(
         [*pool.paths, *test.paths],
         [*pool.splits, *["test"] * len(test.paths)],
         np.concatenate([pool.labels, test.labels]),
@@ -174,7 +174,7 @@ def _answers(work: Work, fold: int, checkpoint: Checkpoint) -> tuple[dict[str, n
         return {HELD_OUT: answers, TEST: predictor.probabilities(work.test.pictures)}, agree
 
 
-def _record(run: Run, folder: Path, judged: Judged, found: Sequence[Suspect]) -> None:
+def _record(run: Run, folder: Path, judged: HeldOut, found: Sequence[Suspect]) -> None:
     of = Counter(judged.splits[one.index] for one in found)
     wrong = sum(one.probably_wrong for one in found)
     figures = {"labels": len(judged.labels), "suspects": len(found), "probably_wrong": wrong}

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pawprint.comparison.answers import Answers, parse_answers
-from pawprint.comparison.metrics import Metric, is_of_a_class, metric_rows
+from pawprint.comparison.predictions import Predictions, parse_predictions
 from pawprint.evaluation.paired import CONFIDENCE, NOT_TOLD_APART, Paired, compare_paired
 from pawprint.tracking.recorded import RecordedRun
 
 MOST_RUNS = 10
 NOT_RECORDED = "–"
 _ORIGINS = ("data_digest", "test_digest", "class_names", "git_commit")
+_OF_TRAINING = (
+    "best_val_accuracy",
+    "best_val_loss",
+    "exported_val_accuracy",
+    "best_epoch",
+    "weights",
+    "seconds_of_training",
+)
+_PER_CLASS = re.compile(r"test_(precision|recall|f1)_")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of one run with the ends of its 95 % interval, None where it has none."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -37,8 +55,8 @@ class Pair:
         """Better or worse beyond chance, or not told apart; None where they are not compared."""
         if self.paired is None:
             return None
-        told = self.paired.told(1 - CONFIDENCE)
-        return told if told == NOT_TOLD_APART else f"{told} beyond chance"
+        verdict = self.paired.verdict(1 - CONFIDENCE)
+        return verdict if verdict == NOT_TOLD_APART else f"{verdict} beyond chance"
 
 
 @dataclass(frozen=True)
@@ -48,16 +66,16 @@ class Changed:
     Attributes:
         path: relative to the images.
         label: its class.
-        answers: class answered and its probability, by place of the run.
-        right: whether the answer is right, by place of the run.
-        surety: probability of the surest right answer plus that of the surest wrong one, 0 to 2.
+        answers: class predicted and its probability, by place of the run.
     """
 
     path: str
     label: str
     answers: dict[int, tuple[str, float]]
-    right: dict[int, bool]
-    surety: float
+
+    def right(self, place: int) -> bool:
+        """Whether the run at this place got it right."""
+        return self.answers[place][0] == self.label
 
 
 @dataclass(frozen=True)
@@ -93,9 +111,9 @@ class Comparison:
 
     def changed_between(self, pair: Pair) -> tuple[list[Changed], list[Changed]]:
         """The pictures that a pair's second run gained, and those it lost."""
-        both = [one for one in self.changed if pair.place in one.right]
-        gained = [one for one in both if one.right[pair.place] and not one.right[0]]
-        lost = [one for one in both if one.right[0] and not one.right[pair.place]]
+        both = [one for one in self.changed if pair.place in one.answers]
+        gained = [one for one in both if one.right(pair.place) and not one.right(0)]
+        lost = [one for one in both if one.right(0) and not one.right(pair.place)]
         return gained, lost
 
 
@@ -104,17 +122,17 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
     letters = string.ascii_uppercase[: len(runs)]
     answers, notes = _answers(runs, letters)
     pairs, same = _pairs(runs, letters, answers)
-    metrics = metric_rows([run.metrics for run in runs])
+    metrics = _metric_rows([run.metrics for run in runs])
     return Comparison(
         runs=list(runs),
         letters=letters,
         parameters=_differing([run.parameters for run in runs]),
         origins=_differing([_origin(run) for run in runs]),
-        metrics={k: v for k, v in metrics.items() if not is_of_a_class(k)},
-        class_metrics={k: v for k, v in metrics.items() if is_of_a_class(k)},
+        metrics={k: v for k, v in metrics.items() if not _PER_CLASS.match(k)},
+        class_metrics={k: v for k, v in metrics.items() if _PER_CLASS.match(k)},
         pairs=pairs,
         changed=_changed(same),
-        notes=notes + _code_notes(runs, letters) + _chance_notes(pairs),
+        notes=notes + _notes(runs, letters, pairs),
     )
 
 
@@ -124,11 +142,11 @@ def p_value_text(p_value: float) -> str:
 
 
 def _sentence(paired: Paired, second: str, first: str) -> str:
-    told = paired.told(1 - CONFIDENCE)
-    if told == NOT_TOLD_APART:
+    verdict = paired.verdict(1 - CONFIDENCE)
+    if verdict == NOT_TOLD_APART:
         opening = f"{second} and {first} are not told apart"
     else:
-        opening = f"{second} is {told} than {first} beyond chance"
+        opening = f"{second} is {verdict} than {first} beyond chance"
     return (
         f"{opening}: {paired.gained:,} gained and {paired.lost:,} lost of the same "
         f"{paired.pictures:,} test pictures, accuracy {paired.difference:+.4f} "
@@ -137,14 +155,16 @@ def _sentence(paired: Paired, second: str, first: str) -> str:
     )
 
 
-def _answers(runs: Sequence[RecordedRun], letters: str) -> tuple[list[Answers | None], list[str]]:
-    answers: list[Answers | None] = []
+def _answers(
+    runs: Sequence[RecordedRun], letters: str
+) -> tuple[list[Predictions | None], list[str]]:
+    answers: list[Predictions | None] = []
     notes = []
     for run, letter in zip(runs, letters, strict=True):
         parsed = None
         if run.answers is not None:
             try:
-                parsed = parse_answers(run.answers)
+                parsed = parse_predictions(run.answers)
             except ValueError as error:
                 notes.append(f"The predictions.csv of {letter} cannot be used: it is {error}.")
         elif "test_accuracy" not in run.metrics:
@@ -156,8 +176,8 @@ def _answers(runs: Sequence[RecordedRun], letters: str) -> tuple[list[Answers | 
 
 
 def _pairs(
-    runs: Sequence[RecordedRun], letters: str, answers: list[Answers | None]
-) -> tuple[list[Pair], dict[int, Answers]]:
+    runs: Sequence[RecordedRun], letters: str, answers: list[Predictions | None]
+) -> tuple[list[Pair], dict[int, Predictions]]:
     """Every pair, and the answers of the runs with the first's pictures, all in its order."""
     first = answers[0]
     same = {} if first is None else {0: first}
@@ -181,7 +201,7 @@ def _pairs(
     return pairs, same
 
 
-def _changed(same: dict[int, Answers]) -> list[Changed]:
+def _changed(same: dict[int, Predictions]) -> list[Changed]:
     if len(same) < 2:
         return []
     right = np.stack([answers.right for answers in same.values()])
@@ -195,11 +215,37 @@ def _changed(same: dict[int, Answers]) -> list[Changed]:
             path=first.paths[i],
             label=first.labels[i],
             answers={run: (a.predicted[i], float(a.probabilities[i])) for run, a in same.items()},
-            right={run: bool(right[row, i]) for row, run in enumerate(same)},
-            surety=float(surety[i]),
         )
         for i in places.tolist()
     ]
+
+
+def _metric_rows(runs: Sequence[dict[str, float]]) -> dict[str, list[Metric | None]]:
+    """Rows of metrics, one value for each run: of the test, then of validation and training.
+
+    Ends of intervals, which end in ``_low`` and ``_high``, belong to their metrics.
+    """
+    names = {name for metrics in runs for name in metrics if name.startswith("test_")}
+    ends = {end for name in names if names.issuperset(_ends(name)) for end in _ends(name)}
+    of_test = sorted(names - ends, key=lambda name: (name != "test_accuracy", name))
+    return {
+        name: row
+        for name in (*of_test, *_OF_TRAINING)
+        if any(row := [_metric(metrics, name) for metrics in runs])
+    }
+
+
+def _metric(metrics: dict[str, float], name: str) -> Metric | None:
+    if name not in metrics:
+        return None
+    low, high = map(metrics.get, _ends(name))
+    if low is None or high is None:  # one alone is the figure of a class that is called so
+        return Metric(metrics[name])
+    return Metric(metrics[name], low, high)
+
+
+def _ends(name: str) -> tuple[str, str]:
+    return f"{name}_low", f"{name}_high"
 
 
 def _differing(values: list[dict[str, str]]) -> dict[str, list[str]]:
@@ -217,18 +263,15 @@ def _origin(run: RecordedRun) -> dict[str, str]:
     return origin
 
 
-def _code_notes(runs: Sequence[RecordedRun], letters: str) -> list[str]:
+def _notes(runs: Sequence[RecordedRun], letters: str, pairs: list[Pair]) -> list[str]:
+    notes = []
     dirty = [x for x, run in zip(letters, runs, strict=True) if run.tags.get("git_dirty") == "true"]
-    if not dirty:
-        return []
-    return [f"Trained with uncommitted changes, of code or settings: {', '.join(dirty)}."]
-
-
-def _chance_notes(pairs: list[Pair]) -> list[str]:
+    if dirty:
+        notes.append(f"Trained with uncommitted changes, of code or settings: {', '.join(dirty)}.")
     count = sum(pair.paired is not None for pair in pairs)
-    if count < 2:
-        return []
-    return [
-        f"Each p value is of one pair alone: of {count} runs as good as the first, one is "
-        f"told apart by chance with a probability of up to {count * (1 - CONFIDENCE):.2f}."
-    ]
+    if count >= 2:
+        notes.append(
+            f"Each p value is of one pair alone: of {count} runs as good as the first, one is "
+            f"told apart by chance with a probability of up to {count * (1 - CONFIDENCE):.2f}."
+        )
+    return notes

@@ -22,7 +22,7 @@ from pawprint.inference.prediction_log import BRIGHTNESS_DIGITS, PROBABILITY_DIG
 from pawprint.system.errors import UserError
 
 if TYPE_CHECKING:
-    from pawprint.comparison.answers import Answers
+    from pawprint.comparison.predictions import Predictions
 
 MOST_READ = 10_000  # training pictures whose pixels are read, drawn without order
 
@@ -106,7 +106,7 @@ def find_drift(
     )
 
 
-def learned_facts(prepared: Path, answers: Answers | None) -> Facts:
+def learned_facts(prepared: Path, answers: Predictions | None) -> Facts:
     """Facts of training pictures, and of answers to test pictures.
 
     Confidence in pictures that were learned from would be too high, and their labels are not
@@ -180,9 +180,9 @@ def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
 
 def _answers(
     paths: Paths, tracking: Tracking, network: Network, prepared_digest: str
-) -> tuple[Answers | None, list[str]]:
+) -> tuple[Predictions | None, list[str]]:
     """The network's answers to test pictures, and notes on them."""
-    from pawprint.comparison.answers import parse_answers
+    from pawprint.comparison.predictions import parse_predictions
 
     text, digest = _evaluation(paths, tracking, network)
     notes = []
@@ -193,7 +193,7 @@ def _answers(
         )
     try:
         if text is not None:
-            answers = parse_answers(text)
+            answers = parse_predictions(text)
             if network.run_id is None:
                 notes.append(
                     f"The log does not tell the run of {network.name}: its answers are compared "

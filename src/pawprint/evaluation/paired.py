@@ -35,7 +35,7 @@ class Paired:
     high: float
     p_value: float
 
-    def told(self, significance: float) -> str:
+    def verdict(self, significance: float) -> str:
         """How the second compares beyond chance: "better", "worse" or "not told apart".
 
         By McNemar's test with this p-value at most, and by the interval, which is beside 0.

@@ -27,7 +27,7 @@ from pawprint.inference.calibration import (
     scale,
 )
 from pawprint.suspects.find import Suspect, find_suspects
-from pawprint.suspects.report import Judged
+from pawprint.suspects.report import HeldOut
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -83,7 +83,7 @@ class Result:
     mistakes: list[Example]
     good: list[Example]
     sure: SureThreshold | None
-    held_out: Judged
+    held_out: HeldOut
     suspects: list[Suspect]
 
 
@@ -112,7 +112,7 @@ def compute_result(
     """
     labels, names = test.labels, test.class_names
     unscaled = scale(probabilities, 1 / temperature)
-    held_out = Judged(
+    held_out = HeldOut(
         paths=[*validation.paths, *test.paths],
         splits=["validation"] * len(validation.paths) + ["test"] * len(test.paths),
         labels=np.concatenate([validation.labels, labels]),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pawprint.evaluation.result import Result
 from pawprint.inference.predictor import class_columns
 from pawprint.suspects.report import write_suspects_table
-from pawprint.system.files import RowWriter, replacing_table, write_json
+from pawprint.system.files import write_json, write_table
 from pawprint.tracking.names import NOT_IN_NAMES
 
 METRICS, INTERVALS = "metrics.json", "intervals.json"
@@ -43,7 +41,7 @@ def write_tables(folder: Path, result: Result) -> None:
     labels = np.array(names)[test.labels]
     predicted = np.array(names)[result.probabilities.argmax(axis=1)]
     fixed = ("path", "label", "predicted")
-    _write(
+    write_table(
         folder / PREDICTIONS,
         [*fixed, *class_columns(names, fixed)],
         (
@@ -62,9 +60,9 @@ def write_tables(folder: Path, result: Result) -> None:
             for name, curve in curves.items()
             for x, y in zip(*curve, strict=True)
         )
-        _write(folder / file, ["class", *columns], rows)
+        write_table(folder / file, ["class", *columns], rows)
     for file, bins in ((RELIABILITY, result.after), (UNSCALED, result.before)):
-        _write(
+        write_table(
             folder / file,
             ["low", "high", "answers", "probability", "accuracy"],
             (
@@ -72,7 +70,7 @@ def write_tables(folder: Path, result: Result) -> None:
                 for b in bins
             ),
         )
-    _write(
+    write_table(
         folder / SLICES,
         ["kind", "slice", "pictures", "figure", "value", "low", "high"],
         (
@@ -84,13 +82,6 @@ def write_tables(folder: Path, result: Result) -> None:
     write_suspects_table(folder / SUSPECTS, result.held_out, result.suspects)
     write_json(folder / INTERVALS, named_intervals(result))
     write_json(folder / METRICS, named_metrics(result))
-
-
-def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with replacing_table(path) as file:
-        writer = RowWriter(file)
-        writer.writerow(head)
-        writer.writerows(rows)
 
 
 def _ends(interval: tuple[float, float] | None) -> tuple[str, str]:

@@ -43,7 +43,7 @@ def apply_gate(gate: Gate, paired: Paired) -> Verdict:
         return Verdict(passes, f"{perhaps} more than {gate.margin:g} worse than")
     if gate.significance is None:
         raise ValueError(f"the gate {gate.name} lacks its figure")
-    told = paired.told(gate.significance)
+    told = paired.verdict(gate.significance)
     return Verdict(told == BETTER, f"{told} {'from' if told == NOT_TOLD_APART else 'than'}")
 
 

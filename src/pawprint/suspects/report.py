@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from pawprint.inference.predictor import class_columns
 from pawprint.pages.render import counted, render
 from pawprint.pages.thumbnail import jpeg_of
 from pawprint.suspects.find import Suspect
-from pawprint.system.files import RowWriter, mend_file, replacing_file, replacing_table
+from pawprint.system.files import mend_file, replacing_file, write_table
 
 TABLE, PAGE = "suspects.csv", "suspects.html"
 COLUMNS = (
@@ -34,8 +35,8 @@ _MOST_BYTES = 4_000_000  # of all pictures of a page as text
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Pictures and the answers of networks that did not learn from them.
+class HeldOut:
+    """Held-out pictures, and what networks that did not learn from them answered.
 
     Attributes:
         paths: n, relative to the images.
@@ -52,24 +53,9 @@ class Judged:
     class_names: list[str]
 
 
-@dataclass(frozen=True)
-class Tiles:
-    """What tiles.html shows.
-
-    Attributes:
-        judged: all pictures.
-        shown: the first suspects, each with a JPEG of its picture.
-        hidden: how many more there are.
-    """
-
-    judged: Judged
-    shown: list[tuple[Suspect, bytes]]
-    hidden: int
-
-
 def write_suspects(
     folder: Path,
-    judged: Judged,
+    held_out: HeldOut,
     suspects: Sequence[Suspect],
     picture: Callable[[int], np.ndarray],
     images: str,
@@ -78,16 +64,16 @@ def write_suspects(
 
     Args:
         folder: made where it is missing.
-        judged: all pictures.
+        held_out: all pictures.
         suspects: found among them, the most suspect one first.
         picture: reads the picture with an index, uint8 (size, size, 3).
         images: the source, as it was given.
     """
     for name in (TABLE, PAGE):
         mend_file(folder / name)
-    write_suspects_table(folder / TABLE, judged, suspects)
+    write_suspects_table(folder / TABLE, held_out, suspects)
     content = suspects_page(
-        judged,
+        held_out,
         suspects,
         lambda index: jpeg_of(picture(index)),
         images=images,
@@ -97,23 +83,29 @@ def write_suspects(
         temporary.write_text(content, encoding="utf-8")
 
 
-def write_suspects_table(path: Path, judged: Judged, suspects: Sequence[Suspect]) -> None:
+def write_suspects_table(path: Path, held_out: HeldOut, suspects: Sequence[Suspect]) -> None:
     """Write a row per suspect as CSV, with the probability of every class."""
-    names = judged.class_names
-    with replacing_table(path) as file:
-        writer = RowWriter(file)
-        writer.writerow([*COLUMNS, *class_columns(names, COLUMNS)])
-        for rank, one in enumerate(suspects, start=1):
-            figures = (one.probability_of_label, one.probability_of_suggested, one.quality)
-            row = [str(rank), judged.paths[one.index], judged.splits[one.index]]
-            row += [names[one.label], names[one.suggested]]
-            row += [*map(_six, figures), str(one.probably_wrong).lower()]
-            row += map(_six, judged.probabilities[one.index])
-            writer.writerow(row)
+    names = held_out.class_names
+    rows = (
+        [
+            rank,
+            held_out.paths[one.index],
+            held_out.splits[one.index],
+            names[one.label],
+            names[one.suggested],
+            _six(one.probability_of_label),
+            _six(one.probability_of_suggested),
+            _six(one.quality),
+            str(one.probably_wrong).lower(),
+            *map(_six, held_out.probabilities[one.index]),
+        ]
+        for rank, one in enumerate(suspects, start=1)
+    )
+    write_table(path, [*COLUMNS, *class_columns(names, COLUMNS)], rows)
 
 
 def suspects_page(
-    judged: Judged,
+    held_out: HeldOut,
     suspects: Sequence[Suspect],
     jpeg: Callable[[int], bytes],
     *,
@@ -123,40 +115,51 @@ def suspects_page(
     """Draw the page: no other file is needed, and it holds no script.
 
     Args:
-        judged: all pictures.
+        held_out: all pictures.
         suspects: found among them, the most suspect one first.
         jpeg: makes a JPEG of the picture with an index.
         images: the source, as it was given.
         table: path of the table with all suspects, as it is told.
     """
-    labels, by_split = len(judged.splits), Counter(judged.splits)
-    found = Counter(judged.splits[suspect.index] for suspect in suspects)
+    labels, by_split, names = len(held_out.splits), Counter(held_out.splits), held_out.class_names
+    found = Counter(held_out.splits[suspect.index] for suspect in suspects)
     wrong = sum(suspect.probably_wrong for suspect in suspects)
+    verdict = (
+        f"{counted(len(suspects), 'label', 'labels')} of {labels:,} may be wrong, "
+        f"{wrong:,} of them probably."
+    )
+    confused = Counter((suspect.label, suspect.suggested) for suspect in suspects)
+    if confused:
+        often = (
+            f"{count:,} {names[label]} that look like {names[suggested]}"
+            for (label, suggested), count in confused.most_common(2)
+        )
+        verdict += f" Most often: {', '.join(often)}."
     return render(
         "suspects/page.html",
         images=images,
-        verdict=_verdict(judged, suspects, wrong),
+        verdict=verdict,
         labels=labels,
         counts=[
             ("probably wrong", wrong, labels),
             ("suspect", len(suspects), labels),
             *((f"in {split}", found[split], by_split[split]) for split in SPLITS),
         ],
-        suspects=suspect_tiles(judged, suspects, jpeg),
+        suspects=suspect_tiles(held_out, suspects, jpeg),
         table=table,
     )
 
 
 def suspect_tiles(
-    judged: Judged,
+    held_out: HeldOut,
     suspects: Sequence[Suspect],
     jpeg: Callable[[int], bytes],
     most: int = MOST_TILES,
-) -> Tiles:
-    """The first suspects with their pictures, for tiles.html.
+) -> dict[str, Any]:
+    """The first suspects with their pictures and how many more there are, for tiles.html.
 
     Args:
-        judged: all pictures.
+        held_out: all pictures.
         suspects: found among them, the most suspect one first.
         jpeg: makes a JPEG of the picture with an index; called for those that are shown.
         most: how many are shown. Defaults to 100; fewer where they would be more than 4 MB.
@@ -169,21 +172,7 @@ def suspect_tiles(
         if room < 0:
             break
         shown.append((suspect, content))
-    return Tiles(judged, shown, len(suspects) - len(shown))
-
-
-def _verdict(judged: Judged, suspects: Sequence[Suspect], wrong: int) -> str:
-    sentence = (
-        f"{counted(len(suspects), 'label', 'labels')} of {len(judged.splits):,} may be wrong, "
-        f"{wrong:,} of them probably."
-    )
-    pairs = Counter((suspect.label, suspect.suggested) for suspect in suspects)
-    names = judged.class_names
-    often = [
-        f"{count:,} {names[label]} that look like {names[suggested]}"
-        for (label, suggested), count in pairs.most_common(2)
-    ]
-    return f"{sentence} Most often: {', '.join(often)}." if often else sentence
+    return {"held_out": held_out, "shown": shown, "hidden": len(suspects) - len(shown)}
 
 
 def _six(value: float) -> str:

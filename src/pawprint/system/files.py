@@ -65,6 +65,14 @@ class RowWriter:
             self.writerow(row)
 
 
+def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV file with a header, whole or not at all."""
+    with replacing_table(path) as file:
+        writer = RowWriter(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Generator[Path]:
     """Yield an empty temporary folder beside ``path``; it takes the place of ``path`` on success.

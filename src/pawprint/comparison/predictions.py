@@ -1,4 +1,4 @@
-"""A run's answers to its test pictures, as evaluate wrote them."""
+"""A run's predictions for its test pictures, as evaluate wrote them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _FIXED = ["path", "label", "predicted"]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a run answered to n pictures.
+class Predictions:
+    """What a run predicted for n pictures.
 
     Attributes:
         paths: n paths, relative to the images.
         labels: their n classes.
-        predicted: the n classes answered.
-        probabilities: float64 (n,), 0 to 1, of the class answered.
+        predicted: the n classes predicted.
+        probabilities: float64 (n,), 0 to 1, of the class predicted.
     """
 
     paths: list[str]
@@ -29,22 +29,21 @@ class Answers:
 
     @property
     def right(self) -> np.ndarray:
-        """Whether each answer is the class, bool (n,)."""
-        pairs = zip(self.labels, self.predicted, strict=True)
-        return np.array([label == answer for label, answer in pairs], dtype=bool)
+        """Whether each prediction is the class, bool (n,)."""
+        return np.array(self.labels) == np.array(self.predicted)
 
-    def in_order_of(self, other: Answers) -> Answers | None:
-        """These answers with the pictures as in ``other``; None where the pictures are others."""
+    def in_order_of(self, other: Predictions) -> Predictions | None:
+        """The same with pictures ordered as in ``other``; None where the pictures are others."""
         place = {pair: i for i, pair in enumerate(zip(self.paths, self.labels, strict=True))}
         wanted = list(zip(other.paths, other.labels, strict=True))
         if set(wanted) != set(place) or len(wanted) != len(self.paths):
             return None
         order = [place[pair] for pair in wanted]
         predicted = [self.predicted[i] for i in order]
-        return Answers(other.paths, other.labels, predicted, self.probabilities[order])
+        return Predictions(other.paths, other.labels, predicted, self.probabilities[order])
 
 
-def parse_answers(text: str) -> Answers:
+def parse_predictions(text: str) -> Predictions:
     """Read a ``predictions.csv``: path, label, predicted, and a probability per class.
 
     Raises:
@@ -54,6 +53,6 @@ def parse_answers(text: str) -> Answers:
     if header[:3] != _FIXED or not rows or any(len(row) != len(header) for row in rows):
         raise ValueError("no table of path, label, predicted and a column per class")
     paths, labels, predicted, *columns = zip(*rows, strict=True)
-    # The answer is the most probable class: its column need not be looked up by name.
+    # What is predicted is the most probable class: its column need not be looked up by name.
     probabilities = np.array(columns, dtype=np.float64).max(axis=0)
-    return Answers(list(paths), list(labels), list(predicted), probabilities)
+    return Predictions(list(paths), list(labels), list(predicted), probabilities)

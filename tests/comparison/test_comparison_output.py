@@ -2,7 +2,7 @@ import re
 from html.parser import HTMLParser
 
 from pawprint.comparison.compare import compare_runs
-from pawprint.comparison.page import MOST_TILES, comparison_page
+from pawprint.comparison.output import MOST_TILES, comparison_page
 
 SCRIPT = "<script>alert(1)</script>"
 

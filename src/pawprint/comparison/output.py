@@ -1,19 +1,70 @@
-"""A comparison on a terminal, in a pipe, and for machines."""
+"""A comparison as an HTML page, on a terminal or in a pipe, and for machines."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pawprint.comparison.compare import Changed, Comparison, Pair
-from pawprint.comparison.metrics import Metric
+from pawprint.comparison.compare import (
+    NOT_RECORDED,
+    Changed,
+    Comparison,
+    Metric,
+    Pair,
+    p_value_text,
+)
+from pawprint.pages.render import render
 from pawprint.system.terminal import print_table
 
+MOST_TILES = 24  # of those gained, and as many of those lost
 _MOST_CHARACTERS = 40
 _MOST_CHANGED = 5
 _COUNTS = ("best_epoch", "weights")
+
+
+def comparison_page(
+    comparison: Comparison,
+    *,
+    curves: Mapping[str, tuple[bytes, bytes]],
+    picture: Callable[[str], bytes | None] | None,
+) -> str:
+    """Draw the page; it needs no other file and holds no script.
+
+    Args:
+        comparison: what to show.
+        curves: PNGs by name of the metric, for a light and for a dark page.
+        picture: makes a JPEG of a test picture's path, or None where it cannot; None where none
+            of them can be shown. It is called for some dozens.
+
+    Returns:
+        The HTML.
+    """
+    notes = list(comparison.notes)
+    if comparison.changed and picture is None:
+        notes.append(
+            "The project holds other test pictures now than these runs had, or none: "
+            "the pictures below are shown by their paths."
+        )
+    changed = comparison.changed
+    return render(
+        "comparison/page.html",
+        comparison=comparison,
+        notes=notes,
+        not_recorded=NOT_RECORDED,
+        curves=curves,
+        jpeg_of=picture,
+        sheets={
+            "Gained": [one for one in changed if not one.right(0)],
+            "Lost": [one for one in changed if one.right(0)],
+        },
+        most_tiles=MOST_TILES,
+        local_time=local_time,
+        metric_texts=metric_texts,
+        p_value_text=p_value_text,
+    )
 
 
 def print_comparison(comparison: Comparison, *, found_in: str) -> None:
@@ -37,7 +88,7 @@ def print_comparison(comparison: Comparison, *, found_in: str) -> None:
             "figures, with 95 % intervals where they are recorded",
             ["", *letters],
             [
-                [k, *(metric_text(k, one, between) for one in row)]
+                [k, *(_cell(metric_texts(k, one), between) for one in row)]
                 for k, row in comparison.metrics.items()
             ],
         ),
@@ -55,18 +106,17 @@ def print_comparison(comparison: Comparison, *, found_in: str) -> None:
         print(note)
 
 
-def metric_text(name: str, metric: Metric | None, between: str = " ") -> str:
-    """The metric ``name``, and after ``between`` its interval where it has one."""
+def metric_texts(name: str, metric: Metric | None) -> tuple[str, str]:
+    """The metric ``name`` and its interval, which is empty where there is none."""
     if metric is None:
-        return "–"
+        return NOT_RECORDED, ""
     if name in _COUNTS and math.isfinite(metric.value):
-        return f"{metric.value:,.0f}"
+        return f"{metric.value:,.0f}", ""
     if name.startswith("seconds"):
-        return f"{metric.value:,.1f}"
-    value = _number(metric.value)
+        return f"{metric.value:,.1f}", ""
     if metric.low is None or metric.high is None:
-        return value
-    return f"{value}{between}({_number(metric.low)} to {_number(metric.high)})"
+        return _number(metric.value), ""
+    return _number(metric.value), f"{_number(metric.low)} to {_number(metric.high)}"
 
 
 def local_time(milliseconds: int) -> str:
@@ -99,6 +149,11 @@ def as_plain(comparison: Comparison) -> dict[str, Any]:
         ],
         "notes": comparison.notes,
     }
+
+
+def _cell(texts: tuple[str, str], between: str) -> str:
+    value, interval = texts
+    return f"{value}{between}({interval})" if interval else value
 
 
 def _number(value: float) -> str:
