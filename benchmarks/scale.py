@@ -90,7 +90,7 @@ def _train(folder: str, count: int) -> dict[str, float]:
 
     from pawprint.config.compose import compose
     from pawprint.data.image_array import Pictures
-    from pawprint.models.resnet import resnet
+    from pawprint.models.convolutional import resnet
     from pawprint.training.augmentation import augmentation_of
 
     pictures = Pictures(Path(folder), SIDE, np.arange(count))

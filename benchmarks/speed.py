@@ -155,7 +155,7 @@ def _batches(prepared: str, pictures: int | None) -> Any:
 def _ours(prepared: str, pictures: int | None, deterministic: bool) -> dict[str, Any]:
     import ours
 
-    from pawprint.models.article import article
+    from pawprint.models.convolutional import article
 
     return ours.timed_fit(
         lambda: article(SIDE, 2, depth=DEPTH, width=WIDTH, dense_units=UNITS, dropout=DROPOUT),

@@ -19,7 +19,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from pawprint.system.errors import UserError
@@ -27,8 +27,7 @@ from pawprint.system.errors import UserError
 if TYPE_CHECKING:
     from pawprint.config.schema import Config
     from pawprint.sweep.launchers.base import Launcher as TrialLauncher
-    from pawprint.sweep.planner import SweepSpec
-    from pawprint.sweep.scheduler import TrialSource
+    from pawprint.sweep.planner import SweepSpec, TrialSource
 
 
 class GridSweeper(Sweeper):
@@ -80,7 +79,7 @@ class GridSweeper(Sweeper):
         """What chooses the trials, once it is told what is done; a mistake is told before that."""
         from tqdm import tqdm
 
-        from pawprint.sweep.grid import Grid
+        from pawprint.sweep.planner import Grid
 
         values: dict[str, list[str]] = {}
         for override in overrides:
@@ -134,7 +133,7 @@ class GridSweeper(Sweeper):
                 "joblib, submitit, ray"
             )
         try:
-            return launcher.open()
+            return get_class(launcher.trials)(**launcher.options)
         except ImportError as error:
             raise UserError(
                 f"hydra/launcher={chosen} needs {error.name}; `pip install {error.name}` installs "
@@ -185,7 +184,6 @@ class OptunaSweeper(GridSweeper):
             spec,
             kind=f"search {space} {self.objectives} {self.study_name}{pruned}",
             objectives=objectives_of(self.objectives),
-            timed="seconds_per_picture" in self.objectives,
         )
         return searching, overrides
 
@@ -195,35 +193,33 @@ class OptunaSweeper(GridSweeper):
         from pawprint.sweep.planner import SEED, check_at_least
 
         try:
-            from pawprint.sweep.search import Search, SearchSettings, for_epochs
-            from pawprint.sweep.search_space import corners, distributions
+            from pawprint.sweep import search
         except ImportError:
             raise UserError(
                 "hydra/sweeper=optuna needs Optuna; `pip install optuna` installs it"
             ) from None
         check_at_least(1, "hydra.sweeper.n_trials", self.n_trials)
         seeds = [o for o in _swept(overrides) if o.get_key_element() == SEED]
-        space = distributions([o for o in _swept(overrides) if o not in seeds])
+        space = search.distributions([o for o in _swept(overrides) if o not in seeds])
         if not space:
             raise UserError(
                 "command line: there is nothing to search; give an axis, for example "
                 "optimizer=adam,sgd or 'learning_rate=tag(log,interval(1e-4,1e-1))'"
             )
-        for words in corners(space):  # a mistake in it is told before a run opens
+        for words in search.corners(space):  # a mistake in it is told before a run opens
             spec.resolve([*spec.fixed, *words])
-        settings = SearchSettings(
+        settings = search.SearchSettings(
             space=space,
             seeds=[word for override in seeds for word in override.sweep_string_iterator()],
             n_trials=self.n_trials,
-            objectives=spec.objectives,
             sampler=self._make_sampler,
-            pruner=instantiate(for_epochs(self.pruner, spec.base.epochs)),
+            pruner=instantiate(search.for_epochs(self.pruner, spec.base.epochs)),
             max_epochs=self.max_epochs,
             storage=self.storage,
             study_name=self.study_name,
         )
         paths = Paths(project_root())
-        return lambda planner, known: Search(planner, known, paths, settings)
+        return lambda planner, known: search.Search(planner, known, paths, settings)
 
     def _make_sampler(self, done: int) -> Any:
         given = dict(OmegaConf.create(self.sampler))
@@ -238,11 +234,12 @@ class SweepLauncher(Launcher):
     """What the sweepers of this project take a launcher of trials from.
 
     Args:
-        options: of the launcher in `pawprint.sweep.launchers`, by its names.
+        trials: the class in `pawprint.sweep.launchers` that runs them.
+        options: of that class, by its names.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.options = options
+    def __init__(self, trials: str, **options: Any) -> None:
+        self.trials, self.options = trials, options
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Nothing to do: the sweep opens what it needs."""
@@ -251,40 +248,6 @@ class SweepLauncher(Launcher):
         """Refuse: another sweeper than this project's asks for it."""
         del job_overrides, initial_job_idx
         raise UserError("this launcher works with hydra/sweeper=grid and optuna; choose one")
-
-    def open(self) -> TrialLauncher[Any]:
-        """What runs the trials."""
-        raise NotImplementedError
-
-
-class JoblibLauncher(SweepLauncher):
-    """Processes of this machine."""
-
-    def open(self) -> TrialLauncher[Any]:
-        """As many trials at once as there are processes."""
-        from pawprint.sweep.launchers.joblib import LocalProcesses
-
-        return LocalProcesses(**self.options)
-
-
-class SubmititLauncher(SweepLauncher):
-    """Jobs of a SLURM cluster."""
-
-    def open(self) -> TrialLauncher[Any]:
-        """A job per trial."""
-        from pawprint.sweep.launchers.submitit import SubmititJobs
-
-        return SubmititJobs(**self.options)
-
-
-class RayLauncher(SweepLauncher):
-    """Tasks of a Ray cluster."""
-
-    def open(self) -> TrialLauncher[Any]:
-        """As many trials at once as the cluster has room for."""
-        from pawprint.sweep.launchers.ray import RayTasks
-
-        return RayTasks(**self.options)
 
 
 def _swept(overrides: Sequence[Override]) -> list[Override]:

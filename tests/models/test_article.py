@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pawprint.models.article import article
+from pawprint.models.convolutional import article
 from pawprint.system.errors import UserError
 
 TO_THE_LETTER = {"depth": 2, "width": 32, "dense_units": 128, "dropout": 0.2}

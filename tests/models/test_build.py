@@ -9,7 +9,7 @@ from pawprint.config.compose import project_root
 from pawprint.export.onnx import export_onnx
 from pawprint.inference.predictor import Predictor
 from pawprint.models import build
-from pawprint.models.build import ANY_SIZE, NETWORKS, Network, build_model
+from pawprint.models.build import ANY_SIZE, NETWORKS, build_model
 from pawprint.models.head import pictures_input, probabilities_layer
 from pawprint.system.errors import UserError
 
@@ -85,14 +85,14 @@ def with_logits(image_size, classes):
 def test_a_network_that_could_not_be_exported_is_refused_before_it_is_trained(
     monkeypatch, function, reason, image_size
 ):
-    monkeypatch.setattr(build, "NETWORKS", {"new": Network(function, needs=())})
+    monkeypatch.setattr(build, "NETWORKS", {"new": function})
     with pytest.raises(UserError, match=f"^model=new cannot be exported, .*: {reason}; change"):
         build_model("new", image_size, 2, **SETTINGS)
 
 
 def test_building_draws_the_random_numbers_of_the_networks_weights_and_no_others():
     keras.utils.set_random_seed(0)
-    expected = NETWORKS["cnn"].build(16, 2, depth=1, width=2, dropout=0.0).get_weights()
+    expected = NETWORKS["cnn"](16, 2, depth=1, width=2, dropout=0.0).get_weights()
     after = keras.random.normal((3,))
     keras.utils.set_random_seed(0)
     weights = build_model("cnn", 16, 2, **SETTINGS).get_weights()

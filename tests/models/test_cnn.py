@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pawprint.models.cnn import cnn
+from pawprint.models.convolutional import cnn
 from pawprint.system.errors import UserError
 
 

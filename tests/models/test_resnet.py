@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from pawprint.models.resnet import resnet
+from pawprint.models.convolutional import resnet
 from pawprint.system.errors import UserError
 
 TINY = {"width": 4, "dropout": 0.0}

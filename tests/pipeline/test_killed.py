@@ -102,7 +102,9 @@ def test_another_training_does_not_go_on_from_it_and_leaves_it_alone(prepared, t
     other.write_bytes(kept)
     project.stage("prepare")
     train_anew()
-    project.edit("src/pawprint/models/resnet.py", "\ndef resnet(", "\n# Other code.\ndef resnet(")
+    project.edit(
+        "src/pawprint/models/convolutional.py", "\ndef resnet(", "\n# Other code.\ndef resnet("
+    )
     train_anew()
 
 

@@ -12,8 +12,15 @@ from pawprint.config.compose import compose
 from pawprint.config.paths import Paths
 from pawprint.sweep.leaderboard import objectives_of
 from pawprint.sweep.planner import Planner, SweepSpec
-from pawprint.sweep.search import PrunerWatch, Search, SearchSettings, for_epochs, open_storage
-from pawprint.sweep.search_space import corners, distributions
+from pawprint.sweep.search import (
+    PrunerWatch,
+    Search,
+    SearchSettings,
+    corners,
+    distributions,
+    for_epochs,
+    open_storage,
+)
 from pawprint.system.errors import UserError
 from pawprint.training.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome
 
@@ -85,7 +92,6 @@ class Sweep:
                 space=space(*words),
                 seeds=seeds,
                 n_trials=n_trials,
-                objectives=spec.objectives,
                 sampler=lambda done: optuna.samplers.RandomSampler(done),
                 pruner=pruner or optuna.pruners.NopPruner(),
                 max_epochs=max_epochs,

@@ -1,73 +1,41 @@
 """The networks that ``model`` chooses from, and how one of them is built.
 
-A new network is a function in a file of its own, an entry in ``NETWORKS``, and
-``conf/model/NAME.yaml``; ``tests/models/test_build.py`` then builds and exports it as the others.
+A new network is a function, an entry in ``NETWORKS``, and ``conf/model/NAME.yaml``;
+``tests/models/test_build.py`` then builds and exports it as the others.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import keras
 
-from pawprint.models.article import article
 from pawprint.models.attention_maps import reason_without_maps
-from pawprint.models.cnn import cnn
-from pawprint.models.resnet import resnet
+from pawprint.models.convolutional import article, cnn, resnet
 from pawprint.models.transfer import transfer
 from pawprint.system.errors import UserError
 
-
-@dataclass(frozen=True)
-class Network:
-    """A kind of network.
-
-    Attributes:
-        build: from the picture size, the number of classes and ``needs`` (and ``takes``) by their
-            names to a Keras model.
-        needs: arguments of ``build_model`` that it must be given.
-        takes: arguments of ``build_model`` that may be None.
-        any_size: whether it can be built for pictures of any size, as growing pictures need it.
-    """
-
-    build: Callable[..., keras.Model]
-    needs: tuple[str, ...]
-    takes: tuple[str, ...] = ()
-    any_size: bool = False
-
-
-NETWORKS: Mapping[str, Network] = MappingProxyType(
-    {
-        "article": Network(article, needs=("depth", "width", "dense_units", "dropout")),
-        "cnn": Network(cnn, needs=("depth", "width", "dropout"), any_size=True),
-        "resnet": Network(resnet, needs=("depth", "width", "dropout"), any_size=True),
-        "transfer": Network(
-            transfer,
-            needs=("backbone", "weights", "dense_units", "dropout"),
-            takes=("alpha",),
-            any_size=True,
-        ),
-    }
+# Each takes the picture size, the number of classes and, by their names, the settings that it
+# needs; those with a default may be None.
+NETWORKS: Mapping[str, Callable[..., keras.Model]] = MappingProxyType(
+    {"article": article, "cnn": cnn, "resnet": resnet, "transfer": transfer}
 )
-ANY_SIZE = tuple(name for name, network in NETWORKS.items() if network.any_size)
+# Those that can be built for pictures of any size, as growing pictures need it.
+ANY_SIZE = ("cnn", "resnet", "transfer")
 
 
 def build_model(
-    name: str,
-    image_size: int | None,
-    classes: int,
-    *,
-    depth: int,
-    width: int | None,
-    dense_units: int,
-    dropout: float,
-    backbone: str | None = None,
-    alpha: float | None = None,
-    weights: str | None = None,
+    name: str, image_size: int | None, classes: int, **settings: str | float | None
 ) -> keras.Model:
-    """Build the network called ``name`` (its function is called so); see there for the arguments.
+    """Build the network called ``name`` (its function is called so).
+
+    Args:
+        name: key of ``NETWORKS``.
+        image_size: side of the pictures in pixels, or None for any.
+        classes: number of classes, at least 2.
+        settings: of all networks, of which each takes its own; see there.
 
     Raises:
         UserError: no network has that name, its values do not fit it, the pictures are too small
@@ -80,21 +48,12 @@ def build_model(
             f"model.name is {name!r}, but the networks are {', '.join(others)} and {last}; "
             "choose one of them"
         )
-    given = {
-        "depth": depth,
-        "width": width,
-        "dense_units": dense_units,
-        "dropout": dropout,
-        "backbone": backbone,
-        "alpha": alpha,
-        "weights": weights,
-    }
-    for key in network.needs:
-        if given[key] is None:
+    chosen = {}
+    for key, parameter in list(inspect.signature(network).parameters.items())[2:]:
+        chosen[key] = settings.get(key)
+        if chosen[key] is None and parameter.default is parameter.empty:
             raise UserError(f"model.{key} has no value, which model={name} needs; give one")
-    model = network.build(
-        image_size, classes, **{key: given[key] for key in (*network.needs, *network.takes)}
-    )
+    model = network(image_size, classes, **chosen)
     # Before anything is trained: an export that fails comes after hours.
     if reason := reason_without_maps(model):
         raise UserError(

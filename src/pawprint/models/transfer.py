@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import re
 import sys
@@ -33,10 +34,10 @@ def transfer(
     classes: int,
     *,
     backbone: str,
-    alpha: float | None,
     weights: str,
     dense_units: int,
     dropout: float,
+    alpha: float | None = None,
 ) -> keras.Model:
     """Build a backbone of keras.applications, average pooling and a head with a hidden layer.
 
@@ -203,17 +204,13 @@ def rescaling_for_normalization(backbone: keras.Model, *, downloaded: bool) -> k
     return copy
 
 
-def _constructors() -> dict[str, Callable[..., keras.Model]]:
+def _constructor(backbone: str) -> Callable[..., keras.Model]:
     found = {k: v for k, v in vars(keras.applications).items() if inspect.isfunction(v)}
     # Neither their grouped convolutions nor their exact GELU can be expressed by tf2onnx.
-    return {name: make for name, make in found.items() if not name.startswith("ConvNeXt")}
-
-
-def _constructor(backbone: str) -> Callable[..., keras.Model]:
-    offered = _constructors()
+    offered = {name: make for name, make in found.items() if not name.startswith("ConvNeXt")}
     if backbone in offered:
         return offered[backbone]
-    if hasattr(keras.applications, backbone) and backbone.startswith("ConvNeXt"):
+    if backbone in found:
         raise UserError(
             f"model.backbone is {backbone}, which cannot be exported to ONNX; choose another, "
             "such as EfficientNetV2B0"
@@ -229,45 +226,29 @@ def _constructor(backbone: str) -> Callable[..., keras.Model]:
 
 def _backbone(image_size: int | None, name: str, alpha: float | None, weights: str) -> keras.Model:
     make = _constructor(name)
-    arguments = {"include_top": False, "input_shape": (image_size, image_size, 3)}
     if alpha is not None:
         if "alpha" not in inspect.signature(make).parameters:
             raise UserError(
                 f"model.alpha is {alpha}, but {name} has no alpha; set model.alpha to null"
             )
-        arguments["alpha"] = alpha
-    file = weights_file(weights)
-    backbone = _built(make, name, weights, arguments)
-    if file is not None:
-        _load(backbone, file, name, alpha)
-    backbone = rescaling_for_normalization(backbone, downloaded=weights == "imagenet")
-    for layer in backbone.layers:
-        if isinstance(layer, layers.Dropout):
-            layer.rate = 0.0
-    backbone.name = "backbone"
-    return backbone
-
-
-def _built(
-    make: Callable[..., keras.Model], name: str, weights: str, arguments: dict[str, Any]
-) -> keras.Model:
-    imagenet = weights == "imagenet"
-    size = arguments["input_shape"][0]
+        make = functools.partial(make, alpha=alpha)
+    file, imagenet = weights_file(weights), weights == "imagenet"
     try:
         with warnings.catch_warnings():  # that ImageNet's weights were learned at another size
             warnings.filterwarnings("ignore", ".*input_shape. is undefined or non-square")
-            return make(weights="imagenet" if imagenet else None, **arguments)
+            backbone = make(
+                include_top=False,
+                input_shape=(image_size, image_size, 3),
+                weights="imagenet" if imagenet else None,
+            )
     except ValueError as error:
         least = re.search(r"Input size must be at least (\d+)", str(error))
-        if least:
-            raise UserError(
-                f"image_size is {size}, but model.backbone {name} needs pictures of at least "
-                f"{least[1]} pixels; raise image_size or choose another backbone"
-            ) from None
-        given = f"image_size {size}, model.alpha {arguments.get('alpha')}"
         raise UserError(
-            f"model.backbone {name} cannot be built with {given} and model.weights {weights} "
-            f"({_one_line(error)}); change one of them"
+            f"image_size is {image_size}, but model.backbone {name} needs pictures of at least "
+            f"{least[1]} pixels; raise image_size or choose another backbone"
+            if least
+            else f"model.backbone {name} cannot be built with image_size {image_size}, model.alpha "
+            f"{alpha} and model.weights {weights} ({_one_line(error)}); change one of them"
         ) from None
     except Exception as error:  # Keras raises nothing narrower where a download fails
         if not imagenet:
@@ -276,18 +257,26 @@ def _built(
             f"the ImageNet weights of {name} could not be downloaded, or not be read from Keras's "
             f"cache ({_one_line(error)}); set model.weights to a .h5 file that has them"
         ) from error
+    if file is not None:
+        _load(backbone, file, f"{name} with model.alpha {alpha}")
+    backbone = rescaling_for_normalization(backbone, downloaded=imagenet)
+    for layer in backbone.layers:
+        if isinstance(layer, layers.Dropout):
+            layer.rate = 0.0
+    backbone.name = "backbone"
+    return backbone
 
 
-def _load(backbone: keras.Model, file: Path, name: str, alpha: float | None) -> None:
+def _load(backbone: keras.Model, file: Path, described: str) -> None:
     try:
         with warnings.catch_warnings():  # one per layer where a file is of another Keras
             warnings.simplefilter("ignore", UserWarning)
             backbone.load_weights(file)
     except (ValueError, OSError, KeyError) as error:
         raise UserError(
-            f"model.weights {file} does not fit model.backbone {name} with model.alpha {alpha} and "
-            f"without its top ({_one_line(error)}); set it to a file that does, .weights.h5 as "
-            "Keras 3 saves them or .h5 as Keras 2 did"
+            f"model.weights {file} does not fit model.backbone {described} and without its top "
+            f"({_one_line(error)}); set it to a file that does, .weights.h5 as Keras 3 saves them "
+            "or .h5 as Keras 2 did"
         ) from error
     if not all(np.isfinite(weight).all() for weight in backbone.get_weights()):
         raise UserError(

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
 from pawprint.evaluation.plots import BLUE, INK, ORANGE
 from pawprint.sweep.leaderboard import SHORT, Leaderboard
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 LONGEST = 14  # characters of a value in a figure
 FEW = 8  # values, each of which has a place of its own; more numbers stand on a scale
-COLOURS = "viridis"
 
 
 def parallel_figure(leaderboard: Leaderboard) -> Figure:
@@ -35,7 +32,7 @@ def parallel_figure(leaderboard: Leaderboard) -> Figure:
     columns += [
         _of_numbers([t.figures.get(m, math.nan) for t in leaderboard.trials]) for m in metrics
     ]
-    colours = colormaps[COLOURS]
+    colours = colormaps["viridis"]
     for index in np.argsort(values):  # the best ones on top
         trial = leaderboard.trials[index]
         axes.plot(
@@ -63,8 +60,7 @@ def parallel_figure(leaderboard: Leaderboard) -> Figure:
     axes.set_xticks(range(len(names)), [SHORT.get(name, name) for name in names])
     axes.set_yticks([])
     axes.set_xlim(-0.15, len(columns) - 0.6)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
     return figure
 
 
@@ -76,8 +72,8 @@ def axes_figure(leaderboard: Leaderboard) -> Figure:
     down = math.ceil(count / across)
     figure = Figure(figsize=(4.2 * across, 3.2 * down), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False).ravel()
-    for place, axis in enumerate(leaderboard.axes):
-        _axis(grid[place], leaderboard, axis, metric)
+    for axes, axis in zip(grid, leaderboard.axes, strict=False):
+        _axis(axes, leaderboard, axis, metric)
     for empty in grid[count:]:
         empty.set_visible(False)
     return figure

@@ -7,13 +7,10 @@ import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pawprint.sweep.planner import SEED, name_of
 from pawprint.system.errors import UserError
-
-if TYPE_CHECKING:
-    from pawprint.tracking.trials import TrialRun
+from pawprint.tracking.trials import TrialRun
 
 ACCURACY = "best_val_accuracy"
 SECONDS = "trial_seconds"
@@ -66,26 +63,20 @@ class Leaderboard:
         return [trial for trial in self.trials if not trial.pruned]
 
     @property
-    def groups(self) -> list[Group]:
-        """Trials that differ in their seed only, by their mean; empty without that axis."""
-        if SEED not in self.axes:
-            return []
+    def groups(self) -> dict[str, list[TrialRun]]:
+        """Trials that differ in their seed only, the best mean first; empty without that axis."""
         together: dict[str, list[TrialRun]] = {}
-        for trial in self.finished:
+        for trial in self.finished if SEED in self.axes else []:
             others = {key: value for key, value in trial.axes.items() if key != SEED}
             together.setdefault(name_of(others), []).append(trial)
         metric, more = next(iter(self.objectives.items()))
-        groups = [
-            Group(name, [t.figures[metric] for t in trials], trials)
-            for name, trials in together.items()
-        ]
-        return sorted(groups, key=lambda group: group.mean, reverse=more)
+        means = {n: statistics.fmean(t.figures[metric] for t in together[n]) for n in together}
+        return {name: together[name] for name in sorted(means, key=means.__getitem__, reverse=more)}
 
     @property
     def winner(self) -> TrialRun | None:
         """The best trial; where seeds are swept, the best one of the best group."""
-        groups = self.groups
-        ranked = groups[0].trials if groups else self.finished
+        ranked = next(iter(self.groups.values()), self.finished)
         return ranked[0] if ranked else None
 
     def rows(self) -> list[dict[str, str]]:
@@ -105,37 +96,14 @@ class Leaderboard:
 
     def front(self) -> list[TrialRun]:
         """Trials of which no other one is better in every objective (Pareto's front)."""
+        signs = {metric: 1 if more else -1 for metric, more in self.objectives.items()}
+        scores = [[t.figures[m] * sign for m, sign in signs.items()] for t in self.finished]
 
-        def scores(trial: TrialRun) -> list[float]:
-            return [
-                trial.figures[metric] * (1 if more else -1)
-                for metric, more in self.objectives.items()
-            ]
+        def beaten(own: list[float]) -> bool:
+            others = (zip(other, own, strict=True) for other in scores if other != own)
+            return any(all(b >= a for b, a in pairs) for pairs in others)
 
-        def beats(other: TrialRun, trial: TrialRun) -> bool:
-            pairs = zip(scores(other), scores(trial), strict=True)
-            return scores(other) != scores(trial) and all(b >= a for b, a in pairs)
-
-        return [t for t in self.finished if not any(beats(other, t) for other in self.finished)]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Trials that differ in their seed only, the best one first."""
-
-    name: str
-    values: Sequence[float]
-    trials: Sequence[TrialRun]
-
-    @property
-    def mean(self) -> float:
-        """Over the seeds."""
-        return statistics.fmean(self.values)
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation over the seeds, of the sample; 0 for a single one."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+        return [t for t, own in zip(self.finished, scores, strict=True) if not beaten(own)]
 
 
 def rank(
@@ -163,20 +131,20 @@ def rank(
 
 
 def group_rows(leaderboard: Leaderboard) -> list[dict[str, str]]:
-    """A row of text per group of seeds."""
-    metric = next(iter(leaderboard.objectives))
-    return [
-        {
-            "rank": str(place),
-            "trials": group.name or "all",
-            f"mean {SHORT.get(metric, metric)}": _text(metric, group.mean),
-            "spread": _text(metric, group.spread),
-            "lowest": _text(metric, min(group.values)),
-            "highest": _text(metric, max(group.values)),
-            "seeds": str(len(group.values)),
+    """A row of text per group of seeds; the spread is the sample's standard deviation."""
+    metric, rows = next(iter(leaderboard.objectives)), []
+    for place, (name, trials) in enumerate(leaderboard.groups.items(), start=1):
+        values = [trial.figures[metric] for trial in trials]
+        figures = {
+            f"mean {SHORT.get(metric, metric)}": statistics.fmean(values),
+            "spread": statistics.stdev(values) if len(values) > 1 else 0.0,
+            "lowest": min(values),
+            "highest": max(values),
         }
-        for place, group in enumerate(leaderboard.groups, start=1)
-    ]
+        row = {"rank": str(place), "trials": name or "all"}
+        row |= {key: _text(metric, value) for key, value in figures.items()}
+        rows.append(row | {"seeds": str(len(values))})
+    return rows
 
 
 def as_csv(rows: Sequence[Mapping[str, str]]) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from pawprint.config.schema import Config
 from pawprint.system.errors import UserError
 from pawprint.system.files import digest_of
-from pawprint.training.trial import Outcome, Trial, Watch
+from pawprint.tracking.trials import TrialRun
+from pawprint.training.trial import FINISHED, PRUNED, Outcome, Trial, Watch
 
 SEED = "seed"
 
@@ -28,7 +29,6 @@ class SweepSpec:
         kind: what chooses the trials, and from which space; sweeps that differ in it are others.
         objectives: metrics by which trials are ranked, the first one counts most, each with
             whether more of it is better.
-        timed: whether the time of one answer of each network is measured.
     """
 
     fixed: Sequence[str]
@@ -38,7 +38,6 @@ class SweepSpec:
     folder: Path
     objectives: Mapping[str, bool]
     kind: str = "grid"
-    timed: bool = False
 
     def identity(self, data: str) -> str:
         """What the sweep is known by, also when its axes have got more values.
@@ -105,7 +104,7 @@ class Planner:
             parent=self.parent,
             store=self.store,
             watch=watch,
-            timed=self.spec.timed,
+            timed="seconds_per_picture" in self.spec.objectives,
         )
 
 
@@ -114,11 +113,13 @@ class TrialSource(abc.ABC):
 
     Attributes:
         trials: those that the sweep is about so far, by identity.
+        failed: the identities of those that failed in this session.
         rejected: how many could not be configured.
     """
 
     def __init__(self) -> None:
         self.trials: dict[str, Trial] = {}
+        self.failed: set[str] = set()
         self.rejected = 0
 
     @abc.abstractmethod
@@ -140,6 +141,56 @@ class TrialSource(abc.ABC):
     def remarks(self) -> str:
         """What is to be said at the end, if anything."""
         return ""
+
+
+class Grid(TrialSource):
+    """The trials of all combinations of the axes' values that are not done yet, in their order.
+
+    Args:
+        planner: makes trials.
+        known: runs of trials that are done, by identity.
+        combinations: overrides of each trial, and the configuration that they make.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        known: Mapping[str, TrialRun],
+        combinations: Sequence[tuple[Sequence[str], Config]],
+    ) -> None:
+        super().__init__()
+        for number, (overrides, config) in enumerate(combinations):
+            trial = planner.trial(overrides, number, config=config)
+            self.trials.setdefault(trial.identity, trial)  # it may be there under another name
+        self._waiting = [trial for trial in self.trials.values() if trial.identity not in known]
+        self._remaining = len(self._waiting)
+        self._elsewhere = sum(
+            identity in known and known[identity].parent != planner.parent
+            for identity in self.trials
+        )
+
+    def plan(self) -> str:
+        """How many trials are done and how many are not."""
+        done = len(self.trials) - len(self._waiting)
+        of_others = f" ({self._elsewhere} of them in other sweeps)" if self._elsewhere else ""
+        return f"{done} done{of_others}, {len(self._waiting)} to run"
+
+    def next(self) -> Trial | None:
+        """The next trial, None after the last."""
+        return self._waiting.pop(0) if self._waiting else None
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:  # noqa: ARG002 (it ended, no more)
+        """Take how a trial ended."""
+        self._remaining -= 1
+
+    def remaining(self) -> int:
+        """How many trials have not ended."""
+        return self._remaining
+
+
+def outcome_of(run: TrialRun) -> Outcome:
+    """How a trial ended that has been run."""
+    return Outcome(PRUNED if run.pruned else FINISHED, run.figures, run.id)
 
 
 def name_of(axes: Mapping[str, str]) -> str:

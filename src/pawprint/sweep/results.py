@@ -7,7 +7,6 @@ import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pawprint.config.paths import Paths
 from pawprint.data.store import load_split
@@ -22,30 +21,23 @@ from pawprint.sweep.leaderboard import (
     group_rows,
     rank,
 )
-from pawprint.sweep.planner import SweepSpec
-from pawprint.sweep.scheduler import ActiveSweep
+from pawprint.sweep.planner import SweepSpec, TrialSource
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
 from pawprint.system.terminal import print_rows
-from pawprint.training.trial import FAILED, FINISHED, KILLED, Trial
-
-if TYPE_CHECKING:
-    from pawprint.tracking.store import Store
-    from pawprint.tracking.trials import TrialRun
+from pawprint.tracking.run import Run
+from pawprint.tracking.store import Store
+from pawprint.tracking.trials import FRESH_TAG, TrialRun, end_trial, show_again, trial_runs
+from pawprint.training.trial import FAILED, FINISHED, KILLED
 
 log = logging.getLogger(__name__)
 
-WINNER = "winner"  # folder of a promoted trial, beside those of the trials
-# Figures of a trained network.
-FIGURES = ("best_epoch", ACCURACY, "best_val_loss", "best_accuracy", "weights")
 
-
-def conclude(sweep: ActiveSweep) -> Leaderboard:
+def conclude(spec: SweepSpec, store: Store, run: Run, source: TrialSource) -> Leaderboard:
     """Rank what there is, show it, and put it into the sweep's run."""
     from pawprint.sweep.figures import axes_figure, parallel_figure
 
-    run, spec = sweep.run, sweep.spec
-    leaderboard = rank(_latest_runs(sweep), list(spec.axes), spec.objectives)
+    leaderboard = rank(_latest_runs(store, run, source), list(spec.axes), spec.objectives)
     counts = {
         "trials": len(leaderboard.finished),
         "pruned_trials": len(leaderboard.trials) - len(leaderboard.finished),
@@ -61,7 +53,7 @@ def conclude(sweep: ActiveSweep) -> Leaderboard:
         return leaderboard
     run.log_text(as_csv(rows), "leaderboard.csv")
     print_rows(f"Trials, by {', then '.join(SHORT.get(m, m) for m in spec.objectives)}", rows)
-    if remarks := sweep.source.remarks():
+    if remarks := source.remarks():
         log.info(remarks)
     if groups := group_rows(leaderboard):
         run.log_text(as_csv(groups), "seeds.csv")
@@ -73,53 +65,43 @@ def conclude(sweep: ActiveSweep) -> Leaderboard:
     return leaderboard
 
 
-def _latest_runs(sweep: ActiveSweep) -> list[TrialRun]:
+def _latest_runs(store: Store, sweep: Run, source: TrialSource) -> list[TrialRun]:
     """A run for each trial of the sweep: of several the latest that is done.
 
     Those that a killed session left behind get their end, and those of other sweeps a run that
     refers to them.
     """
-    from pawprint.tracking.trials import FRESH_TAG, end_trial, show_again, trial_runs
-
-    parent, takes_others = sweep.run.id, FRESH_TAG not in sweep.run.tags
+    parent, takes_others = sweep.id, FRESH_TAG not in sweep.tags
     latest: dict[str, TrialRun] = {}
-    for trial in trial_runs(sweep.store):
-        if trial.parent == parent and trial.status == "RUNNING":  # of a session that was killed
-            trial = replace(trial, status=FINISHED if trial.done else KILLED)
-            end_trial(sweep.store, trial.id, trial.status)
-        earlier = latest.get(trial.identity)
-        mine = trial.parent == parent or (takes_others and trial.done and not trial.pruned)
-        if mine and (trial.done or not (earlier and earlier.done)):
-            latest[trial.identity] = trial
-    runs = [
-        _renamed(trial, latest.get(identity), identity in sweep.failed)
-        for identity, trial in sweep.source.trials.items()
-    ]
-    for run in runs:
+    for run in trial_runs(store):
+        if run.parent == parent and run.status == "RUNNING":  # of a session that was killed
+            run = replace(run, status=FINISHED if run.done else KILLED)
+            end_trial(store, run.id, run.status)
+        earlier = latest.get(run.identity)
+        mine = run.parent == parent or (takes_others and run.done and not run.pruned)
+        if mine and (run.done or not (earlier and earlier.done)):
+            latest[run.identity] = run
+    runs = []
+    for identity, trial in source.trials.items():
+        run = latest.get(identity) or TrialRun(
+            id="",
+            name=trial.name,
+            identity=identity,
+            parent=parent,
+            status=FAILED if identity in source.failed else "",
+            figures={},
+            axes=trial.axes,
+            overrides=[],
+            parameters={},
+            pruned=False,
+            error="",
+        )
+        # In the words of this sweep: another one may have called it otherwise.
+        run = replace(run, name=trial.name, axes=trial.axes, overrides=list(trial.overrides))
         if run.done and run.parent != parent:
-            show_again(sweep.store, run, parent)
+            show_again(store, run, parent)
+        runs.append(run)
     return runs
-
-
-def _renamed(trial: Trial, run: TrialRun | None, failed: bool) -> TrialRun:
-    """A trial's run in the words of this sweep; another one may have called it otherwise."""
-    from pawprint.tracking.trials import TrialRun
-
-    if run:
-        return replace(run, name=trial.name, axes=trial.axes, overrides=list(trial.overrides))
-    return TrialRun(
-        id="",
-        name=trial.name,
-        identity=trial.identity,
-        parent=trial.parent,
-        status=FAILED if failed else "",
-        figures={},
-        axes=trial.axes,
-        overrides=list(trial.overrides),
-        parameters={},
-        pruned=False,
-        error="",
-    )
 
 
 def _note(
@@ -176,17 +158,18 @@ def promote(winner: TrialRun, spec: SweepSpec, paths: Paths, store: Store) -> No
     from pawprint.stages.train import export
     from pawprint.training.trainer import TrainedNetwork
 
-    # Bring its files into a folder of their own.
-    here = Paths(paths.root, own=spec.folder / WINNER)
+    # Bring its files into a folder of their own, beside those of the trials.
+    here = Paths(paths.root, own=spec.folder / "winner")
     files = here.training
     for path in (files.model, files.history):
         run.fetch(path.name, path)
     with files.history.open(newline="", encoding="utf-8") as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    names = ("best_epoch", ACCURACY, "best_val_loss", "best_accuracy", "weights")
     learned = TrainedNetwork(
         keras.models.load_model(files.model),
         [{**row, "epoch": int(row["epoch"])} for row in rows],
-        {name: winner.figures[name] for name in FIGURES},
+        {name: winner.figures[name] for name in names},
         {},
     )
     # Go on with its run as the stages train, evaluate and register would.

@@ -1,4 +1,4 @@
-"""Trials that Optuna suggests, with those pruned that are hopeless."""
+"""Trials that Optuna suggests from a space of Hydra's words, the hopeless ones pruned."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -18,13 +24,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from pawprint.config.paths import Paths
-from pawprint.sweep.planner import SEED, Planner, TrialSource
-from pawprint.sweep.search_space import word_for
+from pawprint.sweep.planner import SEED, Planner, TrialSource, outcome_of
 from pawprint.system.errors import UserError, first_line
+from pawprint.tracking.trials import TrialRun
 from pawprint.training.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial, Watch
-
-if TYPE_CHECKING:
-    from pawprint.tracking.trials import TrialRun
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,6 @@ class SearchSettings:
         space: Optuna's distributions by key.
         seeds: words of the seeds that each suggestion is trained with; empty for the default.
         n_trials: how many suggestions, those of earlier sessions included.
-        objectives: metrics, each with whether more of it is better.
         sampler: makes Optuna's sampler, of the number of trials that are done.
         pruner: Optuna's pruner.
         max_epochs: how many epochs all trials together may learn, at most; None for any number.
@@ -50,7 +52,6 @@ class SearchSettings:
     space: Mapping[str, BaseDistribution]
     seeds: Sequence[str]
     n_trials: int
-    objectives: Mapping[str, bool]
     sampler: Callable[[int], BaseSampler]
     pruner: BasePruner
     max_epochs: int | None = None
@@ -111,29 +112,27 @@ class Search(TrialSource):
     ) -> None:
         super().__init__()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._repeated = 0
         self._planner, self._settings = planner, settings
+        self._objectives = planner.spec.objectives
         # None is the seed of the configuration.
         self._seeds: list[str | None] = list(settings.seeds) or [None]
         self._known = {
-            identity: Outcome(PRUNED if run.pruned else FINISHED, run.figures, run.id)
+            identity: outcome_of(run)
             for identity, run in known.items()
-            if run.pruned or all(name in run.figures for name in settings.objectives)
+            if run.pruned or all(name in run.figures for name in self._objectives)
         }
         self._storage = settings.storage or f"{JOURNAL}{paths.sweeps / planner.parent}.journal"
         self._name = settings.study_name or planner.parent
         self._queue: list[tuple[Trial, _Suggestion]] = []
         self._running: dict[str, list[_Suggestion]] = {}
-        self._begun = self._ended = self._number = 0
+        self._begun = self._ended = self._number = self._repeated = 0
         self._epochs = 0.0  # learned, or to be learned by who runs
         self._spent = False  # of max_epochs too little is left for a trial
         self._study: Any = None
 
     def plan(self) -> str:
         """Open the study; how many trials are done, and how many are not."""
-        directions = [
-            "maximize" if more else "minimize" for more in self._settings.objectives.values()
-        ]
+        directions = ["maximize" if more else "minimize" for more in self._objectives.values()]
         self._study = optuna.create_study(
             storage=open_storage(self._storage),
             study_name=self._name,
@@ -185,12 +184,12 @@ class Search(TrialSource):
             elif trial.identity in self._running:
                 self._running[trial.identity].append(suggestion)
             elif most is not None and self._epochs + trial.config.epochs > most:
-                if not self._running:  # else a pruned one may leave enough
+                if self._running:  # a pruned one may leave enough
+                    self._queue.insert(0, (trial, suggestion))
+                else:
                     self._spent = True
                     log.info("max_epochs=%d: too little is left for another trial", most)
                     self._study.tell(suggestion.trial, state=TrialState.FAIL)
-                else:
-                    self._queue.insert(0, (trial, suggestion))
                 return None
             else:
                 self.trials[trial.identity] = trial
@@ -211,9 +210,8 @@ class Search(TrialSource):
 
     def remarks(self) -> str:
         """How many suggestions were no new ones."""
-        if not self._repeated:
-            return ""
-        return f"{self._repeated} suggestions repeated a trial and got its figures"
+        said = f"{self._repeated} suggestions repeated a trial and got its figures"
+        return said if self._repeated else ""
 
     def remaining(self) -> int:
         """How many trials have not ended."""
@@ -222,17 +220,16 @@ class Search(TrialSource):
     def _suggest(self) -> None:
         drawn = self._study.ask(dict(self._settings.space))
         self._begun += 1
-        # The number that `optuna.Trial` takes in another process has no public name.
-        trial_id = drawn._trial_id  # noqa: SLF001
-        watch = PrunerWatch(self._storage, self._name, trial_id, self._settings.pruner)
-        watched = len(self._settings.objectives) == 1 and not isinstance(
-            self._settings.pruner, optuna.pruners.NopPruner
-        )
+        watch, pruner = None, self._settings.pruner
+        if len(self._objectives) == 1 and not isinstance(pruner, optuna.pruners.NopPruner):
+            # The number that `optuna.Trial` takes in another process has no public name.
+            trial_id = drawn._trial_id  # noqa: SLF001
+            watch = PrunerWatch(self._storage, self._name, trial_id, pruner)
         suggestion = _Suggestion(drawn, len(self._seeds))
         try:
-            for place, seed in enumerate(self._seeds):
-                of_this = watch if watched and place == 0 else None  # one curve a suggestion
-                self._queue.append((self._planned(drawn.params, seed, of_this), suggestion))
+            for seed in self._seeds:
+                self._queue.append((self._planned(drawn.params, seed, watch), suggestion))
+                watch = None  # one curve a suggestion
         except UserError as error:  # values that do not go together
             words = " ".join(f"{key}={value}" for key, value in drawn.params.items())
             print(f"failed: {words}: {error}", file=sys.stderr)
@@ -249,27 +246,21 @@ class Search(TrialSource):
         return self._planner.trial(overrides, self._number - 1, watch=watch)
 
     def _take(self, suggestion: _Suggestion, outcome: Outcome) -> None:
-        if suggestion.left <= 0:
-            return
-        if outcome.status == KILLED:
-            return  # it is asked for again in the next session
+        if suggestion.left <= 0 or outcome.status == KILLED:
+            return  # a killed one is asked for again in the next session
         suggestion.left -= 1
         if outcome.status == FINISHED:
-            names = self._settings.objectives
-            suggestion.values.append([outcome.figures[name] for name in names])
+            suggestion.values.append([outcome.figures[name] for name in self._objectives])
+            if suggestion.left:
+                return
+            columns = zip(*suggestion.values, strict=True)
+            self._study.tell(suggestion.trial, [sum(c) / len(c) for c in columns])
         else:  # the other seeds need not run
             self._queue = [pair for pair in self._queue if pair[1] is not suggestion]
             suggestion.left = 0
-        if suggestion.left:
-            return
-        self._ended += 1
-        if outcome.status == FINISHED:
-            count = len(suggestion.values)
-            means = [sum(column) / count for column in zip(*suggestion.values, strict=True)]
-            self._study.tell(suggestion.trial, means)
-        else:
             state = TrialState.PRUNED if outcome.status == PRUNED else TrialState.FAIL
             self._study.tell(suggestion.trial, state=state)
+        self._ended += 1
 
 
 def for_epochs(pruner: Mapping[str, Any], epochs: int) -> dict[str, Any]:
@@ -301,3 +292,72 @@ def open_storage(address: str) -> BaseStorage:
             f"hydra.sweeper.storage is {address}, which cannot be used ({first_line(error)}); give "
             "a database's URL, for example sqlite:////home/me/searches.db, or leave it out"
         ) from None
+
+
+def distributions(overrides: Sequence[Override]) -> dict[str, BaseDistribution]:
+    """Optuna's distributions of Hydra's parsed sweep words.
+
+    ``choice(a,b)`` and ``a,b`` are categorical, ``range(1,5)`` whole numbers, ``interval(0,1)`` a
+    stretch; ``tag(log,...)`` makes it logarithmic, ``int(interval(1,9))`` whole.
+
+    Raises:
+        UserError: a stretch is not one, or ends are not numbers.
+    """
+    found: dict[str, BaseDistribution] = {}
+    for override in overrides:
+        key, value = override.get_key_element(), override.value()
+        try:
+            if isinstance(value, IntervalSweep):
+                whole = isinstance(value.start, int) and isinstance(value.end, int)
+                kind: Any = IntDistribution if whole else FloatDistribution
+                found[key] = kind(value.start, value.end, log="log" in value.tags)
+            elif isinstance(value, RangeSweep) and not value.shuffle:
+                found[key] = _range(value)
+            else:
+                found[key] = CategoricalDistribution(list(override.sweep_string_iterator()))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"command line: {key}={override.get_value_string()} is no search space ({error}); "
+                "give for example choice(a,b), range(1,5), interval(0,1) or "
+                "tag(log,interval(1e-4,1e-1))"
+            ) from None
+    return found
+
+
+def _range(value: RangeSweep) -> BaseDistribution:
+    start, stop, step = value.start, value.stop, value.step or 1
+    if "log" in value.tags:
+        raise ValueError("a logarithmic range; take tag(log,interval(low,high))")
+    if start is None or stop is None:
+        raise ValueError("a range without both ends")
+    # As Hydra's grid has it, the end is not part of it.
+    if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
+        return IntDistribution(start, start + (stop - 1 - start) // step * step, step=step)
+    count = 0
+    while start + (count + 1) * step < stop - 1e-9 * abs(step):
+        count += 1
+    return FloatDistribution(start, start + count * step, step=step)
+
+
+def corners(space: Mapping[str, BaseDistribution]) -> list[list[str]]:
+    """Settings in which each value or end of each axis occurs, beside the others' first."""
+
+    def ends(distribution: Any) -> list[str]:
+        if isinstance(distribution, CategoricalDistribution):
+            return [str(choice) for choice in distribution.choices]
+        return [word_for(end, distribution) for end in (distribution.low, distribution.high)]
+
+    first = {key: ends(distribution)[0] for key, distribution in space.items()}
+    return [
+        [f"{k}={v}" for k, v in (first | {key: end}).items()]
+        for key, distribution in space.items()
+        for end in ends(distribution)
+    ]
+
+
+def word_for(value: Any, distribution: BaseDistribution) -> str:
+    """A suggested value as a person would write it."""
+    if not isinstance(distribution, FloatDistribution):
+        return str(value)
+    short = f"{value:.5g}"
+    return short if distribution.low <= float(short) <= distribution.high else repr(value)

@@ -57,9 +57,8 @@ class Launcher(abc.ABC, Generic[Job]):
             ended += [(trial, _stopped(outcome)) for trial, outcome in self.wait(left)]
         return ended + [(trial, _stopped(None)) for trial, _ in self._running]
 
-    @abc.abstractmethod
     def close(self) -> None:
-        """Give back what is held, and end what still runs where that is ours to end."""
+        """Give back what is held, if anything, and end what still runs where that is ours."""
 
     @abc.abstractmethod
     def _submit(self, trial: Trial) -> Job: ...
@@ -80,9 +79,6 @@ class InProcess(Launcher[Outcome]):
 
     def __init__(self) -> None:
         super().__init__(1)
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     def _submit(self, trial: Trial) -> Outcome:
         return run_trial(trial, own_process=False)

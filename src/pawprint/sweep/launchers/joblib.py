@@ -7,11 +7,10 @@ import multiprocessing
 import os
 import signal
 import subprocess
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pawprint.sweep.launchers.base import THREADS, Launcher, run_trial
 from pawprint.sweep.planner import check_at_least
@@ -19,16 +18,14 @@ from pawprint.system.machine import end_with_parent, usable_cores
 from pawprint.training.trial import FAILED, Outcome, Trial
 
 
-@dataclass(frozen=True)
-class _Worker:
+class _Worker(NamedTuple):
     """A process that stays, and the pool of one that it belongs to."""
 
     pool: ProcessPoolExecutor
     process: Any
 
 
-@dataclass(frozen=True, eq=False)
-class _Job:
+class _Job(NamedTuple):
     """A trial in the worker of a place."""
 
     place: int
@@ -99,24 +96,16 @@ class LocalProcesses(Launcher[_Job]):
         before = set(multiprocessing.active_children())
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(1, context, initializer=_initialize, initargs=(cores,))
-        with _environment(variables):  # read by libraries as they are imported there
+        own = dict(os.environ)
+        os.environ.update(variables)  # read by libraries as they are imported there
+        try:
             pool.submit(os.getpid)  # which starts the process
+        finally:
+            for name in variables:
+                os.environ.pop(name)
+            os.environ.update(own)
         (process,) = set(multiprocessing.active_children()) - before
         return _Worker(pool, process)
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Generator[None, None, None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def usable_gpus() -> list[str]:
