@@ -29,9 +29,9 @@ from project import Copy, copied
 from pawprint.comparison.answers import parse_answers
 from pawprint.data.brightness import brightness, mean_brightness
 from pawprint.data.store import load_sizes, load_split
-from pawprint.drift.compared import Facts, compare
-from pawprint.drift.log import read_seen
-from pawprint.drift.reference import learned_facts, seen_facts
+from pawprint.drift.compare import Facts, compare
+from pawprint.drift.find import learned_facts, logged_facts
+from pawprint.drift.log import read_log
 from pawprint.inference.prediction_log import LoggedPrediction, PredictionLog, utc
 
 COUNTS = (100, 300, 1000)
@@ -209,7 +209,7 @@ def costs(copy: Copy, rows: int) -> None:
         log.path.unlink()
         _rate("rows logged, 256 a call", len(batch), lambda: log.add(batch), rows // len(batch))
         size = log.path.stat().st_size / (rows // len(batch) * len(batch))
-        _rate("rows read", rows, lambda: seen_facts(read_seen(log.path)[0]), 1)
+        _rate("rows read", rows, lambda: logged_facts(read_log(log.path)[0]), 1)
         began = time.perf_counter()
         copy.run("python", "-m", "pawprint", "drift", str(log.path), "--json")
         seconds = time.perf_counter() - began

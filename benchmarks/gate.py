@@ -16,8 +16,9 @@ from collections.abc import Iterator
 import numpy as np
 from tables import head, row
 
+from pawprint.config.schema import Gate
 from pawprint.evaluation.paired import Paired, compare_paired
-from pawprint.registry.gate import judge
+from pawprint.registry.gate import apply_gate
 
 ACCURACIES = (0.7, 0.8, 0.9, 0.95)
 AGREEMENTS = (0.8, 0.9, 0.95, 0.98)
@@ -84,8 +85,8 @@ def simulated(
 def outcome(paired: Paired) -> tuple[bool, bool, bool]:
     """Whether the gate's rules let the challenger pass, and whether the p-value alone is small."""
     return (
-        judge("better", paired, significance=SIGNIFICANCE).passes,
-        judge("not_worse", paired, margin=MARGIN).passes,
+        apply_gate(Gate("better", significance=SIGNIFICANCE), paired).passes,
+        apply_gate(Gate("not_worse", margin=MARGIN), paired).passes,
         paired.p_value <= SIGNIFICANCE,
     )
 

@@ -50,7 +50,7 @@ def test_a_sweep_over_a_grid_loads_nothing_of_searches_and_clusters():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], *([command, "--help"] for command in ("predict", "champion", "drift", "serve"))],
+    [["--help"], *([command, "--help"] for command in ("compare", "champion", "drift", "serve"))],
 )
 def test_the_help_of_the_command_loads_no_heavy_library(arguments):
     modules, printed = imported_by("-m", "pawprint", *arguments)

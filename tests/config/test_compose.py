@@ -1,10 +1,7 @@
 import dataclasses
 import math
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +9,13 @@ import yaml
 
 import pawprint.config.compose
 from pawprint.config.compose import (
-    as_overrides,
     compose,
-    compose_answering,
+    compose_tracking,
     project_root,
+    read_overrides,
     read_params,
-    with_recipe,
 )
+from pawprint.config.overrides import as_overrides, check_choices, check_keys, expand_recipe
 from pawprint.config.schema import CHOICES, Config
 from pawprint.system.errors import UserError
 
@@ -52,7 +49,7 @@ def change(project, key, value):
     path.write_text(text)
 
 
-def refused(overrides=None):
+def refused(overrides=()):
     """The sentence with which the configuration is refused."""
     with pytest.raises(UserError) as caught:
         compose(overrides)
@@ -296,9 +293,20 @@ def test_a_value_out_of_range_is_refused_with_what_it_may_be(override, said):
 @pytest.mark.parametrize(
     "override",
     [
-        *("image_size=8", "image_size=1024", "seed=0", "seed=4294967295", "dropout=0", "depth=8"),
-        *("max_refused_fraction=0", "max_refused_fraction=1", "steps_per_epoch=1"),
-        *("width=1", "width=1024", "label_smoothing=0", "ema=0", "patience=1"),
+        "image_size=8",
+        "image_size=1024",
+        "seed=0",
+        "seed=4294967295",
+        "dropout=0",
+        "depth=8",
+        "max_refused_fraction=0",
+        "max_refused_fraction=1",
+        "steps_per_epoch=1",
+        "width=1",
+        "width=1024",
+        "label_smoothing=0",
+        "ema=0",
+        "patience=1",
     ],
 )
 def test_the_ends_of_a_range_that_belong_to_it_are_taken(override):
@@ -442,15 +450,15 @@ def test_a_recipe_stands_for_its_settings_in_its_place(project):
     recipe = {"epochs": 5, "patience": None, "mirror": True, "model": "cnn", "growth.until": [0.5]}
     (project / "conf" / "recipe" / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     settings = ["patience=null", "mirror=true", "model=cnn", "growth.until=[0.5]"]
-    assert with_recipe(project, ["recipe=mine"]) == ["epochs=5", *settings]
-    given = ["--epochs", "9", "recipe=mine", "depth=3"]
-    assert with_recipe(project, given) == ["--epochs", "9", *settings, "depth=3"]
+    assert expand_recipe(project, ["recipe=mine"]) == ["epochs=5", *settings]
+    given = as_overrides(["--epochs", "9", "recipe=mine", "depth=3"])
+    assert expand_recipe(project, given) == ["epochs=9", *settings, "depth=3"]
 
 
 def test_what_a_recipe_says_within_a_choice_goes_with_that_choice(project):
     recipe = {"growth": "steps", "growth.until": [0.5, 0.6], "epochs": 5}
     (project / "conf" / "recipe" / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    assert with_recipe(project, ["recipe=mine", "growth=none"]) == ["epochs=5", "growth=none"]
+    assert expand_recipe(project, ["recipe=mine", "growth=none"]) == ["epochs=5", "growth=none"]
 
 
 def test_of_several_recipes_the_last_one_counts(project):
@@ -460,18 +468,18 @@ def test_of_several_recipes_the_last_one_counts(project):
 
 def test_without_a_recipe_the_words_stay_as_they_are():
     words = ["--depth", "3", "-m", "seed=1,2"]
-    assert with_recipe(ROOT, words) == words
+    assert expand_recipe(ROOT, words) == words
 
 
 @pytest.mark.parametrize("option", [["-m"], ["--cfg", "job"]])
 def test_a_recipe_behind_an_option_leaves_the_overrides_together(option):
-    words = with_recipe(ROOT, [*option, "recipe=article", "seed=1,2"])
+    words = expand_recipe(ROOT, [*option, "recipe=article", "seed=1,2"])
     assert words[: len(option)] == option  # argparse takes overrides in one place only
     assert words[-1] == "seed=1,2"
 
 
 def test_a_recipe_is_taken_from_mlflow_runs_two_words():
-    assert "epochs=25" in with_recipe(ROOT, ["--recipe", "article"])
+    assert "epochs=25" in expand_recipe(ROOT, as_overrides(["--recipe", "article"]))
 
 
 def test_a_recipe_is_no_axis_of_a_sweep():
@@ -612,8 +620,13 @@ def test_a_path_needs_no_quoting(path):
 
 @pytest.mark.parametrize("sweep", ["adam,sgd", "adam, sgd", "choice(adam,sgd)"])
 def test_several_choices_pass_the_check_that_comes_before_a_sweep(sweep):
-    params = read_params(ROOT)
-    pawprint.config.compose._check_overrides(ROOT, params, ["-m", f"optimizer={sweep}"])
+    check_keys([f"optimizer={sweep}"])
+    check_choices(read_params(ROOT), [f"optimizer={sweep}"], [ROOT / "conf"])
+
+
+def test_paths_may_be_an_axis_of_a_sweep():
+    words = as_overrides(["-m", "images=a,b"])[1:]
+    assert read_overrides(ROOT, words) == ["images=a,b"]
 
 
 def test_an_unknown_one_of_several_choices_is_refused():
@@ -651,67 +664,6 @@ def test_no_project_at_all_is_one_sentence(tmp_path, monkeypatch):
         project_root()
 
 
-# Through an entry point
-
-
-def run_stage(project, *arguments, code="lambda config: print(config.depth)"):
-    """A stage of its own process, in the copied project."""
-    program = (
-        "import sys, pawprint.config.compose as c; c.__file__ = sys.argv.pop(1); "
-        f"c.run_stage('prepare', {code})"
-    )
-    return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            program,
-            str(project / "src/pawprint/config/compose.py"),
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        cwd=project.parent,
-        env={k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"},
-    )
-
-
-def test_an_entry_point_reads_both_spellings_and_leaves_nothing_behind(project):
-    before = sorted(project.parent.rglob("*"))
-    done = run_stage(project, "--depth", "4", "seed=3", "recipe=article")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "4\n", "")
-    assert sorted(project.parent.rglob("*")) == before
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["depth=4", "--cfg", "job", "--resolve"],
-        ["--cfg", "job", "depth=4", "--resolve", "seed=3"],
-        ["depth=4", "recipe=fast", "--cfg", "job", "--resolve"],
-    ],
-)
-def test_options_may_stand_before_and_behind_overrides(project, arguments):
-    done = run_stage(project, *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "\ndepth: 4\n" in done.stdout
-
-
-@pytest.mark.parametrize(
-    "argument", ["depth=two", "depth=99", "depht=3", "model=vgg", "recipe=pancake"]
-)
-def test_an_entry_point_prints_one_sentence_and_ends_with_1(project, argument):
-    done = run_stage(project, argument)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-
-
-def test_what_a_task_refuses_is_one_sentence_and_1_as_well(project):
-    code = "lambda config: (_ for _ in ()).throw(c.UserError('the pictures are upside down'))"
-    done = run_stage(project, code=code)
-    assert (done.returncode, done.stderr) == (1, "error: the pictures are upside down\n")
-
-
 def test_an_own_folder_is_known_by_dvc_yaml_and_conf():
     assert (ROOT / "dvc.yaml").is_file()
     assert Path(pawprint.config.compose.__file__).is_relative_to(ROOT)
@@ -744,7 +696,7 @@ def test_an_answer_needs_what_hydra_composes_and_hydra_only_for_more(
         "compose",
         lambda overrides: asked.append(overrides) or compose(overrides),
     )
-    assert compose_answering() == expected
+    assert compose_tracking() == expected
     assert len(asked) == hydra
 
 
@@ -769,7 +721,7 @@ def test_an_answer_obeys_whatever_a_person_wrote_into_conf(project, file, old, n
     before = composed()
     edit(project, file, old, new)
     assert composed() != before
-    assert compose_answering() == composed()
+    assert compose_tracking() == composed()
 
 
 @pytest.mark.parametrize(
@@ -786,5 +738,5 @@ def test_what_is_wrong_with_conf_is_said_to_who_wants_an_answer_too(project, fil
     with pytest.raises(UserError) as expected:
         compose()
     with pytest.raises(UserError) as caught:
-        compose_answering()
+        compose_tracking()
     assert str(caught.value) == str(expected.value)

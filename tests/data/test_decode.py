@@ -231,8 +231,16 @@ def test_a_float_picture_with_no_finite_value_is_black():
 @pytest.mark.parametrize(
     ("mode", "file_format"),
     [
-        *(("F", "TIFF"), ("I", "TIFF"), ("I;16", "PNG"), ("CMYK", "TIFF"), ("RGB", "PNG")),
-        *(("RGBA", "PNG"), ("LA", "PNG"), ("P", "GIF"), ("1", "PNG"), ("YCbCr", "JPEG")),
+        ("F", "TIFF"),
+        ("I", "TIFF"),
+        ("I;16", "PNG"),
+        ("CMYK", "TIFF"),
+        ("RGB", "PNG"),
+        ("RGBA", "PNG"),
+        ("LA", "PNG"),
+        ("P", "GIF"),
+        ("1", "PNG"),
+        ("YCbCr", "JPEG"),
     ],
 )
 def test_a_picture_converted_in_strips_is_the_same(mode, file_format, monkeypatch):

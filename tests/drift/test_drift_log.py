@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from pawprint.drift.log import Network, read_seen
+from pawprint.drift.log import Network, read_log
 from pawprint.inference.prediction_log import LoggedPrediction, PredictionLog
 from pawprint.system.errors import UserError
 
@@ -18,13 +18,14 @@ def log(tmp_path):
 
 def test_what_was_written_is_read(log):
     log.add([ROW, replace(ROW, time="2025-02-01T00:00:00Z", label="dogs", width=320)])
-    seen, notes = read_seen(log.path)
+    seen, notes = read_log(log.path)
     assert notes == []
     assert seen.network == Network("pawprint version 3", "a" * 32)
-    assert seen.widths.tolist() == [640, 320]
-    assert seen.heights.tolist() == [480, 480]
-    assert seen.brightness.tolist() == [117, 117]
-    assert seen.probabilities.tolist() == [0.9, 0.9]
+    widths, heights, brightness, probabilities = seen.columns()
+    assert widths.tolist() == [640, 320]
+    assert heights.tolist() == [480, 480]
+    assert brightness.tolist() == [117, 117]
+    assert probabilities.tolist() == [0.9, 0.9]
     assert seen.labels == {"cats": 1, "dogs": 1}
     assert (seen.first, seen.last) == ("2025-01-31T12:00:00Z", "2025-02-01T00:00:00Z")
 
@@ -33,15 +34,15 @@ def test_a_torn_line_is_left_out_and_told_wherever_it_stands(log):
     log.add([ROW] * 3)
     whole = log.path.read_bytes()
     log.path.write_bytes(whole[:-30])  # a power cut
-    seen, notes = read_seen(log.path)
-    assert len(seen.widths) == 2
+    seen, notes = read_log(log.path)
+    assert len(seen) == 2
     assert notes == [f"1 line of {log.path} cannot be read and left out."]
     log.add([ROW])
-    seen, _ = read_seen(log.path)
-    assert len(seen.widths) == 3
+    seen, _ = read_log(log.path)
+    assert len(seen) == 3
     log.path.write_bytes(whole + b"\0\0\0\n\xff\xfe\n" + whole)
-    seen, notes = read_seen(log.path)
-    assert len(seen.widths) == 6
+    seen, notes = read_log(log.path)
+    assert len(seen) == 6
     assert notes[0].startswith("2 lines of")
 
 
@@ -61,34 +62,34 @@ def test_a_line_with_other_values_is_left_out(log, line):
     log.add([ROW])
     with log.path.open("a") as file:
         file.write(line + "\n")
-    seen, notes = read_seen(log.path)
-    assert len(seen.widths) == 1
+    seen, notes = read_log(log.path)
+    assert len(seen) == 1
     assert notes[0].startswith("1 line of")
 
 
 def test_pictures_of_the_network_that_answered_last_are_taken_or_of_the_one_named(log):
     later = replace(ROW, time="2025-02-02T00:00:00Z", model="pawprint version 4", run_id="b" * 32)
     log.add([ROW, ROW, later, ROW])  # an older server is still running
-    seen, notes = read_seen(log.path)
+    seen, notes = read_log(log.path)
     assert seen.network.name == "pawprint version 4"
-    assert len(seen.widths) == 1
+    assert len(seen) == 1
     assert notes == [
         "Left out are 3 pictures that were answered by pawprint version 3: name one with --model."
     ]
     for name in ("pawprint version 3", "a" * 32):
-        seen, _ = read_seen(log.path, model=name)
-        assert len(seen.widths) == 3
+        seen, _ = read_log(log.path, model=name)
+        assert len(seen) == 3
     with pytest.raises(UserError, match="no picture that 'v9' answered, but of pawprint version 3"):
-        read_seen(log.path, model="v9")
+        read_log(log.path, model="v9")
 
 
 def test_networks_of_one_name_and_other_runs_are_told_apart(log):
     log.add([ROW, replace(ROW, run_id=None)])  # in the same second
-    seen, notes = read_seen(log.path)
+    seen, notes = read_log(log.path)
     assert seen.network.run_id is None
     assert f"pawprint version 3 (run {'a' * 32})" in notes[0]
     with pytest.raises(UserError, match="has 2 networks called 'pawprint version 3': name its run"):
-        read_seen(log.path, model="pawprint version 3")
+        read_log(log.path, model="pawprint version 3")
 
 
 @pytest.mark.parametrize(
@@ -103,23 +104,23 @@ def test_networks_of_one_name_and_other_runs_are_told_apart(log):
 )
 def test_earlier_pictures_are_left_out(log, since, left):
     log.add([ROW, replace(ROW, time="2025-02-01T00:00:00Z")])
-    assert len(read_seen(log.path, since=since)[0].widths) == left
+    assert len(read_log(log.path, since=since)[0]) == left
 
 
 def test_a_mistake_is_one_sentence(log, tmp_path):
     with pytest.raises(UserError, match="has no picture yet; predict with `--log "):
-        read_seen(log.path)
+        read_log(log.path)
     log.add([ROW])
     with pytest.raises(UserError, match="has no picture since 2025-03-01; give an earlier day"):
-        read_seen(log.path, since="2025-03-01")
+        read_log(log.path, since="2025-03-01")
     with pytest.raises(UserError, match="--since is 'yesterday', but must be a day as 2025-01-31"):
-        read_seen(log.path, since="yesterday")
+        read_log(log.path, since="yesterday")
     with pytest.raises(
         UserError, match=r"cannot be read \(No such file or directory\); give a log"
     ):
-        read_seen(tmp_path / "nothing.jsonl")
+        read_log(tmp_path / "nothing.jsonl")
     with pytest.raises(UserError, match="is a folder"):
-        read_seen(tmp_path)
+        read_log(tmp_path)
     (tmp_path / "other.json").write_text('{"a": 1}')
     with pytest.raises(UserError, match="is no log of pictures seen"):
-        read_seen(tmp_path / "other.json")
+        read_log(tmp_path / "other.json")

@@ -90,7 +90,7 @@ def test_a_full_disk_is_told_once_and_predicting_goes_on(tmp_path, caplog):
 
 
 def test_a_line_that_was_written_in_part_is_told_and_spoils_no_other(tmp_path):
-    from pawprint.drift.log import read_seen
+    from pawprint.drift.log import read_log
 
     program = f"""
 import resource, sys
@@ -111,8 +111,8 @@ print(lost + [log.add([row] * 2), log.add([])])
     )
     assert done.stderr.count("\n") == 1
     assert "only a part was written" in done.stderr
-    seen, notes = read_seen(path)
-    assert len(seen.widths) == 5 + 2
+    seen, notes = read_log(path)
+    assert len(seen) == 5 + 2
     assert notes == [f"1 line of {path} cannot be read and left out."]
     assert done.stdout == "[0, 3, 1, 0, 0]\n"
 

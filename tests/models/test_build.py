@@ -1,12 +1,20 @@
+import keras
 import numpy as np
 import pytest
 import yaml
+from keras import layers
+from lively import lively
 
 from pawprint.config.compose import project_root
-from pawprint.models.build import ANY_SIZE, build_model
+from pawprint.export.onnx import export_onnx
+from pawprint.inference.predictor import Predictor
+from pawprint.models import build
+from pawprint.models.build import ANY_SIZE, NETWORKS, Network, build_model
+from pawprint.models.head import pictures_input, probabilities_layer
 from pawprint.system.errors import UserError
 
 SETTINGS = {"depth": 1, "width": 2, "dense_units": 5, "dropout": 0.0}
+TRANSFER = {"backbone": "MobileNet", "alpha": 0.25, "weights": "none"}
 NAMES = sorted(path.stem for path in (project_root() / "conf" / "model").glob("*.yaml"))
 OWN = ("article", "cnn", "resnet")
 
@@ -24,12 +32,81 @@ def test_every_choice_of_conf_is_built_under_its_name(name):
     assert model.output_shape == (None, 1)
 
 
+def test_the_registry_and_the_files_of_conf_have_the_same_networks():
+    assert list(NETWORKS) == NAMES
+    with pytest.raises(TypeError):
+        NETWORKS["vgg"] = NETWORKS["cnn"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_is_exported_with_its_answers(name, tmp_path):
+    model = build_model(name, 32, 3, **SETTINGS | {"width": 4}, **TRANSFER)
+    model.set_weights([lively(weights) for weights in model.get_weights()])
+    shown = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    export_onnx(model, tmp_path / "model.onnx", ["a", "b", "c"], shown)
+    answers = Predictor(tmp_path / "model.onnx").probabilities(shown)
+    np.testing.assert_allclose(answers, model(shown), atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "key"), [("cnn", "width"), ("transfer", "backbone")])
+def test_a_network_without_what_it_needs_is_refused(name, key):
+    with pytest.raises(UserError, match=f"model.{key} has no value, which model={name} needs"):
+        build_model(name, 32, 2, **{**SETTINGS, **TRANSFER, key: None})
+
+
+def without_end(image_size, classes):
+    pictures, x = pictures_input(image_size)
+    return keras.Model(
+        pictures, probabilities_layer(classes)(layers.GlobalMaxPooling2D()(x)), name="new"
+    )
+
+
+def with_gelu(image_size, classes):
+    pictures, x = pictures_input(image_size)
+    x = layers.Dense(4, activation="gelu", name="hidden")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pictures, probabilities_layer(classes)(x), name="new")
+
+
+def with_logits(image_size, classes):
+    pictures, x = pictures_input(image_size)
+    x = layers.Dense(classes, name="logits")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pictures, x, name="new")
+
+
+@pytest.mark.parametrize("image_size", [16, None])
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (without_end, "new has 0 layers that end its pictures, not one"),
+        (with_gelu, r"the gradient of hidden \(Dense\) is not written out"),
+        (with_logits, "logits is neither one sigmoid unit nor a softmax over the classes"),
+    ],
+)
+def test_a_network_that_could_not_be_exported_is_refused_before_it_is_trained(
+    monkeypatch, function, reason, image_size
+):
+    monkeypatch.setattr(build, "NETWORKS", {"new": Network(function, needs=())})
+    with pytest.raises(UserError, match=f"^model=new cannot be exported, .*: {reason}; change"):
+        build_model("new", image_size, 2, **SETTINGS)
+
+
+def test_building_draws_the_random_numbers_of_the_networks_weights_and_no_others():
+    keras.utils.set_random_seed(0)
+    expected = NETWORKS["cnn"].build(16, 2, depth=1, width=2, dropout=0.0).get_weights()
+    after = keras.random.normal((3,))
+    keras.utils.set_random_seed(0)
+    weights = build_model("cnn", 16, 2, **SETTINGS).get_weights()
+    for one, two in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(keras.random.normal((3,)), after)
+
+
 def test_dense_units_reach_the_articles_network():
     assert build_model("article", 16, 2, **SETTINGS).get_layer("dense").units == 5
 
 
 def test_an_unknown_name_is_refused_with_those_there_are():
-    said = "'vgg', but the networks are article, cnn, resnet and transfer"
+    said = "'vgg', but the networks are article, cnn, resnet and transfer; choose one of them"
     with pytest.raises(UserError, match=said):
         build_model("vgg", 16, 2, **SETTINGS)
 

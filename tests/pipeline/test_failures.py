@@ -54,11 +54,14 @@ def test_a_stopped_training_is_marked_and_exits_with_the_signals_code(project, s
 def test_ctrl_c_exits_with_its_code_where_it_meets_a_class_in_the_making(fresh, tmp_path):
     (tmp_path / "stage.py").write_text(
         "import signal\n"
-        "from pawprint.config.compose import run_stage\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background\n"
+        "from pawprint.cli import end_with\n"
+        "from pawprint.commands.stage import Stage, run_stage\n"
         "def make(_):\n"
         "    exec('signal.raise_signal(signal.SIGINT)\\nfor _ in range(9): pass')\n"
-        "run_stage('train', make)\n"
+        "stage = Stage('train', 'a stage', 'stage:make')\n"
+        "if __name__ == '__main__':  # where SIGINT is ignored in the background\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    end_with(lambda: run_stage(stage, []), 'train')\n"
     )
     both = f"{fresh.root / 'src'}:{tmp_path}"
     done = fresh.run("python", "-m", "stage", code=130, PYTHONPATH=both)

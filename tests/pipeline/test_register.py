@@ -9,8 +9,7 @@ from datetime import datetime
 import pytest
 from crafted import train
 
-from pawprint.registry.sidecar import with_facts
-from pawprint.registry.source import Source
+from pawprint.registry.source import Source, with_facts
 
 
 @pytest.fixture(scope="module")
@@ -222,10 +221,10 @@ def test_registering_at_once_leaves_one_champion_and_one_unbroken_line(founded, 
 def test_killed_between_alias_and_line_it_is_shown_rightly_and_mended(contest):
     train(contest, "right")
     program = (
-        "import os, signal, pawprint.stages.register as stage\n"
+        "import os, signal\n"
         "import pawprint.tracking.registry as registry\n"
-        "registry.Registry.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "stage.main()"
+        "registry.Registry.set_model_tag = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from pawprint.cli import main; main(['register'])"
     )
     contest.run("python", "-c", program, code=-signal.SIGKILL)
     assert _alias(contest, "champion") == 2

@@ -139,6 +139,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(project):
             "hydra.launcher.num_cpus is -1, but",
         ),
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs is 0, but"),
+        (["hydra/launcher=joblib", "+hydra.launcher.cores=2"], "hydra/launcher=joblib cannot be"),
     ):
         done = project.stage("train", "-m", *words, "depth=1,2", code=1)
         assert f"error: {sentence}" in done.stderr

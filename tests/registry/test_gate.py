@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pawprint.config.schema import Gate
 from pawprint.evaluation.paired import Paired, compare_paired
-from pawprint.registry.gate import judge, over_limit
+from pawprint.registry.gate import apply_gate, broken_limit
 
 
 def _paired(gained, lost, rest=2000):
@@ -14,7 +15,7 @@ def _paired(gained, lost, rest=2000):
 
 
 def _better(paired, significance=0.05):
-    return judge("better", paired, significance=significance)
+    return apply_gate(Gate("better", significance=significance), paired)
 
 
 @pytest.mark.parametrize(
@@ -55,20 +56,20 @@ def test_a_stricter_significance_lets_fewer_pass():
 )
 def test_not_worse_lets_pass_whose_interval_ends_above_the_margin(low, margin, passes):
     paired = Paired(2000, 40, 40, 0.0, low, 0.01, 1.0)
-    assert judge("not_worse", paired, margin=margin).passes == passes
+    assert apply_gate(Gate("not_worse", margin=margin), paired).passes == passes
 
 
 def test_not_worse_takes_an_equal_network_for_which_better_sees_no_reason():
     paired = _paired(20, 20)
-    assert judge("not_worse", paired, margin=0.01).passes
+    assert apply_gate(Gate("not_worse", margin=0.01), paired).passes
     assert not _better(paired).passes
 
 
 def test_always_lets_pass_also_who_is_worse():
-    assert judge("always", _paired(0, 500)).passes
+    assert apply_gate(Gate("always"), _paired(0, 500)).passes
 
 
-LIMITS = {"min_accuracy": 0.9, "max_megabytes": 5.0, "max_milliseconds": 10.0}
+LIMITS = Gate("better", min_accuracy=0.9, max_megabytes=5.0, max_milliseconds=10.0)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +85,8 @@ LIMITS = {"min_accuracy": 0.9, "max_megabytes": 5.0, "max_milliseconds": 10.0}
     ],
 )
 def test_a_limit_that_is_not_kept_is_named_with_both_figures(figures, said):
-    assert over_limit(*figures, **LIMITS) == said
+    assert broken_limit(LIMITS, *figures) == said
 
 
 def test_no_limit_means_anything_goes():
-    assert over_limit(0.0, 1e6, None) is None
+    assert broken_limit(Gate("better"), 0.0, 1e6, None) is None

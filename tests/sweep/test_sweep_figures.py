@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from pawprint.sweep.board import board_of, objectives_of
 from pawprint.sweep.figures import axes_figure, parallel_figure
+from pawprint.sweep.leaderboard import objectives_of, rank
 from pawprint.tracking.trials import TrialRun
 
 ACCURACY = {"best_val_accuracy": True}
@@ -20,7 +20,7 @@ def board(*trials, objectives=ACCURACY):
         )
         for i, (axes, figures, pruned) in enumerate(trials)
     ]
-    return board_of(runs, list(trials[0][0]), objectives)
+    return rank(runs, list(trials[0][0]), objectives)
 
 
 def drawn(figure):

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
-from pawprint.tracking.pyfunc import Answering, _load_pyfunc
+from pawprint.tracking.pyfunc import PyfuncModel, _load_pyfunc
 
 NAMES = ["cats", "label", "newts"]  # of which one is also a column's
 
@@ -195,7 +195,7 @@ def test_paths_are_not_read_where_that_is_switched_off(folder, files, contents):
     told = "is not base64 (paths are not read here)"
     closed = _load_pyfunc(str(folder), {"paths": False})
     assert problem_with_a_path(closed, files) == told
-    assert problem_with_a_path(Answering(folder / "model.onnx", paths=False), files) == told
+    assert problem_with_a_path(PyfuncModel(folder / "model.onnx", paths=False), files) == told
     assert closed.predict([text(contents[0])])["problem"][0] == ""
 
 

@@ -4,46 +4,43 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from pawprint.config.compose import compose, project_root
+from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
-from pawprint.registry.champions import line_of_champions, roll_back
+from pawprint.registry.champion import roll_back
+from pawprint.registry.history import Event, read_history
 from pawprint.system.files import write_json
-from pawprint.tracking.history import Event
 from pawprint.tracking.location import sqlite_path, store_uri
+from pawprint.tracking.names import no_champion
+from pawprint.tracking.registry import Registry
+from pawprint.tracking.store import connect
 
 
-def champion(*, rollback: bool, as_json: bool) -> int:
-    """Print who is champion, after going back to the one before where ``rollback``.
-
-    Returns:
-        0, the exit code.
+def champion(given: Namespace) -> int:
+    """Print who is champion, after going back to the one before for `--rollback`; returns 0.
 
     Raises:
         UserError: there is no champion, or none to go back to, or the store does not answer.
     """
-    from pawprint.tracking.names import no_champion
-    from pawprint.tracking.registry import Registry
-    from pawprint.tracking.store import connect
-
-    tracking = compose().tracking
+    tracking, _ = compose_tracking(given.settings)
     address = store_uri(tracking.uri)
     path = sqlite_path(address)
     if path is not None and not path.exists():  # to look makes no store
         raise no_champion(tracking.registered_model, address)
     store = connect(tracking.uri, tracking.experiment)
     with store.explained():
-        registry = Registry(store, tracking.registered_model)
-        if rollback:
+        registry = Registry(store.client, store.uri, tracking.registered_model)
+        if given.rollback:
             registered = Paths(project_root()).registered
             roll_back(registry, lambda event: _note_rollback(registered, event))
         version = registry.champion()
         if version is None:
-            raise registry.no_champion()
-        line = line_of_champions(registry, version)[::-1]
-    facts = {
+            raise no_champion(registry.model, registry.address)
+        line = read_history(registry, version)[::-1]
+    facts: dict[str, Any] = {
         "model": registry.model,
         "version": version.number,
         "since": line[0].at,
@@ -53,12 +50,17 @@ def champion(*, rollback: bool, as_json: bool) -> int:
         "run_id": version.run_id,
         "line": [json.loads(event.as_tag()) for event in line],
     }
-    if as_json:
+    if given.json:
         print(json.dumps(facts, indent=2))
     elif sys.stdout.isatty():
         print_tables(facts)
-    else:
-        print_lines(facts)
+    else:  # words between tabs: for `grep` and `cut`
+        print("champion", f"{facts['model']} version {facts['version']}", sep="\t")
+        print("since", facts["since"], sep="\t")
+        print("test accuracy", _accuracy(facts), sep="\t")
+        print("why", facts["why"], sep="\t")
+        for event in facts["line"]:
+            print(*_row(event), sep="\t")
     return 0
 
 
@@ -86,16 +88,6 @@ def _number(text: str | None) -> float | None:
 def _accuracy(facts: dict[str, Any]) -> str:
     accuracy = facts["test_accuracy"]
     return "unknown" if accuracy is None else f"{accuracy:.4f}"
-
-
-def print_lines(facts: dict[str, Any]) -> None:
-    """Print the facts as lines of words between tabs: for `grep` and `cut`."""
-    print("champion", f"{facts['model']} version {facts['version']}", sep="\t")
-    print("since", facts["since"], sep="\t")
-    print("test accuracy", _accuracy(facts), sep="\t")
-    print("why", facts["why"], sep="\t")
-    for event in facts["line"]:
-        print(*_row(event), sep="\t")
 
 
 def print_tables(facts: dict[str, Any]) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
+from pawprint.config.compose import compose_tracking
 from pawprint.drift import text
 from pawprint.drift.find import find_drift
 
 CHANGED = 3  # exit code, where it is asked for; 1 is an error, 2 a wrong command line
 
 
-def drift(
-    path: Path, *, since: str | None, model: str | None, as_json: bool, fail_on_change: bool
-) -> int:
-    """Print what was found; see ``find_drift``.
-
-    Returns:
-        The exit code: 0, or ``CHANGED`` where something changed and ``fail_on_change``.
-    """
-    found = find_drift(path, since=since, model=model)
-    if as_json:
+def drift(given: Namespace) -> int:
+    """Print what ``find_drift`` finds; returns ``CHANGED`` for a change and `--fail-on-change`."""
+    tracking, _ = compose_tracking(given.settings)
+    found = find_drift(Path(given.operands[0]), tracking, since=given.since, model=given.model)
+    if given.json:
         print(json.dumps(text.as_plain(found), indent=2))
     else:
         text.print_drift(found)
-    return CHANGED if fail_on_change and found.changed else 0
+    return CHANGED if given.fail_on_change and found.changed else 0

@@ -1,48 +1,37 @@
-"""The trained network as LiteRT, for phones: written, measured beside the ONNX one, recorded."""
+"""The command litert: the trained network for phones, measured against the ONNX one, recorded."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, load_split, load_summary
-from pawprint.inference.predictor import Predictor
-from pawprint.registry.scoring import milliseconds_per_picture
+from pawprint.export.litert_predictor import LiteRTPredictor, check_litert
+from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.stages.evaluate import check_fit
 from pawprint.system.files import replacing_folder, write_json
 from pawprint.system.terminal import print_rows
-
-if TYPE_CHECKING:
-    from pawprint.export.litert_predictor import LiteRTPredictor
+from pawprint.tracking.store import connect, link_opened_run
+from pawprint.tracking.trained_run import read_record, run_of
+from pawprint.training.recording import files_explained
+from pawprint.training.tensorflow_runtime import start_tensorflow
 
 log = logging.getLogger(__name__)
 
 ONNX = "onnx"
-METRICS = "metrics.json"
 SHOWN = 200  # training pictures by which int8 chooses the ranges of its numbers
 
 
-def main() -> None:
-    """Write the project's network for phones."""
-    run_stage("litert", litert)
-
-
-def litert(config: Config) -> dict[str, dict[str, float]]:
+def litert(config: Config) -> None:
     """Write the trained network as LiteRT, in float16 and in int8, and measure both.
 
     Files and figures go into `models/litert` and into the training's run. The test pictures
     measure and choose nothing: both files are written, whatever the figures are.
-
-    Returns:
-        The figures of the ONNX network and of both files, by "onnx", "float16" and "int8"; see
-        ``_measure``.
 
     Raises:
         UserError: LiteRT is not installed, nothing is prepared or trained, they do not fit, or the
@@ -50,19 +39,12 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
         RuntimeError: in float16 a probability of a validation picture differs by more than 1e-2
             from the ONNX network's; nothing is written.
     """
-    from pawprint.export.litert_predictor import check_litert
-    from pawprint.tracking.restore import read_record, run_of
-    from pawprint.tracking.store import connect, link_opened_run
-    from pawprint.training.recording import files_explained
-    from pawprint.training.tensorflow_runtime import start_tensorflow
-
     check_litert()
     paths = Paths(project_root())
     files = paths.training
     summary = load_summary(paths.prepared)
-    train, validation, test = (
-        load_split(paths.prepared, split) for split in ("train", "validation", "test")
-    )
+    splits = ("train", "validation", "test")
+    train, validation, test = (load_split(paths.prepared, split) for split in splits)
     record = read_record(files.run)
     onnx = Predictor(files.onnx)
     check_fit(test, onnx, summary, record, paths)
@@ -70,6 +52,8 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
     start_tensorflow()
     from pawprint.export.litert import export_litert, load_model
 
+    count = len(train.labels)
+    shown = np.random.default_rng(0).choice(count, min(SHOWN, count), replace=False)
     with files_explained(), store.explained():
         run = run_of(store, files)
         with replacing_folder(files.litert) as folder:
@@ -77,7 +61,7 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
                 load_model(files.model),
                 folder,
                 onnx,
-                _some_pictures(train),
+                train.pictures[np.sort(shown)],
                 validation.pictures,
                 mirror=bool(record["parameters"].get("mirror")),
                 run_id=record["run_id"],
@@ -87,7 +71,7 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
             measured = {ONNX: _measure(files.onnx, onnx, test, expected)}
             for kind, network in written.items():
                 measured[kind] = _measure(network.path, network, test, expected)
-            write_json(folder / METRICS, measured)
+            write_json(folder / "metrics.json", measured)
         figures = {
             f"{kind}_{name}": figure for kind in written for name, figure in measured[kind].items()
         }
@@ -95,16 +79,19 @@ def litert(config: Config) -> dict[str, dict[str, float]]:
         run.log_files(files.litert, "litert")
         run.tell_missed()
         link_opened_run(store, run, "litert")
-    _show(measured, len(test.labels))
+    rows = [
+        {
+            "network": kind,
+            "MB": f"{of['megabytes']:.2f}",
+            "accuracy": f"{of['test_accuracy']:.4f}",
+            "largest difference": f"{of['largest_difference']:.4f}",
+            "mean difference": f"{of['mean_difference']:.4f}",
+            "ms a picture": f"{of['milliseconds']:.2f}",
+        }
+        for kind, of in measured.items()
+    ]
+    print_rows(f"Test pictures: {len(test.labels):,}; differences from {ONNX}", rows)
     log.info("for phones: %s", files.litert)
-    return measured
-
-
-def _some_pictures(train: Split) -> np.ndarray:
-    """The same few training pictures each time, uint8 (n, size, size, 3)."""
-    count = len(train.labels)
-    places = np.random.default_rng(0).choice(count, min(SHOWN, count), replace=False)
-    return train.pictures[np.sort(places)]
 
 
 def _measure(
@@ -124,20 +111,5 @@ def _measure(
         "test_accuracy": float((answers.argmax(axis=1) == test.labels).mean()),
         "largest_difference": float(differences.max()),
         "mean_difference": float(differences.mean()),
-        "milliseconds": milliseconds_per_picture(network, test.pictures[0]),
+        "milliseconds": milliseconds_per_picture(network.probabilities, test.pictures[0]),
     }
-
-
-def _show(measured: Mapping[str, Mapping[str, float]], pictures: int) -> None:
-    rows = [
-        {
-            "network": kind,
-            "MB": f"{figures['megabytes']:.2f}",
-            "accuracy": f"{figures['test_accuracy']:.4f}",
-            "largest difference": f"{figures['largest_difference']:.4f}",
-            "mean difference": f"{figures['mean_difference']:.4f}",
-            "ms a picture": f"{figures['milliseconds']:.2f}",
-        }
-        for kind, figures in measured.items()
-    ]
-    print_rows(f"Test pictures: {pictures:,}; differences from {ONNX}", rows)

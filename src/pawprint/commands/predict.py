@@ -5,65 +5,41 @@ from __future__ import annotations
 import os
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 
-from pawprint.commands.predict_options import who_answers
+from pawprint.commands.arguments import choose_network
 from pawprint.inference.listing import LIST, find_files, read_list
 from pawprint.inference.output import FORMS, output
 from pawprint.inference.parallel import Tally, classify
 from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.inference.table import Columns, write_csv, write_json, write_lines
-from pawprint.registry.source import Source, find_network
-from pawprint.system.duration import in_words
+from pawprint.registry.source import find_network
 from pawprint.system.errors import UserError
-from pawprint.system.terminal import pictures_bar, printable, watched
+from pawprint.system.terminal import in_words, pictures_bar, printable, watched
 
 FEW = 100  # files that a person looks at in a table
 SECONDS_BETWEEN_LINES = 30
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked for; see the command's help.
-
-    Attributes:
-        paths: files, folders, or "-".
-        recursive: whether sub-folders are entered.
-        top: how many classes are named; None: all, or the most probable one in lines.
-        form: "csv", "json", "parquet" or None for what a person reads.
-        output: a file to write instead of standard output.
-        threshold: the least probability of an answer.
-        sure_precision: or the share of the answers that is to be right, as it was typed.
-        model: who answers, by name; None: the champion.
-        log: a file that remembers what was seen, for `pawprint drift`.
-    """
-
-    paths: list[str]
-    recursive: bool = False
-    top: int | None = None
-    form: str | None = None
-    output: Path | None = None
-    threshold: float | None = None
-    sure_precision: str | None = None
-    model: str | None = None
-    log: Path | None = None
-
-
-def predict(request: Request) -> int:
-    """Answer; returns 1 where a file was no picture, else 0.
+def predict(request: Namespace) -> int:
+    """Answer a request of ``add_predict``; returns 1 where a file was no picture, else 0.
 
     Raises:
-        UserError: what is asked for does not fit together, or cannot be done.
+        UserError: options do not fit together, or there is no such network.
     """
-    form = _form(request)
-    source, predictor = _open(request)
-    files = _files(request)
+    written = [path for path in (request.output, request.log) if path]
+    form = _form(request, written)
+    choice = choose_network(request.model, request.sure_precision, request.settings)
+    source = find_network(choice.name, choice.uri)
+    precision = None if request.threshold is not None else choice.sure_precision
+    predictor = Predictor(source.network, precision, threshold=request.threshold)
+    files = _files(request, written)
     seen = PredictionLog(request.log) if request.log else None
 
     def answers(files: Iterable[str]) -> Iterator[Prediction]:
@@ -72,11 +48,14 @@ def predict(request: Request) -> int:
 
     tally = Tally(lambda sentence: print(f"error: {printable(sentence)}", file=sys.stderr))
     columns = Columns(tuple(predictor.class_names), request.top)
-    if request.output:
+    if request.output and form:
         with output(request.output, form, columns, predictor) as table:
             if table.done:
                 print(f"going on after {table.done} files", file=sys.stderr)
-            total = _count(request)
+            total = None  # known at the end only
+            if LIST not in request.operands:
+                found = find_files(request.operands, recursive=request.recursive, but=written)
+                total = sum(1 for _ in found)
             with _progress(total and total - table.done) as tell:
                 table.write(tell(answers(table.missing(files))))
             table.finish()
@@ -91,9 +70,8 @@ def predict(request: Request) -> int:
     return 1 if tally.unread else 0
 
 
-def _form(request: Request) -> str | None:
-    """The form asked for, by word or by the name of the file."""
-    written = _written(request)
+def _form(request: Namespace, written: list[Path]) -> str | None:
+    """What to write, by option or by the name of the file."""
     if len(written) == 2 and len(set(map(os.path.realpath, written))) == 1:
         raise UserError(f"--output and --log are both {request.log}; name two files")
     if request.output is None:
@@ -112,46 +90,26 @@ def _form(request: Request) -> str | None:
     return form
 
 
-def _open(request: Request) -> tuple[Source, Predictor]:
-    """Who answers."""
-    asked = who_answers(request.model, request.sure_precision)
-    source = find_network(asked.name, asked.uri)
-    precision = None if request.threshold is not None else asked.sure_precision
-    return source, Predictor(source.network, precision, threshold=request.threshold)
-
-
-def _files(request: Request) -> Iterator[str]:
+def _files(request: Namespace, written: list[Path]) -> Iterator[str]:
     def skipped(folder: str, count: int) -> None:
         folders = f"{count} folder{'s' * (count > 1)} in {printable(folder)}"
         print(f"{folders} not entered; --recursive enters", file=sys.stderr)
 
     def listed() -> Iterator[str]:
         path = None
-        for path in read_list(sys.stdin.buffer) if sys.stdin else ():
+        standard_input = getattr(sys.stdin, "buffer", None)  # None where the shell closed it
+        for path in read_list(standard_input) if standard_input else ():
             yield path
         if path is None:
             print("standard input named no file", file=sys.stderr)
 
-    lists = (listed() if path == LIST else [path] for path in request.paths)
+    lists = (listed() if path == LIST else [path] for path in request.operands)
     return find_files(
         chain.from_iterable(lists),
         recursive=request.recursive,
         skipped=skipped,
-        but=_written(request),
+        but=written,
     )
-
-
-def _count(request: Request) -> int | None:
-    """How many files there are; None where that is known at the end only."""
-    if LIST in request.paths:
-        return None
-    found = find_files(request.paths, recursive=request.recursive, but=_written(request))
-    return sum(1 for _ in found)
-
-
-def _written(request: Request) -> list[Path]:
-    """What the command itself writes."""
-    return [path for path in (request.output, request.log) if path]
 
 
 def _show(
@@ -160,7 +118,7 @@ def _show(
     top: int | None,
     title: str,
 ) -> None:
-    """Print a table to a person who asked for few, else lines."""
+    """Print a table to a person who named few, else lines."""
     first = list(islice(files, FEW + 1)) if sys.stdout.isatty() else []
     found = answers(chain(first, files))
     if not first or len(first) > FEW:
@@ -176,8 +134,8 @@ def _show(
     table.add_column("probability", justify="right")
     for p in found:
         name = escape(printable(str(p.path)))
-        if p.problem:
-            table.add_row(name, f"[red]{escape(p.problem)}[/red]", "")
+        if p.label is None:
+            table.add_row(name, f"[red]{escape(p.problem or '')}[/red]", "")
             continue
         table.add_row(name, escape(p.label), f"{p.probability:.4f}")
         best = p.best(top or 1)
@@ -191,22 +149,18 @@ def _progress(
     total: int | None,
 ) -> Iterator[Callable[[Iterable[Prediction]], Iterator[Prediction]]]:
     """What predictions are to pass through: shows a bar to a person, or lines in a log."""
+
+    def passed(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        begin = last = time.monotonic()
+        for done, prediction in enumerate(predictions, 1):
+            yield prediction
+            tell(1)
+            now = time.monotonic()
+            if now - last >= SECONDS_BETWEEN_LINES and not watched():
+                last, speed = now, done / (now - begin)
+                left = f", {in_words((total - done) / speed)} left" if total else ""
+                of = f" of {total:,}" if total else ""
+                print(f"{done:,}{of} files, {speed:.0f} a second{left}", file=sys.stderr)
+
     with pictures_bar(total) as tell:
-
-        def passed(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-            for prediction in predictions if watched() else _told(predictions, total):
-                yield prediction
-                tell(1)
-
         yield passed
-
-
-def _told(predictions: Iterable[Prediction], total: int | None) -> Iterator[Prediction]:
-    begin = last = time.monotonic()
-    for done, prediction in enumerate(predictions, 1):
-        yield prediction
-        if (now := time.monotonic()) - last >= SECONDS_BETWEEN_LINES:
-            last, speed = now, done / (now - begin)
-            left = f", {in_words((total - done) / speed)} left" if total else ""
-            of = f" of {total:,}" if total else ""
-            print(f"{done:,}{of} files, {speed:.0f} a second{left}", file=sys.stderr)

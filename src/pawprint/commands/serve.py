@@ -8,60 +8,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pawprint.commands.predict_options import add_options, who_answers
+from pawprint.commands.arguments import choose_network
 from pawprint.config.compose import compose, project_root
 from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError
 
-HOST, PORT = "127.0.0.1", 8000
-
-
-def add_parser(commands: Any) -> None:
-    """Add the command's own parser to those of `pawprint`."""
-    serve = commands.add_parser(
-        "serve",
-        help="answer over HTTP, with a page to drop pictures on",
-        description="Open a page, and an API, that classify pictures with the registered "
-        "champion. A new champion answers a few seconds after it became one.",
-    )
-    serve.add_argument("--host", default=HOST, help=f"address to listen at (default {HOST})")
-    serve.add_argument(
-        "--port", type=int, default=PORT, help=f"port, 0 for a free one (default {PORT})"
-    )
-    add_options(serve, serve)
-    serve.add_argument(
-        "--max-megabytes", type=float, metavar="N", help="of a picture file (default 20)"
-    )
-    serve.add_argument(
-        "--max-megapixels", type=float, metavar="N", help="of a picture (default 50)"
-    )
-    serve.add_argument(
-        "--log", type=Path, metavar="FILE", help="remember what is seen, for `pawprint drift`"
-    )
-    serve.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="of a proxy before it, or of a site whose pages may ask; may be given again",
-    )
-    serve.add_argument("--max-files", type=int, metavar="N", help="of a request (default 32)")
-
 
 def serve(given: argparse.Namespace) -> int:
-    """Answer until Ctrl-C or SIGTERM.
-
-    Args:
-        given: the command's arguments; see ``add_parser``.
-
-    Returns:
-        0, the exit code.
+    """Answer as ``add_serve`` says, until Ctrl-C or SIGTERM; returns 0.
 
     Raises:
         UserError: there is no such network, an argument is out of range, or the address is taken.
     """
     limits = _limits(given)
-    asked = who_answers(given.model, given.sure_precision)
+    choice = choose_network(given.model, given.sure_precision, given.settings)
     from pawprint.inference.prediction_log import PredictionLog
     from pawprint.server.app import make_app
     from pawprint.server.model import WatchedModel
@@ -69,12 +29,12 @@ def serve(given: argparse.Namespace) -> int:
     from pawprint.server.running import address_of, bind, is_local, run
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    watched = WatchedModel(asked.name, asked.uri, asked.sure_precision)
+    watched = WatchedModel(choice.name, choice.uri, choice.sure_precision)
     listening = bind(given.host, given.port)
     seen = PredictionLog(given.log) if given.log else None
     app = make_app(
         watched,
-        find_examples(_images(), limits.file_bytes),
+        find_examples(_images(given.settings), limits.file_bytes),
         limits,
         seen,
         hosts=[given.host, *given.allow_host],
@@ -85,13 +45,13 @@ def serve(given: argparse.Namespace) -> int:
     return 0
 
 
-def _images() -> Path | None:
+def _images(settings: list[str]) -> Path | None:
     """The project's pictures to predict; None where there is no project."""
     try:
         root = project_root()
     except UserError:  # a network's file can be served there
         return None
-    return Paths(root).given(compose().predict_images)
+    return Paths(root).given(compose(settings).predict_images)
 
 
 def _limits(given: argparse.Namespace) -> Any:

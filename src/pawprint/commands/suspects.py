@@ -15,15 +15,23 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
+from pawprint.data.store import Pool, Split, load_pool, load_split, load_summary
 from pawprint.inference.predictor import Predictor
+from pawprint.stages.train import augmentation_of, check_prepared, find_weights, identity_of
 from pawprint.suspects.find import Suspect, find_suspects
 from pawprint.suspects.folds import assign_folds
 from pawprint.suspects.report import PAGE, TABLE, Judged, write_suspects
-from pawprint.system.duration import in_words
 from pawprint.system.errors import UserError
+from pawprint.system.terminal import in_words
+from pawprint.tracking.provenance import provenance
+from pawprint.tracking.run import Run
+from pawprint.tracking.store import connect
+from pawprint.training.checkpoint import Checkpoint, State
+from pawprint.training.recording import Recording, recorded
+from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
 
 log = logging.getLogger(__name__)
 
@@ -32,33 +40,18 @@ HELD_OUT, TEST = "held_out", "test"
 
 @dataclass(frozen=True)
 class Work:
-    """All that the folds share.
-
-    Attributes:
-        config: what each network is and how it learns.
-        paths: the project's.
-        pool: the training and validation pictures, by ``load_pool``.
-        whole: the same as one split.
-        test: the test split.
-        fold_of: int64 (n,), the fold of each picture of the pool.
-        identity: all that decides what comes out.
-    """
+    """All that the folds share."""
 
     config: Config
     paths: Paths
-    pool: Any
-    whole: Any
-    test: Any
-    fold_of: np.ndarray
-    identity: dict[str, Any]
+    pool: Pool  # the training and validation pictures
+    whole: Split  # the same as one split
+    test: Split
+    fold_of: np.ndarray  # int64 (n,), the fold of each picture of the pool
+    identity: dict[str, Any]  # all that decides what comes out
 
 
-def main() -> None:
-    """Look for suspect labels among the prepared pictures."""
-    run_stage("suspects", suspects)
-
-
-def suspects(config: Config) -> list[Suspect]:
+def suspects(config: Config) -> None:
     """Train a network per fold of the training and validation pictures and doubt their labels.
 
     Each fold is judged by the network that learned from the others (the fold's own labels chose
@@ -69,13 +62,6 @@ def suspects(config: Config) -> list[Suspect]:
         UserError: nothing is prepared, a class has too few pictures, the tracking store does not
             answer, or a training fails.
     """
-    from pawprint.data.store import load_pool, load_split, load_summary
-    from pawprint.stages.train import check_prepared, find_weights, identity_of
-    from pawprint.tracking.provenance import provenance
-    from pawprint.tracking.store import connect
-    from pawprint.training.recording import recorded
-    from pawprint.training.tensorflow_runtime import start_tensorflow
-
     paths = Paths(project_root())
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
@@ -86,12 +72,8 @@ def suspects(config: Config) -> list[Suspect]:
     parameters = config.flat() | {"images": summary.images}
     find_weights(config, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
-    tags = {
-        **provenance(paths.root),
-        "kind": "suspects",
-        "data_digest": summary.digest,
-        "class_names": ", ".join(names),
-    }
+    tags = {"kind": "suspects", "data_digest": summary.digest, "class_names": ", ".join(names)}
+    tags |= provenance(paths.root)
     name = f"suspects of {config.model.name} depth={config.blocks} {config.optimizer.name}"
     start_tensorflow()
     whole = pool.whole()
@@ -103,7 +85,7 @@ def suspects(config: Config) -> list[Suspect]:
         run.log_parameters(parameters)
         run.set_tags(tags)
         run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
-        judged = _judge(work, run, recording.checkpoint, recording.state)
+        judged = _judge(work, recording)
         found = find_suspects(judged.labels, judged.probabilities)
 
         def picture(index: int) -> np.ndarray:
@@ -111,15 +93,12 @@ def suspects(config: Config) -> list[Suspect]:
             return whole.pictures[index] if index < inside else test.pictures[index - inside]
 
         write_suspects(paths.suspects, judged, found, picture, summary.images)
-        _record(run, paths, judged, found)
-    return found
+        _record(run, paths.suspects, judged, found)
 
 
-def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
-    """Let a network per fold learn and answer; those that ``state`` has are done already."""
-    from pawprint.training.checkpoint import Checkpoint
-
-    pool, test, folds = work.pool, work.test, work.config.folds
+def _judge(work: Work, recording: Recording) -> Judged:
+    """Let a network per fold learn and answer; those that the state has are done already."""
+    pool, test, folds, state = work.pool, work.test, work.config.folds, recording.state
     done = len(state.arrays.setdefault(HELD_OUT, []))
     state.arrays.setdefault(TEST, [])
     if done:
@@ -131,13 +110,12 @@ def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
             answers, agree = _answers(work, fold, own)
             for key, part in answers.items():
                 state.arrays[key].append(part)
-            checkpoint.save(state)
-            run.log_metrics({"agreement": agree}, step=fold + 1)
-            left = (time.monotonic() - begin) / (fold + 1 - done) * (folds - fold - 1)
-            log.info(
-                "fold %d of %d: the network agrees with %.4f of the labels%s",
-                *(fold + 1, folds, agree, f", about {in_words(left)} left" if left else ""),
-            )
+            recording.checkpoint.save(state)
+            recording.run.log_metrics({"agreement": agree}, step=fold + 1)
+            rest = (time.monotonic() - begin) / (fold + 1 - done) * (folds - fold - 1)
+            left = f", about {in_words(rest)} left" if rest else ""
+            text = "fold %d of %d: the network agrees with %.4f of the labels%s"
+            log.info(text, fold + 1, folds, agree, left)
         own.remove()
     held_out = np.empty((len(pool.labels), len(test.class_names)), np.float32)
     for fold, part in enumerate(state.arrays[HELD_OUT]):
@@ -151,7 +129,7 @@ def _judge(work: Work, run: Any, checkpoint: Any, state: Any) -> Judged:
     )
 
 
-def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarray], float]:
+def _answers(work: Work, fold: int, checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], float]:
     """What a network of the other folds says of this one and of the test pictures.
 
     Returns:
@@ -159,19 +137,14 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
         agrees with.
     """
     from pawprint.export.onnx import export_onnx
-    from pawprint.stages.train import augmentation_of
-    from pawprint.training.checkpoint import State
     from pawprint.training.devices import memory_explained
-    from pawprint.training.tensorflow_runtime import forget_training
     from pawprint.training.trainer import TrainingJob, build_network, train_network
 
     config, learning = work.config, np.flatnonzero(work.fold_of != fold)
     held_out = work.pool.chosen(np.flatnonzero(work.fold_of == fold), work.whole)
     data = {"train": work.pool.chosen(learning, work.whole), "validation": held_out}
-    log.info(
-        "fold %d of %d: learning from %d pictures to judge %d",
-        *(fold + 1, config.folds, len(learning), len(held_out.labels)),
-    )
+    text = "fold %d of %d: learning from %d pictures to judge %d"
+    log.info(text, fold + 1, config.folds, len(learning), len(held_out.labels))
     with checkpoint.alone(), tempfile.TemporaryDirectory() as folder:
         state = checkpoint.load() or State()
         try:
@@ -190,15 +163,9 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
             if not state.arrays:
                 checkpoint.remove()
             raise
-        network = Path(folder) / "fold.onnx"
-        export_onnx(
-            trained.model,
-            network,
-            held_out.class_names,
-            held_out.pictures[:8],
-            config.resize,
-            config.mirror,
-        )
+        network, few = Path(folder) / "fold.onnx", held_out.pictures[:8]
+        names = held_out.class_names
+        export_onnx(trained.model, network, names, few, config.resize, config.mirror)
         del job, trained
         forget_training()  # the next network needs the room
         predictor = Predictor(network)
@@ -207,14 +174,12 @@ def _answers(work: Work, fold: int, checkpoint: Any) -> tuple[dict[str, np.ndarr
         return {HELD_OUT: answers, TEST: predictor.probabilities(work.test.pictures)}, agree
 
 
-def _record(run: Any, paths: Paths, judged: Judged, found: Sequence[Suspect]) -> None:
+def _record(run: Run, folder: Path, judged: Judged, found: Sequence[Suspect]) -> None:
     of = Counter(judged.splits[one.index] for one in found)
     wrong = sum(one.probably_wrong for one in found)
     figures = {"labels": len(judged.labels), "suspects": len(found), "probably_wrong": wrong}
     run.log_metrics(figures | {f"suspects_{split}": of[split] for split in set(judged.splits)})
     for name in (TABLE, PAGE):
-        run.log_file(paths.suspects / name, "suspects")
-    log.info(
-        "%d of %d labels are suspect, %d of them probably wrong: %s",
-        *(len(found), len(judged.labels), wrong, paths.suspects / PAGE),
-    )
+        run.log_file(folder / name, "suspects")
+    text = "%d of %d labels are suspect, %d of them probably wrong: %s"
+    log.info(text, len(found), len(judged.labels), wrong, folder / PAGE)

@@ -1,52 +1,59 @@
-"""The typed schema of the configuration: every key, its type and its range."""
+"""The typed schema of the configuration: every key, what it says, its type and its range."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
-
-from pawprint.system.errors import UserError
 
 # Keys that decide nothing of what a training of given pictures ends with.
 LATER = ("folds", "gate", "sure_precision", "sweep")
 ELSEWHERE = (*LATER, "images", "predict_images", "tracking")
 CHOICES = ("augment", "gate", "growth", "model", "optimizer", "schedule", "tracking")
+DESCRIPTION, ONE_OF = "description", "one of"  # what metadata of a key has beside its bounds
 
 
-def one_of(*values: str) -> Any:
-    """A field that must be given and is one of ``values``."""
-    return field(default="???", metadata={"one of": values})
-
-
-def within(
+def key(
+    description: str,
     low: float | None = None,
     high: float | None = None,
     *,
     above: float | None = None,
     below: float | None = None,
+    one_of: tuple[str, ...] | None = None,
+    default: Any = "???",
 ) -> Any:
-    """A field that must be given, at least ``low``, at most ``high``, ``above`` and ``below``."""
-    bounds = {"at least": low, "above": above, "at most": high, "below": below}
-    return field(default="???", metadata={k: v for k, v in bounds.items() if v is not None})
+    """A key of the configuration: what the help says of it, and what it may be.
+
+    ``low`` and ``high`` belong to its range, ``above`` and ``below`` do not. Without a ``default``
+    a file must give it.
+    """
+    limits = {"at least": low, "above": above, "at most": high, "below": below, ONE_OF: one_of}
+    metadata = {DESCRIPTION: description} | {k: v for k, v in limits.items() if v is not None}
+    return field(default=default, metadata=metadata)
+
+
+def says(description: str) -> dict[str, str]:
+    """What a person reads of a group of keys, or of a list, in the help."""
+    return {DESCRIPTION: description}
 
 
 @dataclass
 class Augment:
     """How a training picture is varied; every figure is a range drawn from uniformly."""
 
-    name: str = "???"
-    horizontal_flip: bool = False
-    zoom: float = within(0, below=1)
-    shear: float = within(0, below=1.5)
-    rotation: float = within(0, 180)
-    shift: float = within(0, below=1)
-    scale_from: float = within(above=0, high=4)
-    scale_to: float = within(above=0, high=4)
-    colour: float = within(0, 1)
-    cutout: float = within(0, below=1)
-    mixup: float = within(0, 10)
-    cutmix: float = within(0, 10)
+    name: str = key("what it is called")
+    horizontal_flip: bool = key("whether half of the pictures are mirrored", default=False)
+    zoom: float = key("width and height, each times 1 - zoom to 1 + zoom", 0, below=1)
+    shear: float = key("angle in radians, to either side", 0, below=1.5)
+    rotation: float = key("degrees to either side", 0, 180)
+    shift: float = key("share of the side, in each direction", 0, below=1)
+    scale_from: float = key("nearest: the share of the side that is shown", above=0, high=4)
+    scale_to: float = key("farthest: the share of the side that is shown", above=0, high=4)
+    colour: float = key("brightness, contrast and saturation, share more or less", 0, 1)
+    cutout: float = key("side of a grey square, as a share of the picture's", 0, below=1)
+    mixup: float = key("alpha of the Beta distribution of a second picture's share", 0, 10)
+    cutmix: float = key("alpha of the Beta distribution of a pasted part's share", 0, 10)
 
 
 @dataclass
@@ -56,12 +63,14 @@ class Gate:
     ``significance`` is of better, ``margin`` of not_worse; a megabyte is 1,000,000 bytes.
     """
 
-    name: str = one_of("better", "not_worse", "always")
-    significance: float | None = field(default=None, metadata={"above": 0, "at most": 0.05})
-    margin: float | None = field(default=None, metadata={"at least": 0, "below": 1})
-    min_accuracy: float | None = field(default=None, metadata={"at least": 0, "at most": 1})
-    max_megabytes: float | None = field(default=None, metadata={"above": 0, "below": math.inf})
-    max_milliseconds: float | None = field(default=None, metadata={"above": 0, "below": math.inf})
+    name: str = key("the rule", one_of=("better", "not_worse", "always"))
+    significance: float | None = key("of better: largest p-value", above=0, high=0.05, default=None)
+    margin: float | None = key("of not_worse: accuracy it may lack", 0, below=1, default=None)
+    min_accuracy: float | None = key("least test accuracy", 0, 1, default=None)
+    max_megabytes: float | None = key("largest model.onnx", above=0, below=math.inf, default=None)
+    max_milliseconds: float | None = key(
+        "longest time for one picture alone, on this machine", above=0, below=math.inf, default=None
+    )
 
 
 @dataclass
@@ -71,9 +80,12 @@ class Growth:
     ``until`` says up to which share of the epochs each but the last is used.
     """
 
-    name: str = "???"
-    sizes: list[float] = field(default_factory=list)
-    until: list[float] = field(default_factory=list)
+    name: str = key("what it is called")
+    sizes: list[float] = field(default_factory=list, metadata=says("shares of image_size, rising"))
+    until: list[float] = field(
+        default_factory=list,
+        metadata=says("share of the epochs until which each, but the last, is used"),
+    )
 
 
 @dataclass
@@ -84,57 +96,63 @@ class Model:
     a file), and the second phase, in which the last ``unfreeze`` of its layers learn too.
     """
 
-    name: str = "???"
-    depth: int | None = field(default=None, metadata={"at least": 1, "at most": 8})
-    width: int | None = field(default=None, metadata={"at least": 1, "at most": 1024})
-    backbone: str | None = None
-    alpha: float | None = field(default=None, metadata={"above": 0, "at most": 4})
-    weights: str | None = None
-    unfreeze: float | None = field(default=None, metadata={"at least": 0, "at most": 1})
-    head_epochs: int | None = field(default=None, metadata={"at least": 1})
-    head_rate: float | None = field(default=None, metadata={"above": 0, "below": math.inf})
+    name: str = key("the network")
+    depth: int | None = key("its own number of blocks, where it has one", 1, 8, default=None)
+    width: int | None = key("filters of the first block", 1, 1024, default=None)
+    backbone: str | None = key("of transfer: any name of keras.applications", default=None)
+    alpha: float | None = key("of transfer: the backbone's width", above=0, high=4, default=None)
+    weights: str | None = key("of transfer: imagenet, none or a .h5 file", default=None)
+    unfreeze: float | None = key(
+        "of transfer: share of the layers that learn in a second phase", 0, 1, default=None
+    )
+    head_epochs: int | None = key(
+        "of transfer: epochs of the first phase, where a second follows", 1, default=None
+    )
+    head_rate: float | None = key(
+        "of transfer: learning rate of the first phase", above=0, below=math.inf, default=None
+    )
 
 
 @dataclass
 class Optimizer:
     """A Keras optimizer by its Keras name; what is None is left to Keras."""
 
-    name: str = "???"
-    learning_rate: float = within(above=0, below=math.inf)
-    weight_decay: float | None = field(default=None, metadata={"at least": 0, "below": math.inf})
-    momentum: float | None = field(default=None, metadata={"at least": 0, "below": 1})
-    nesterov: bool | None = None
-    rho: float | None = field(default=None, metadata={"at least": 0, "below": 1})
-    beta_1: float | None = field(default=None, metadata={"at least": 0, "below": 1})
-    beta_2: float | None = field(default=None, metadata={"at least": 0, "below": 1})
-    epsilon: float | None = field(default=None, metadata={"above": 0, "below": math.inf})
+    name: str = key("what Keras calls it")
+    learning_rate: float = key("in force where learning_rate is null", above=0, below=math.inf)
+    weight_decay: float | None = key("as in Keras", 0, below=math.inf, default=None)
+    momentum: float | None = key("as in Keras", 0, below=1, default=None)
+    nesterov: bool | None = key("as in Keras", default=None)
+    rho: float | None = key("as in Keras", 0, below=1, default=None)
+    beta_1: float | None = key("as in Keras", 0, below=1, default=None)
+    beta_2: float | None = key("as in Keras", 0, below=1, default=None)
+    epsilon: float | None = key("as in Keras", above=0, below=math.inf, default=None)
 
 
 @dataclass
 class Schedule:
     """How the learning rate moves during training."""
 
-    name: str = "???"
-    warmup_fraction: float = field(default=0.0, metadata={"at least": 0, "below": 1})
-    final_fraction: float = field(default=0.0, metadata={"at least": 0, "at most": 1})
+    name: str = key("what it is called")
+    warmup_fraction: float = key("share of the steps spent rising", 0, below=1, default=0.0)
+    final_fraction: float = key("share of the rate left at the last step", 0, 1, default=0.0)
 
 
 @dataclass
 class Sweep:
     """How a sweep goes: ``fresh`` runs what is done once more, ``promote`` registers the winner."""
 
-    fresh: bool = False
-    promote: bool = False
+    fresh: bool = key("with -m: run also what has been run before", default=False)
+    promote: bool = key("with -m: evaluate the winner, and register it", default=False)
 
 
 @dataclass
 class Tracking:
     """Where runs and models are recorded; ``uri`` None means the project's own store."""
 
-    name: str = "???"
-    uri: str | None = None
-    experiment: str = "???"
-    registered_model: str = "???"
+    name: str = key("what it is called")
+    uri: str | None = key("address of the store; null: the project's own", default=None)
+    experiment: str = key("MLflow experiment of the runs")
+    registered_model: str = key("name in the model registry")
 
 
 @dataclass
@@ -144,40 +162,46 @@ class Config:
     Values come from ``params.yaml``; the groups from the files of ``conf/`` that it chooses.
     """
 
-    images: str = "???"
-    predict_images: str = "???"
-    image_size: int = within(8, 1024)
-    resize: str = one_of("squash", "crop", "pad")
-    validation_fraction: float = within(above=0, below=1)
-    test_fraction: float = within(above=0, below=1)
-    max_refused_fraction: float = within(0, 1)
-    near_duplicates: bool = "???"
-    seed: int = within(0, 2**32 - 1)
-    depth: int = within(1, 8)
-    width: int | None = within(1, 1024)
-    dropout: float = within(0, below=1)
-    dense_units: int = within(1, 65536)
-    learning_rate: float | None = within(above=0, below=math.inf)
-    epochs: int = within(1, 100_000)
-    patience: int | None = within(1, 100_000)
-    batch_size: int = within(1, 65536)
-    steps_per_epoch: int | None = within(1)
-    validation_steps: int | None = within(1)
-    label_smoothing: float = within(0, below=1)
-    ema: float = within(0, below=1)
-    class_weights: str = one_of("none", "balanced")
-    mirror: bool = "???"
-    precision: str = one_of("auto", "float32", "bfloat16", "float16")
-    folds: int = within(2, 20)
-    sure_precision: float | None = within(above=0, high=1)
-    augment: Augment = field(default_factory=Augment)
-    gate: Gate = field(default_factory=Gate)
-    growth: Growth = field(default_factory=Growth)
-    model: Model = field(default_factory=Model)
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    schedule: Schedule = field(default_factory=Schedule)
-    sweep: Sweep = field(default_factory=Sweep)
-    tracking: Tracking = field(default_factory=Tracking)
+    images: str = key("class folders, split folders, an archive of either, or its URL")
+    predict_images: str = key("folder or picture that the stage predict classifies")
+    image_size: int = key("side of the square pictures the network sees, in pixels", 8, 1024)
+    resize: str = key("how pictures become square", one_of=("squash", "crop", "pad"))
+    validation_fraction: float = key("share held out to choose the best epoch", above=0, below=1)
+    test_fraction: float = key("share held out for the final figures", above=0, below=1)
+    max_refused_fraction: float = key("more unreadable files than this stop prepare", 0, 1)
+    near_duplicates: bool = key("whether pictures that look the same are copies")
+    seed: int = key("of the sample, the split, the weights and the order", 0, 2**32 - 1)
+    depth: int = key("blocks of cnn, groups of resnet", 1, 8)
+    width: int | None = key("filters of the first block; null: the network's own", 1, 1024)
+    dropout: float = key("share of units dropped before the last layers", 0, below=1)
+    dense_units: int = key("units of the hidden layer of article and transfer", 1, 65536)
+    learning_rate: float | None = key("null: the optimizer's own", above=0, below=math.inf)
+    epochs: int = key("passes over the training pictures, at most", 1, 100_000)
+    patience: int | None = key("epochs without a better val_accuracy before the end", 1, 100_000)
+    batch_size: int = key("pictures per step", 1, 65536)
+    steps_per_epoch: int | None = key("batches per epoch; null: one full pass", 1)
+    validation_steps: int | None = key("batches per validation; null: one full pass", 1)
+    label_smoothing: float = key("share of a target spread over all classes", 0, below=1)
+    ema: float = key("share of the training over which weights are averaged", 0, below=1)
+    class_weights: str = key("weight of each class in the loss", one_of=("none", "balanced"))
+    mirror: bool = key("whether an answer is the mean over a picture and its mirror image")
+    precision: str = key("numbers of training", one_of=("auto", "float32", "bfloat16", "float16"))
+    folds: int = key("parts of the pictures that suspects judges one by one", 2, 20)
+    sure_precision: float | None = key("share of answers that are to be right", above=0, high=1)
+    augment: Augment = field(
+        default_factory=Augment, metadata=says("how training pictures are varied")
+    )
+    gate: Gate = field(default_factory=Gate, metadata=says("what makes a challenger the champion"))
+    growth: Growth = field(default_factory=Growth, metadata=says("how training pictures grow"))
+    model: Model = field(default_factory=Model, metadata=says("the network"))
+    optimizer: Optimizer = field(default_factory=Optimizer, metadata=says("the Keras optimizer"))
+    schedule: Schedule = field(
+        default_factory=Schedule, metadata=says("how the learning rate moves")
+    )
+    sweep: Sweep = field(default_factory=Sweep, metadata=says("how a sweep goes"))
+    tracking: Tracking = field(
+        default_factory=Tracking, metadata=says("where runs and models are recorded")
+    )
 
     def flat(self) -> dict[str, Any]:
         """Every resolved parameter by its name on the command line, without the unset ones.
@@ -187,13 +211,11 @@ class Config:
         """
         parameters: dict[str, Any] = {}
         for key, value in vars(self).items():
-            if key == "sweep":  # no parameter of an experiment
-                continue
             if key in CHOICES:
                 parameters[key] = value.name
                 details = {k: v for k, v in vars(value).items() if k != "name" and v is not None}
                 parameters |= {f"{key}.{k}": v for k, v in details.items()}
-            else:
+            elif key != "sweep":  # no parameter of an experiment
                 parameters[key] = value
         parameters |= {"learning_rate": self.rate, "depth": self.blocks, "width": self.filters}
         for key in ("optimizer.learning_rate", "model.depth", "model.width"):
@@ -223,95 +245,3 @@ class Config:
     def filters(self) -> int | None:
         """The width in force: ``width``, or where it is null the chosen network's."""
         return self.model.width if self.width is None else self.width
-
-
-def check(config: Config) -> None:
-    """Refuse values out of range and values that do not fit together.
-
-    Raises:
-        UserError: names the key, its value and what it may be.
-    """
-    _check_ranges(config)
-    for key in ("images", "predict_images"):
-        if not getattr(config, key).strip():
-            raise UserError(f"{key} is empty; give the path of a folder with pictures")
-    for key in ("experiment", "registered_model"):
-        if not getattr(config.tracking, key).strip():
-            raise UserError(f"tracking.{key} is empty; give it a name")
-    held_out = config.validation_fraction + config.test_fraction
-    if held_out >= 1:
-        raise UserError(
-            f"validation_fraction + test_fraction is {held_out:g}, which leaves no picture "
-            "for training; make them sum to less than 1"
-        )
-    if config.augment.scale_from > config.augment.scale_to:
-        raise UserError(
-            f"augment.scale_from is {config.augment.scale_from:g}, more than augment.scale_to "
-            f"({config.augment.scale_to:g}); make it the smaller one"
-        )
-    _check_growth(config.growth)
-    if config.schedule.name == "constant":
-        for key in ("warmup_fraction", "final_fraction"):
-            if getattr(config.schedule, key):
-                raise UserError(
-                    f"schedule.{key} is {getattr(config.schedule, key):g}, but schedule=constant "
-                    "keeps one rate; leave it out or choose schedule=cosine or one_cycle"
-                )
-    if config.model.name == "transfer":
-        for key in ("backbone", "weights", "unfreeze", "head_epochs", "head_rate"):
-            if getattr(config.model, key) is None:
-                raise UserError(
-                    f"model.{key} has no value, which model=transfer needs; give one, as "
-                    "conf/model/transfer.yaml does"
-                )
-    for rule, key in (("better", "significance"), ("not_worse", "margin")):
-        if config.gate.name == rule and getattr(config.gate, key) is None:
-            raise UserError(
-                f"gate.{key} has no value, which gate={rule} needs; give one, as "
-                f"conf/gate/{rule}.yaml does"
-            )
-    if config.model.name in ("article", "cnn", "resnet") and config.filters is None:
-        raise UserError("model.width has no value; give one, or set width")
-
-
-def _check_growth(growth: Growth) -> None:
-    sizes, until = growth.sizes, growth.until
-    if not sizes or any(not 0 < size <= 1 for size in sizes):
-        raise UserError(
-            f"growth.sizes is {sizes}, but must be shares of image_size above 0 and at most 1; "
-            "give one or more"
-        )
-    if list(sizes) != sorted(sizes):
-        raise UserError(
-            f"growth.sizes is {sizes}, but pictures only grow; put the smaller shares first"
-        )
-    rising = all(a < b for a, b in zip([0.0, *until], [*until, 1.0], strict=True))
-    if len(until) != len(sizes) - 1 or not rising:
-        raise UserError(
-            f"growth.until is {until}, but must be {len(sizes) - 1} rising shares of the epochs "
-            "between 0 and 1, one for each size but the last; change it"
-        )
-
-
-def _check_ranges(node: Any, prefix: str = "") -> None:
-    for f in fields(node):
-        value, key = getattr(node, f.name), f"{prefix}{f.name}"
-        if is_dataclass(value):
-            _check_ranges(value, f"{key}.")
-        elif value == "???":  # taken away by ~key
-            raise UserError(f"{key} has no value; give one")
-        elif "one of" in f.metadata:
-            if value not in f.metadata["one of"]:
-                choices = ", ".join(f.metadata["one of"])
-                raise UserError(f"{key} is {value}, but must be one of {choices}; change it")
-        elif value is not None and f.metadata:
-            bounds = f.metadata
-            good = (
-                value >= bounds.get("at least", value)
-                and value <= bounds.get("at most", value)
-                and not ("above" in bounds and not value > bounds["above"])
-                and not ("below" in bounds and not value < bounds["below"])
-            )
-            if not good:
-                words = " and ".join(f"{word} {bound}" for word, bound in bounds.items())
-                raise UserError(f"{key} is {value}, but must be {words}; change it")

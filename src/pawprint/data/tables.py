@@ -67,7 +67,10 @@ def write_columns(
         kind = pa.binary(values.itemsize) if is_bytes else pa.from_numpy_dtype(values.dtype)
         arrays.append(pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)]))
     batch = pa.RecordBatch.from_arrays(arrays, list(columns))
-    batch = batch.replace_schema_metadata({"facts": json.dumps(facts)})
+    dtypes = {name: values.dtype.str for name, values in columns.items()}
+    batch = batch.replace_schema_metadata(
+        {"dtypes": json.dumps(dtypes), "facts": json.dumps(facts)}
+    )
     with replacing_file(path) as temporary, temporary.open("w+b") as file:
         with pa.ipc.new_stream(file, batch.schema) as writer:
             writer.write_batch(batch)
@@ -76,7 +79,7 @@ def write_columns(
 
 
 def read_columns(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Columns and facts as ``write_columns`` wrote them, bool as uint8, memory-mapped.
+    """Columns and facts as ``write_columns`` wrote them, memory-mapped.
 
     Raises:
         OSError: there is no such file.
@@ -89,9 +92,8 @@ def read_columns(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if hashlib.sha256(content[:-_SHA256]).digest() != content[-_SHA256:]:
         raise ValueError(f"{path} is damaged")
     batch = pa.ipc.open_stream(pa.py_buffer(content)).read_next_batch()
-    columns = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        is_bytes = pa.types.is_fixed_size_binary(column.type)
-        kind = f"S{column.type.byte_width}" if is_bytes else str(column.type)
-        columns[name] = np.frombuffer(column.buffers()[1], kind, count=len(column))
+    columns = {
+        name: np.frombuffer(batch[name].buffers()[1], dtype, count=batch.num_rows)
+        for name, dtype in json.loads(batch.schema.metadata[b"dtypes"]).items()
+    }
     return columns, json.loads(batch.schema.metadata[b"facts"])

@@ -1,1 +1,5 @@
-"""Whether the pictures seen in use differ from those learned from."""
+"""Whether the pictures in use differ from those learned from.
+
+``log`` reads what `--log` remembered, ``find`` gathers both sides, ``compare`` tests them, ``text``
+says it.
+"""

@@ -1,20 +1,30 @@
-"""What drift is: pictures seen in use against those learned from."""
+"""What drift is: pictures in use, as logged, against those learned from."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pawprint.config.compose import compose, project_root
+import numpy as np
+
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
-from pawprint.drift.compared import FEWEST, LEAST_DISTANCE, Row, compare, least_told
-from pawprint.drift.log import Network, read_seen
+from pawprint.config.schema import Tracking
+from pawprint.data.brightness import mean_brightness
+from pawprint.data.image_array import Pictures
+from pawprint.data.store import load_sizes, load_split, load_summary
+from pawprint.drift.compare import FEWEST, LEAST_DISTANCE, Facts, Row, compare, least_told
+from pawprint.drift.log import LoggedPictures, Network, read_log
+from pawprint.inference.prediction_log import BRIGHTNESS_DIGITS, PROBABILITY_DIGITS
 from pawprint.system.errors import UserError
 
 if TYPE_CHECKING:
     from pawprint.comparison.answers import Answers
+
+MOST_READ = 10_000  # training pictures whose pixels are read, drawn without order
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class Drift:
     """What changed since a network learned.
 
     Attributes:
-        log: the file with what was seen.
+        log: the file that was read.
         model: the network that answered.
         run_id: its run, or None where the log does not tell.
         pictures: how many it answered.
@@ -57,39 +67,97 @@ class Drift:
         return f"Changed: {', '.join(told)}." if told else "No change was found."
 
 
-def find_drift(path: Path, *, since: str | None = None, model: str | None = None) -> Drift:
-    """Compare pictures seen with the prepared ones and the network's answers to test pictures.
+def find_drift(
+    path: Path, tracking: Tracking, *, since: str | None = None, model: str | None = None
+) -> Drift:
+    """Compare pictures in use with the prepared ones, and answers with those to test pictures.
 
     Args:
-        path: a log of pictures seen.
-        since: leaves earlier pictures out; see ``read_seen``.
-        model: which network's pictures; see ``read_seen``. Defaults to the one that answered last.
+        path: a log of predictions.
+        tracking: where the network's run is recorded.
+        since: leaves earlier pictures out; see ``read_log``.
+        model: which network's pictures; see ``read_log``. Defaults to the one that answered last.
 
     Raises:
         UserError: there is no such log or no picture in it, or nothing is prepared.
     """
-    from pawprint.data.store import load_summary
-    from pawprint.drift.reference import learned_facts, seen_facts
-
-    seen, notes = read_seen(path, since=since, model=model)
+    logged, notes = read_log(path, since=since, model=model)
     paths = Paths(project_root())
     summary = load_summary(paths.prepared)
-    others = sorted(set(seen.labels) - set(summary.class_names))
+    others = sorted(set(logged.labels) - set(summary.class_names))
     if others:
-        answers, said = None, [_other_classes(seen.network, others)]
+        answers, answer_notes = None, [_other_classes(logged.network, others)]
     else:
-        answers, said = _answers(paths, seen.network, summary.splits["test"].digest)
+        answers, answer_notes = _answers(
+            paths, tracking, logged.network, summary.splits["test"].digest
+        )
     learned = learned_facts(paths.prepared, answers)
-    rows = compare(learned, seen_facts(seen))
+    rows = compare(learned, logged_facts(logged))
+    pictures_prepared = 0 if learned.size is None else len(learned.size)
     return Drift(
         log=str(path),
-        model=seen.network.name,
-        run_id=seen.network.run_id,
-        pictures=len(seen.widths),
-        first=seen.first,
-        last=seen.last,
+        model=logged.network.name,
+        run_id=logged.network.run_id,
+        pictures=len(logged),
+        first=logged.first,
+        last=logged.last,
         rows=rows,
-        notes=[*notes, *said, *_power_note(len(seen.widths), len(learned.size), rows)],
+        notes=[*notes, *answer_notes, *_power_note(len(logged), pictures_prepared, rows)],
+    )
+
+
+def learned_facts(prepared: Path, answers: Answers | None) -> Facts:
+    """Facts of training pictures, and of answers to test pictures.
+
+    Confidence in pictures that were learned from would be too high, and their labels are not
+    answers: both are of the test pictures.
+
+    Args:
+        prepared: what ``prepare`` wrote.
+        answers: the network's to test pictures, or None where they are not known.
+
+    Raises:
+        UserError: the prepared folder is missing or broken.
+    """
+    pictures = load_split(prepared, "train").pictures
+    rows = np.arange(len(pictures))
+    if len(rows) > MOST_READ:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MOST_READ, replace=False))
+    widths, heights = load_sizes(prepared, "train")
+    return _facts(
+        widths,
+        heights,
+        _brightness(pictures, rows),
+        None if answers is None else answers.probabilities,
+        None if answers is None else dict(Counter(answers.predicted)),
+    )
+
+
+def logged_facts(logged: LoggedPictures) -> Facts:
+    """The same facts of pictures in use."""
+    widths, heights, brightness, probabilities = logged.columns()
+    return _facts(widths, heights, brightness, probabilities, logged.labels)
+
+
+def _brightness(pictures: Pictures, rows: np.ndarray) -> np.ndarray:
+    parts = [rows[start : start + 256] for start in range(0, len(rows), 256)]
+    return np.concatenate([np.zeros(0), *(mean_brightness(pictures[part]) for part in parts)])
+
+
+def _facts(
+    widths: np.ndarray,
+    heights: np.ndarray,
+    brightness: np.ndarray,
+    probabilities: np.ndarray | None,
+    labels: dict[str, int] | None,
+) -> Facts:
+    return Facts(
+        size=np.maximum(widths, heights),
+        aspect=widths / heights,
+        # Both sides in the digits of the log: else equal values would count as different.
+        brightness=np.round(brightness, BRIGHTNESS_DIGITS),
+        confidence=None if probabilities is None else np.round(probabilities, PROBABILITY_DIGITS),
+        labels=labels,
     )
 
 
@@ -111,12 +179,12 @@ def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
 
 
 def _answers(
-    paths: Paths, network: Network, prepared_digest: str
+    paths: Paths, tracking: Tracking, network: Network, prepared_digest: str
 ) -> tuple[Answers | None, list[str]]:
     """The network's answers to test pictures, and notes on them."""
     from pawprint.comparison.answers import parse_answers
 
-    text, digest = _evaluation(paths, network)
+    text, digest = _evaluation(paths, tracking, network)
     notes = []
     if digest not in (None, prepared_digest):
         notes.append(
@@ -142,7 +210,9 @@ def _answers(
     return None, notes
 
 
-def _evaluation(paths: Paths, network: Network) -> tuple[str | None, str | None]:
+def _evaluation(
+    paths: Paths, tracking: Tracking, network: Network
+) -> tuple[str | None, str | None]:
     """The network's answers to test pictures, as text, and the digest of those pictures."""
     from pawprint.evaluation.tables import PREDICTIONS
 
@@ -156,13 +226,13 @@ def _evaluation(paths: Paths, network: Network) -> tuple[str | None, str | None]
         pass
     if network.run_id is None:
         return None, None
-    return _recorded_evaluation(network.run_id)  # the network evaluated last is another one
+    # The network evaluated last is another one.
+    return _recorded_evaluation(network.run_id, tracking)
 
 
-def _recorded_evaluation(run_id: str) -> tuple[str | None, str | None]:
+def _recorded_evaluation(run_id: str, tracking: Tracking) -> tuple[str | None, str | None]:
     from pawprint.tracking.location import sqlite_path, store_uri
 
-    tracking = compose().tracking
     path = sqlite_path(store_uri(tracking.uri))
     if path is not None and not path.exists():  # and must not be made by looking at it
         return None, None

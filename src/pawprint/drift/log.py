@@ -1,4 +1,4 @@
-"""Reading a log of pictures seen."""
+"""Reading a log of predictions."""
 
 from __future__ import annotations
 
@@ -28,50 +28,46 @@ class Network:
     run_id: str | None
 
 
-@dataclass(frozen=True)
-class SeenPictures:
-    """The n pictures that one network answered.
+@dataclass
+class LoggedPictures:
+    """The pictures that one network answered, in little memory.
 
     Attributes:
         network: which one.
-        widths: float64 (n,), pixels.
-        heights: the same.
-        brightness: float64 (n,), 0 to 255.
-        probabilities: float64 (n,), 0 to 1, of the answers.
         labels: how often each class was answered.
-        first: when the first one was seen, UTC.
+        first: when the first one was answered, UTC.
         last: when the last one was.
+        numbers: four of each picture; see ``columns``.
     """
 
     network: Network
-    widths: np.ndarray
-    heights: np.ndarray
-    brightness: np.ndarray
-    probabilities: np.ndarray
-    labels: dict[str, int]
-    first: str
-    last: str
-
-
-@dataclass
-class _Columns:
-    """What is gathered of one network, in little memory."""
-
-    numbers: array = field(default_factory=lambda: array("d"))
     labels: dict[str, int] = field(default_factory=dict)
     first: str = "~"  # after any moment
     last: str = ""
+    numbers: array = field(default_factory=lambda: array("d"))
+
+    def __len__(self) -> int:
+        return len(self.numbers) // 4
 
     def add(self, row: dict[str, Any], numbers: tuple[float, ...]) -> None:
-        self.numbers.extend(numbers)
+        """Add a picture by its line's object and numbers."""
         self.labels[row["label"]] = self.labels.get(row["label"], 0) + 1
         self.first, self.last = min(self.first, row["time"]), max(self.last, row["time"])
+        self.numbers.extend(numbers)
+
+    def columns(self) -> np.ndarray:
+        """Widths and heights in pixels, brightness, 0 to 255, and probabilities of the answers.
+
+        Returns:
+            float64 (4, n).
+        """
+        return np.frombuffer(self.numbers, dtype=np.float64).reshape(-1, 4).T
 
 
-def read_seen(
+def read_log(
     path: Path, *, since: str | None = None, model: str | None = None
-) -> tuple[SeenPictures, list[str]]:
-    """The pictures that one network was shown, and notes on what was left out.
+) -> tuple[LoggedPictures, list[str]]:
+    """The pictures that one network answered, and notes on what was left out.
 
     Args:
         path: a log as ``PredictionLog`` writes it. A torn line, as a full disk or a power cut
@@ -85,7 +81,7 @@ def read_seen(
         UserError: there is no such file, it is no such log, or no picture is left.
     """
     begin = _moment(since) if since is not None else ""
-    found: dict[Network, _Columns] = {}
+    found: dict[Network, LoggedPictures] = {}
     torn = earlier = 0
     for row in _rows(path):
         if row is None:
@@ -94,7 +90,7 @@ def read_seen(
             earlier += 1
         else:
             network = Network(row[0]["model"], row[0].get("run_id"))
-            found.setdefault(network, _Columns()).add(*row)
+            found.setdefault(network, LoggedPictures(network)).add(*row)
     if not found:
         if earlier:
             raise UserError(f"{path} has no picture since {since}; give an earlier day")
@@ -107,14 +103,14 @@ def read_seen(
     notes = []
     if torn:
         notes.append(f"{_lines(torn)} of {path} cannot be read and left out.")
-    others = {network: columns for network, columns in found.items() if network != chosen}
+    others = {network: pictures for network, pictures in found.items() if network != chosen}
     if others:
-        count = sum(len(columns.numbers) // 4 for columns in others.values())
+        count = sum(len(pictures) for pictures in others.values())
         notes.append(
             f"Left out are {count:,} pictures that were answered by "
-            f"{', '.join(_told(network, found) for network in others)}: name one with --model."
+            f"{', '.join(_label(network, found) for network in others)}: name one with --model."
         )
-    return _as_arrays(chosen, found[chosen]), notes
+    return found[chosen], notes
 
 
 def _rows(path: Path) -> Iterator[tuple[dict[str, Any], tuple[float, ...]] | None]:
@@ -158,7 +154,7 @@ def _moment(text: str) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _choose(found: dict[Network, _Columns], model: str | None, path: Path) -> Network:
+def _choose(found: dict[Network, LoggedPictures], model: str | None, path: Path) -> Network:
     if model is None:
         # Of two in the same second the one that came later.
         return max(reversed(found), key=lambda network: found[network].last)
@@ -168,19 +164,14 @@ def _choose(found: dict[Network, _Columns], model: str | None, path: Path) -> Ne
     if named:
         runs = ", ".join(str(network.run_id) for network in named)
         raise UserError(f"{path} has {len(named)} networks called {model!r}: name its run, {runs}")
-    there_is = ", ".join(_told(network, found) for network in found)
+    there_is = ", ".join(_label(network, found) for network in found)
     raise UserError(f"{path} has no picture that {model!r} answered, but of {there_is}; name one")
 
 
-def _told(network: Network, among: dict[Network, _Columns]) -> str:
+def _label(network: Network, among: dict[Network, LoggedPictures]) -> str:
     alone = sum(other.name == network.name for other in among) == 1
     return network.name if alone else f"{network.name} (run {network.run_id})"
 
 
 def _lines(count: int) -> str:
     return "1 line" if count == 1 else f"{count:,} lines"
-
-
-def _as_arrays(network: Network, columns: _Columns) -> SeenPictures:
-    numbers = np.frombuffer(columns.numbers, dtype=np.float64).reshape(-1, 4).T
-    return SeenPictures(network, *numbers, columns.labels, columns.first, columns.last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pawprint.drift.compared import Middle, Row
+from pawprint.drift.compare import Middle, Row
 from pawprint.system.terminal import print_table
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pawprint.evaluation.result import Result
 from pawprint.inference.predictor import class_columns
 from pawprint.suspects.report import write_suspects_table
 from pawprint.system.files import RowWriter, replacing_table, write_json
-from pawprint.tracking.run import NOT_IN_NAMES
+from pawprint.tracking.names import NOT_IN_NAMES
 
 METRICS, INTERVALS = "metrics.json", "intervals.json"
 PREDICTIONS, SLICES, SUSPECTS = "predictions.csv", "slices.csv", "suspects.csv"

@@ -16,7 +16,8 @@ import numpy as np
 from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.inference.table import Columns, read_csv, write_csv, write_json_rows, write_parquet
 from pawprint.system.errors import UserError
-from pawprint.system.files import RowWriter, only_one, replacing_file, replacing_table
+from pawprint.system.files import RowWriter, replacing_file, replacing_table
+from pawprint.system.lock import locked
 
 FORMS = ("csv", "json", "parquet")
 
@@ -105,7 +106,7 @@ def output(path: Path, form: str, columns: Columns, predictor: Predictor) -> Ite
     lock = path.with_name(f".{path.name}.lock")
     busy = f"another process is writing {path}; wait for it, or write elsewhere"
     try:
-        with only_one(lock, busy):
+        with locked(lock, busy=busy):
             try:
                 yield Output(path, form, columns, part)
             finally:

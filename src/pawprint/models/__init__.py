@@ -1,1 +1,1 @@
-"""Networks: functions from plain values to a Keras model."""
+"""Networks: functions from plain values to a Keras model, by name in `build.NETWORKS`."""

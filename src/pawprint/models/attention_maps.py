@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers
 
 FEWEST_PLACES = 8  # along a side, for a map to tell places apart
+ENDS = layers.GlobalAveragePooling2D | layers.Flatten  # of a network's pictures: then its head
 
 
 def with_maps(model: keras.Model, *, mirror: bool = False) -> keras.Model:
@@ -37,14 +38,16 @@ def with_maps(model: keras.Model, *, mirror: bool = False) -> keras.Model:
     Raises:
         ValueError: the head has another layer.
     """
+    if reason := reason_without_maps(model):
+        raise ValueError(reason)
     pictures = keras.Input(model.input_shape[1:], dtype="uint8", name="pictures")
     # One pass over twice as many pictures: an exported file holds the network once.
-    shown = keras.ops.concatenate([pictures, turned(pictures)], axis=0) if mirror else pictures
+    shown = keras.ops.concatenate([pictures, mirrored(pictures)], axis=0) if mirror else pictures
     target, path = _path(model)
     tensors = {id(t): t for layer in path for t in (*_inputs(layer), layer.output)}
     values = keras.Model(model.inputs[0], list(tensors.values()), name=model.name)(shown)
-    seen = dict(zip(tensors, values, strict=True))
-    answers = seen[id(model.outputs[0])]
+    values_of = dict(zip(tensors, values, strict=True))
+    answers = values_of[id(model.outputs[0])]
     if answers.shape[-1] == 1:
         answers = keras.ops.concatenate([1 - answers, answers], axis=-1)
     if mirror:
@@ -55,30 +58,43 @@ def with_maps(model: keras.Model, *, mirror: bool = False) -> keras.Model:
     chosen = keras.ops.cast(answers >= largest, "float32")
     if mirror:
         chosen = keras.ops.concatenate([chosen, chosen], axis=0)
-    gradient = _gradient(path, target, seen, chosen)
-    maps = keras.ops.sum(keras.ops.cast(seen[id(target)], "float32") * gradient, axis=-1)
+    gradient = _gradient(path, target, values_of, chosen)
+    maps = keras.ops.sum(keras.ops.cast(values_of[id(target)], "float32") * gradient, axis=-1)
     if mirror:
         halves = keras.ops.reshape(maps, (2, -1, *maps.shape[1:]))
-        maps = (halves[0] + turned(halves[1])) / 2
+        maps = (halves[0] + mirrored(halves[1])) / 2
     return keras.Model(pictures, [answers, maps], name=model.name)
 
 
-def turned(pictures: Any) -> Any:
+def mirrored(pictures: Any) -> Any:
     """The mirror images of a Keras tensor (n, height, width, ...)."""
     # By numbers of columns: ONNX has no operation that turns an axis round.
     return keras.ops.take(pictures, list(reversed(range(pictures.shape[2]))), axis=2)
 
 
+def reason_without_maps(model: keras.Model) -> str | None:
+    """Why ``with_maps`` cannot explain a network; None where it can.
+
+    Nothing is computed and no random number drawn: any network can be asked at any time.
+    """
+    ends = [place for place, layer in enumerate(model.layers) if isinstance(layer, ENDS)]
+    if len(ends) != 1:
+        return f"{model.name} has {len(ends)} layers that end its pictures, not one"
+    *hidden, last = model.layers[ends[0] :]
+    for layer in hidden[1:]:
+        rectified = isinstance(layer, layers.Dense) and _rectifies(layer)
+        if not rectified and not isinstance(layer, layers.BatchNormalization | layers.Dropout):
+            return f"the gradient of {layer.name} ({type(layer).__name__}) is not written out"
+    units, activation = getattr(last, "units", None), getattr(last, "activation", None)
+    fitting = keras.activations.sigmoid if units == 1 else keras.activations.softmax
+    if not isinstance(last, layers.Dense) or activation is not fitting:
+        return f"{last.name} is neither one sigmoid unit nor a softmax over the classes"
+    return None
+
+
 def _path(model: keras.Model) -> tuple[Any, list[layers.Layer]]:
     """The features to look at, and the layers from there to the answer, in their order."""
-    places = [
-        place
-        for place, layer in enumerate(model.layers)
-        if isinstance(layer, layers.GlobalAveragePooling2D | layers.Flatten)
-    ]
-    if len(places) != 1:
-        raise ValueError(f"{model.name} has {len(places)} layers that end its pictures, not one")
-    end = places[0]
+    end = next(i for i, layer in enumerate(model.layers) if isinstance(layer, ENDS))
     target = model.layers[end].input
     start = end
     for place in range(end - 1, -1, -1):
@@ -114,7 +130,7 @@ def _written_out(layer: layers.Layer) -> bool:
     return isinstance(layer, layers.ReLU | layers.BatchNormalization | layers.Add | layers.Dropout)
 
 
-def _gradient(path: list[layers.Layer], target: Any, seen: dict[int, Any], chosen: Any) -> Any:
+def _gradient(path: list[layers.Layer], target: Any, values_of: dict[int, Any], chosen: Any) -> Any:
     """Of the chosen class's logit (one-hot, (n, classes)) with respect to ``target``."""
     *inner, last = path
     # Weights as numbers: as variables they would become inputs of the exported network.
@@ -133,7 +149,7 @@ def _gradient(path: list[layers.Layer], target: Any, seen: dict[int, Any], chose
             factors[tensor] = _factors(layer)
             gradient = found[id(layer.output)]
         else:
-            gradient = _through(layer, found[id(layer.output)], seen, factors)
+            gradient = _through(layer, found[id(layer.output)], values_of, factors)
         for tensor in _inputs(layer):
             known = found.get(id(tensor))
             found[id(tensor)] = gradient if known is None else known + gradient
@@ -146,10 +162,10 @@ def _factors(normalisation: layers.BatchNormalization) -> np.ndarray:
 
 
 def _through(
-    layer: layers.Layer, gradient: Any, seen: dict[int, Any], factors: dict[int, np.ndarray]
+    layer: layers.Layer, gradient: Any, values_of: dict[int, Any], factors: dict[int, np.ndarray]
 ) -> Any:
     """From the gradient with respect to what comes out of a layer to that of what goes in."""
-    after, before = seen[id(layer.output)], seen[id(_inputs(layer)[0])]
+    after, before = values_of[id(layer.output)], values_of[id(_inputs(layer)[0])]
     if _rectifies(layer):
         gradient = gradient * keras.ops.cast(after > 0, "float32")
     if isinstance(layer, layers.ReLU | layers.Add | layers.Dropout):

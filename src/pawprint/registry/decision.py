@@ -52,7 +52,7 @@ class Decision:
         """Whether the version is champion by it."""
         return self.verdict == PROMOTED
 
-    def resting_on(self, paired: Paired, champion: int) -> Decision:
+    def with_comparison(self, paired: Paired, champion: int) -> Decision:
         """The decision with the figures of the comparison with version ``champion``."""
         return replace(
             self,
@@ -73,12 +73,12 @@ class Decision:
 
     def dated(self, tags: Mapping[str, str], time: str) -> Decision:
         """The decision made at ``time``, or earlier if ``tags`` already say all of it."""
-        mine = self.as_tags() | {"decided": None}
-        same = all(tags.get(name) == text for name, text in mine.items() if name != "decided")
+        mine = self.as_tags()
+        same = all(tags.get(name) == mine[name] for name in mine.keys() - {"decided"})
         return replace(self, decided=tags["decided"] if same and "decided" in tags else time)
 
 
-def decision_of(tags: Mapping[str, str]) -> Decision | None:
+def decision_in(tags: Mapping[str, str]) -> Decision | None:
     """The decision that stands in a version's tags; None where none does."""
     try:
         texts = {f.name: tags[f.name] for f in fields(Decision) if f.name in tags}

@@ -1,12 +1,9 @@
-"""Which test pictures a network gets right, and how long one picture takes it."""
+"""Which test pictures a network gets right."""
 
 from __future__ import annotations
 
 import csv
-import statistics
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,18 +14,12 @@ from pawprint.data.store import Split, Summary
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
 
-if TYPE_CHECKING:
-    from pawprint.export.litert_predictor import LiteRTPredictor
 
-WARM_UPS = 5
-ANSWERS = 50
-
-
-def challenger_right(answers: Path, test: Split) -> np.ndarray:
-    """Which test pictures got their right class in evaluate's answers, bool (n,).
+def correct_in_table(predictions: Path, test: Split) -> np.ndarray:
+    """Which test pictures got their right class from the network that was evaluated, bool (n,).
 
     Args:
-        answers: `predictions.csv` of the evaluate stage.
+        predictions: `predictions.csv` of the evaluate stage.
         test: the test split, whose order the result is in.
 
     Raises:
@@ -36,20 +27,22 @@ def challenger_right(answers: Path, test: Split) -> np.ndarray:
     """
     try:
         # Names of files need not be UTF-8.
-        with answers.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with predictions.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             predicted = {row["path"]: row["predicted"] for row in csv.DictReader(file)}
     except (OSError, KeyError, csv.Error):
         predicted = {}
     if set(predicted) != set(test.paths):
         raise UserError(
-            f"{answers} has no answers for exactly these test pictures; evaluate first with "
+            f"{predictions} has no answers for exactly these test pictures; evaluate first with "
             "`dvc repro evaluate` or `pawprint evaluate`"
         )
     truth = np.array(test.class_names)[test.labels]
     return np.array([predicted[path] for path in test.paths]) == truth
 
 
-def right_here(predictor: Predictor, test: Split, summary: Summary, paths: Paths) -> np.ndarray:
+def correct_by_network(
+    predictor: Predictor, test: Split, summary: Summary, paths: Paths
+) -> np.ndarray:
     """Which test pictures another network gets right, bool (n,).
 
     A network of another picture size sees the files themselves, at its own; a picture of a class
@@ -83,18 +76,3 @@ def _from_files(predictor: Predictor, test: Split, summary: Summary, paths: Path
             for batch in (test.paths[i : i + 256] for i in range(0, len(test.paths), 256))
         ]
     return np.concatenate(parts)
-
-
-def milliseconds_per_picture(predictor: Predictor | LiteRTPredictor, picture: np.ndarray) -> float:
-    """How long an answer for one picture alone takes on this machine, the median of 50.
-
-    Args:
-        predictor: the network.
-        picture: uint8 (image_size, image_size, 3).
-    """
-    seconds = []
-    for _ in range(WARM_UPS + ANSWERS):
-        began = time.perf_counter()
-        predictor.probabilities(picture[None])
-        seconds.append(time.perf_counter() - began)
-    return 1000 * statistics.median(seconds[WARM_UPS:])

@@ -1,17 +1,26 @@
-"""Finding an exported network by its name: at once in the project's own store, else by MLflow."""
+"""Finding an exported network by its name, and what is known of it.
+
+The project's own store is read at once, any other one by MLflow; of a network in a file tells the
+record that the register stage wrote into the same folder.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import sqlite3
 import urllib.parse
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import check_file, sqlite_path, store_uri
-from pawprint.tracking.names import CHAMPION, FILE, no_version
+from pawprint.tracking.names import CHAMPION, NETWORK_FILE, no_version
 
 FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or a file"
 
@@ -19,12 +28,13 @@ _REGISTERED = re.compile(r"models:/(?P<model>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<v
 _OF_RUN = re.compile(r"runs:/(?P<run>[^/]+)(?:/model)?/?")
 
 # MLflow's own tables, read only: importing MLflow takes seconds that a person would wait.
-_ALIASED = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
-_NOW = """
-    SELECT version, run_id FROM registered_model_aliases LEFT JOIN model_versions
-    USING (name, version) WHERE name = ? AND alias = ?
+_BY_NUMBER = """
+    SELECT version, run_id, storage_location FROM model_versions WHERE name = ? AND version = ?
 """
-_VERSION = "SELECT storage_location, run_id FROM model_versions WHERE name = ? AND version = ?"
+_BY_ALIAS = """
+    SELECT version, run_id, storage_location FROM registered_model_aliases
+    LEFT JOIN model_versions USING (name, version) WHERE name = ? AND alias = ?
+"""
 _TAGS = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
 _LOGGED = """
     SELECT artifact_location FROM logged_models
@@ -83,23 +93,22 @@ def find_network(name: str, uri: str | None) -> Source:
 
 
 def version_now(name: str, uri: str | None) -> tuple[int, str | None] | None:
-    """The version to which the alias in models:/NAME@ALIAS points now, and its run; None where to
-    none.
+    """The version that has the alias of models:/NAME@ALIAS now, and its run; None if none has it.
 
-    Nothing is fetched: it can be asked again and again.
+    Nothing is fetched, so that a server can look every few seconds.
 
     Raises:
         UserError: the store does not answer.
     """
     match = _REGISTERED.fullmatch(name)
     if match is None or match["alias"] is None:
-        raise ValueError(f"{name} has no alias.")
+        raise ValueError(f"{name} has no alias")
     model, alias = match.group("model", "alias")
     address = store_uri(uri)
     path = sqlite_path(address)
     if path is not None and not path.exists():  # MLflow would make a new one
         raise UserError(f"{path} is gone; put it back, or register a champion with `dvc repro`")
-    rows = _query(path, _NOW, model, alias) if path is not None else None
+    rows = _query(path, _BY_ALIAS, model, alias) if path is not None else None
     if rows is not None:
         return (int(rows[0][0]), rows[0][1]) if rows else None
     from pawprint.tracking.registry import version_of_alias
@@ -118,8 +127,61 @@ def has_alias(name: str) -> bool:
     return match is not None and match["alias"] is not None
 
 
-def version_name(model: str, version: int) -> str:
-    """What to call a registered version."""
+def record_file(network: Path) -> Path:
+    """Where the register stage writes of the network in that file."""
+    return Paths(network.parent, own=network.parent).registered
+
+
+def record_of(content: bytes, tags: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record holds so that ``with_facts`` knows the network by it.
+
+    Args:
+        content: of the network's file.
+        tags: of its version.
+    """
+    return {
+        "network": _digest(content),
+        "test_accuracy": tags.get("test_accuracy"),
+        "test_accuracy_low": tags.get("test_accuracy_low"),
+        "test_accuracy_high": tags.get("test_accuracy_high"),
+        "data_digest": tags.get("data_digest"),
+        "git_commit": tags.get("git_commit"),
+    }
+
+
+def with_facts(source: Source, content: bytes) -> Source:
+    """The source of a network's file with version, run, data and accuracy.
+
+    They come from the record in the file's folder, where that is of this very network.
+
+    Args:
+        source: of a file; another one has its facts from the store, and stays as it is.
+        content: of the file.
+    """
+    if source.model or source.run_id:
+        return source
+    try:
+        facts = json.loads(record_file(source.network).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return source
+    if not isinstance(facts, dict):
+        return source
+    model, version, run_id = (facts.get(key) for key in ("model", "version", "run_id"))
+    if not (isinstance(model, str) and type(version) is int and isinstance(run_id, str)):
+        return source
+    # Not by the run: train writes its network before its run, register much later.
+    if facts.get("network") != _digest(content):
+        return source
+    tags = {name: str(fact) for name, fact in facts.items() if fact is not None}
+    name = _version_name(model, version)
+    return replace(source, name=name, model=model, version=version, run_id=run_id, tags=tags)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _version_name(model: str, version: int) -> str:
     return f"{model} version {version}"
 
 
@@ -132,8 +194,9 @@ def _registered(address: str, model: str, alias: str | None, version: str | None
     if found is None:  # a server, no such version, or a store of another MLflow
         from pawprint.tracking.registry import fetch_version
 
-        number, run_id, tags, folder = fetch_version(address, model, which)
-        found = Source(version_name(model, number), folder / FILE, model, number, run_id, tags)
+        fetched, folder = fetch_version(address, model, which)
+        name, network = _version_name(model, fetched.number), folder / NETWORK_FILE
+        found = Source(name, network, model, fetched.number, fetched.run_id, fetched.tags)
     if not found.network.is_file():
         who = "the champion" if alias == CHAMPION else alias or f"version {version}"
         raise UserError(
@@ -151,24 +214,26 @@ def _of_run(address: str, run_id: str) -> Source:
         from pawprint.tracking.registry import fetch_model_of_run
 
         folder = fetch_model_of_run(address, run_id)
-    if not (folder / FILE).is_file():
-        raise UserError(f"the network of the run {run_id}, {folder / FILE}, is gone; train again")
-    return Source(f"run {run_id}", folder / FILE, run_id=run_id)
+    network = folder / NETWORK_FILE
+    if not network.is_file():
+        raise UserError(f"the network of the run {run_id}, {network}, is gone; train again")
+    return Source(f"run {run_id}", network, run_id=run_id)
 
 
 def _look_up_version(
     database: Path, model: str, alias: str | None, version: str | None
 ) -> Source | None:
-    rows = _query(database, _ALIASED, model, alias) if alias else [(version,)]
-    if not rows:
-        return None
-    number = int(rows[0][0])
-    rows = _query(database, _VERSION, model, number)
-    folder = _local(rows[0][0]) if rows else None
+    if alias:
+        rows = _query(database, _BY_ALIAS, model, alias)
+    else:
+        rows = _query(database, _BY_NUMBER, model, version)
+    folder = _local(rows[0][2]) if rows else None
     if not rows or folder is None:
         return None
+    number, run_id = int(rows[0][0]), rows[0][1]
     tags = dict(_query(database, _TAGS, model, number) or ())
-    return Source(version_name(model, number), folder / FILE, model, number, rows[0][1], tags)
+    name = _version_name(model, number)
+    return Source(name, folder / NETWORK_FILE, model, number, run_id, tags)
 
 
 def _query(database: Path, query: str, *values: object) -> list[tuple] | None:

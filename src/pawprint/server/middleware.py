@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 import urllib.parse
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
 from pawprint.server.metrics import Metrics
+from pawprint.system.machine import is_this_machine
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -112,7 +112,7 @@ class HostMiddleware:
 
     def _wrong_host(self, headers: Headers) -> JSONResponse | None:
         host = headers.get("host")
-        if host is None or (name := host_name(host)) in self._names or is_loopback(name):
+        if host is None or (name := host_name(host)) in self._names or is_this_machine(name):
             return None
         sentence = (
             f"this server does not answer under the name {name[:_LONGEST]}; open it as localhost "
@@ -142,11 +142,3 @@ def host_name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".")
-
-
-def is_loopback(name: str) -> bool:
-    """Whether that name or address leads to one's own machine."""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"

@@ -15,8 +15,15 @@ import numpy as np
 from pawprint.evaluation.overlay import CONTRAST, STRENGTH, spread
 from pawprint.inference.explainer import Explainer
 from pawprint.inference.predictor import Predictor
-from pawprint.registry.sidecar import record_beside, with_facts
-from pawprint.registry.source import Source, find_network, has_alias, is_file, version_now
+from pawprint.registry.source import (
+    Source,
+    find_network,
+    has_alias,
+    is_file,
+    record_file,
+    version_now,
+    with_facts,
+)
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import is_server, store_uri
 
@@ -211,7 +218,7 @@ class WatchedModel:
 def _file_state(network: str) -> list[tuple[int, int, int, int]]:
     """What changes when a network's file, or what is known of it, is written anew or replaced."""
     found = []
-    for file in (Path(network), record_beside(Path(network))):
+    for file in (Path(network), record_file(Path(network))):
         with contextlib.suppress(OSError):
             facts = file.stat()
             found.append((facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))

@@ -21,8 +21,8 @@ from pawprint.server.connections import (
     connection_limits,
     raise_file_limit,
 )
-from pawprint.server.middleware import is_loopback
 from pawprint.system.errors import UserError
+from pawprint.system.machine import is_this_machine
 
 GRACE_SECONDS = 30  # seconds for requests in work when the server is to end
 _IDLE = 15  # seconds that a connection may wait for its next request
@@ -82,7 +82,7 @@ def address_of(listening: socket.socket) -> str:
 
 def is_local(listening: socket.socket) -> bool:
     """Whether only this machine can reach it."""
-    return is_loopback(listening.getsockname()[0])
+    return is_this_machine(listening.getsockname()[0])
 
 
 class _Server(uvicorn.Server):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Split, Summary, load_sides, load_split, load_summary
@@ -15,14 +16,15 @@ from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_json
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pawprint.evaluation.examples import Example
+    from pawprint.evaluation.report import Origin
+
 log = logging.getLogger(__name__)
 
 CURVES = ("accuracy", "loss")
-
-
-def main() -> None:
-    """Evaluate the project's network."""
-    run_stage("evaluate", evaluate)
 
 
 def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
@@ -36,12 +38,17 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
     """
     from pawprint.evaluation.plots import curves_figure
-    from pawprint.tracking.restore import read_record, run_of
+    from pawprint.evaluation.report import Origin
+    from pawprint.tracking.location import is_server
+    from pawprint.tracking.provenance import environment
     from pawprint.tracking.store import connect, link_opened_run
+    from pawprint.tracking.trained_run import read_record, run_of
 
+    # What was prepared and trained, which must fit.
     paths = paths or Paths(project_root())
     summary = load_summary(paths.prepared)
-    validation, test = (load_split(paths.prepared, split) for split in ("validation", "test"))
+    validation = load_split(paths.prepared, "validation")
+    test = load_split(paths.prepared, "test")
     if not paths.training.history.is_file():
         raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
     predictor = Predictor(paths.training.onnx)
@@ -51,6 +58,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     with store.explained():
         run = run_of(store, paths.training)
 
+        # Answer the pictures that were held out, and judge the answers.
         result = compute_result(
             test,
             predictor.probabilities(test.pictures),
@@ -62,15 +70,30 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
             thresholds=predictor.sure_points,
         )
         metrics = named_metrics(result)
+
+        # Write tables and the page.
         paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
         write_tables(paths.evaluation, result)
-        figures = _write_report(paths, result, validation, summary, record, store, run)
+        origin = Origin(
+            name=record["name"],
+            run_id=run.id,
+            address=store.address_of(run.id),
+            local=not is_server(store.uri),
+            parameters=record["parameters"],
+            data=_data(summary),
+            environment=environment(paths.root),
+        )
+        figures = _write_report(paths, result, validation, summary.notes, origin)
         log.info(
             "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
-            *(metrics["test_accuracy"], *result.intervals["accuracy"], metrics["test_log_loss"]),
-            *(len(test.labels), paths.report),
+            metrics["test_accuracy"],
+            *result.intervals["accuracy"],
+            metrics["test_log_loss"],
+            len(test.labels),
+            paths.report,
         )
 
+        # Record it all in the training's run.
         digest = summary.splits["test"].digest
         run.log_dataset("test", str(paths.pictures(summary.images)), digest, "testing")
         run.log_metrics(metrics | named_intervals(result), model_id=run.tags.get("model_id"))
@@ -81,6 +104,8 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
                 run.log_figure(figure, f"figures/{name}.png")
         run.log_files(paths.evaluation, "evaluate")
         run.tell_missed()
+
+        # Say last of which network the figures are.
         write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
         link_opened_run(store, run, "evaluate")
         return metrics
@@ -115,49 +140,30 @@ def check_fit(
 
 
 def _write_report(
-    paths: Paths,
-    result: Result,
-    validation: Split,
-    summary: Summary,
-    record: dict[str, Any],
-    store: Any,
-    run: Any,
-) -> dict[str, Any]:
+    paths: Paths, result: Result, validation: Split, notes: Sequence[str], origin: Origin
+) -> dict[str, Figure]:
     """Write the page; returns its figures by name, as they are for a light page."""
     from pawprint.evaluation.overlay import overlay
     from pawprint.evaluation.plots import evaluation_figures, png_of
-    from pawprint.evaluation.report import Origin, Plot, report_page
+    from pawprint.evaluation.report import Plot, report_page
     from pawprint.inference.explainer import Explainer
     from pawprint.pages.thumbnail import jpeg_of
-    from pawprint.tracking.location import is_server
-    from pawprint.tracking.provenance import environment
 
     test = result.test
     explainer = Explainer(paths.training.onnx)
 
-    def explained(answer: Any) -> tuple[bytes, bytes]:
-        picture = test.pictures[answer.index]
-        (seen,) = explainer.maps(picture[None])
-        return jpeg_of(picture), jpeg_of(overlay(picture, seen))
+    def explained(example: Example) -> tuple[bytes, bytes]:
+        picture = test.pictures[example.index]
+        (attention,) = explainer.maps(picture[None])
+        return jpeg_of(picture), jpeg_of(overlay(picture, attention))
 
-    def jpeg(index: int) -> bytes:
+    def jpeg(index: int) -> bytes:  # of validation pictures and then of test pictures
         inside = index < len(validation.labels)
         split, place = (validation, index) if inside else (test, index - len(validation.labels))
         return jpeg_of(split.pictures[place])
 
-    light, dark = (
-        evaluation_figures(paths.training.history, result, dark=on_dark)
-        for on_dark in (False, True)
-    )
-    origin = Origin(
-        name=record["name"],
-        run_id=run.id,
-        address=store.address_of(run.id),
-        local=not is_server(store.uri),
-        parameters=record["parameters"],
-        data=_data(summary),
-        environment=environment(paths.root),
-    )
+    light = evaluation_figures(paths.training.history, result, dark=False)
+    dark = evaluation_figures(paths.training.history, result, dark=True)
     page = report_page(
         result,
         origin=origin,
@@ -166,7 +172,7 @@ def _write_report(
         ],
         explained=explained,
         jpeg=jpeg,
-        notes=summary.notes,
+        notes=notes,
     )
     with replacing_file(paths.report) as temporary:
         temporary.write_text(page, encoding="utf-8")

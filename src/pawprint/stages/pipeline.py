@@ -5,45 +5,41 @@ This is what `mlflow run` calls; in a shell, call DVC itself.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from pawprint.config.compose import as_overrides, compose, fail, project_root, with_recipe
+from pawprint.config.compose import compose, project_root, read_overrides
+from pawprint.config.paths import Paths
 from pawprint.config.schema import CHOICES
-from pawprint.system.errors import UserError
+from pawprint.tracking.store import connect, link_opened_run
+from pawprint.tracking.trained_run import run_of
 
 
-def main() -> None:
-    """Run DVC; ends the process with DVC's exit code."""
-    try:
-        root = project_root()
-        command = _command(as_overrides(with_recipe(root, sys.argv[1:])))
-    except UserError as error:
-        fail(error)
-    code = subprocess.run(command, cwd=root).returncode
-    if code == 0:
-        _link_opened_run()
-    sys.exit(code)
+def pipeline(given: argparse.Namespace) -> int:
+    """Run DVC with settings, of which the last for one key counts; returns its exit code.
 
-
-def _command(settings: list[str]) -> list[str]:
-    """DVC's words for the settings; the last of several for one key counts."""
-    chosen: dict[str, str] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or setting.startswith("-"):
-            raise UserError(f"{setting!r} is not a setting; give key=value, for example depth=3")
-        chosen[key] = value
+    Raises:
+        UserError: a setting is wrong.
+    """
+    root = project_root()
+    chosen = dict(word.split("=", 1) for word in read_overrides(root, given.settings))
     words = [f"{key}={value}" for key, value in chosen.items()]
     config = compose(words)  # a mistake is told before DVC edits a file
-    if not words:
-        return ["dvc", "repro"]
-    return ["dvc", "exp", "run", *dvc_settings(words, config.flat())]
+    command = ["dvc", "repro"]
+    if words:
+        command = ["dvc", "exp", "run", *dvc_settings(words, config.flat())]
+    code = subprocess.run(command, cwd=root, check=False).returncode
+    if code == 0 and "MLFLOW_RUN_ID" in os.environ:
+        # Where nothing was trained, the run that `mlflow run` opened points to the one in force.
+        tracking = compose().tracking
+        store = connect(tracking.uri, tracking.experiment)
+        link_opened_run(store, run_of(store, Paths(root).training), "pipeline")
+    return code
 
 
 def dvc_settings(words: list[str], parameters: Mapping[str, Any]) -> list[str]:
@@ -62,16 +58,3 @@ def dvc_settings(words: list[str], parameters: Mapping[str, Any]) -> list[str]:
             key = f"{file}:{'' if name in there else '+'}{name}"
         settings += ["-S", f"{key}={value}"]
     return settings
-
-
-def _link_opened_run() -> None:
-    """Where nothing was trained, point from the run `mlflow run` opened to the one in force."""
-    if "MLFLOW_RUN_ID" not in os.environ:
-        return
-    from pawprint.config.paths import Paths
-    from pawprint.tracking.restore import run_of
-    from pawprint.tracking.store import connect, link_opened_run
-
-    tracking = compose().tracking
-    store = connect(tracking.uri, tracking.experiment)
-    link_opened_run(store, run_of(store, Paths(project_root()).training), "pipeline")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from itertools import chain
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.inference.listing import find_files
@@ -17,11 +17,6 @@ from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_table
 
 log = logging.getLogger(__name__)
-
-
-def main() -> None:
-    """Predict with the champion."""
-    run_stage("predict", predict)
 
 
 def predict(config: Config) -> None:

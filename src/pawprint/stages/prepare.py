@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.audit import Audit, audit_files, refuse_unusable
@@ -231,12 +231,8 @@ def _check_disk(out: Path, cache: PictureCache, pictures: int, image_size: int) 
         )
 
 
-def main() -> None:
+def stage(config: Config) -> None:
     """Prepare the configured pictures."""
-    run_stage("prepare", _stage)
-
-
-def _stage(config: Config) -> None:
     paths = Paths(project_root())
     prepare(
         paths.pictures(config.images),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
-from pawprint.config.compose import project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.drawing import Colour, Pencil, draw_animal, shade, tube
@@ -193,11 +193,7 @@ def _photograph(image: Image.Image, rng: Generator) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255, out=pixels).astype(np.uint8))
 
 
-def main() -> None:
-    """Draw the sample."""
-    run_stage("sample", _stage)
-
-
-def _stage(config: Config) -> None:
+def stage(config: Config) -> None:
+    """Draw the project's sample."""
     paths = Paths(project_root())
     draw_sample(paths.sample, paths.single_prediction, seed=config.seed)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import sys
 import tempfile
 import time
 from dataclasses import asdict
@@ -14,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from pawprint.config.compose import fail, project_root, run_stage
+from pawprint.config.compose import project_root
 from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, weights_file
 from pawprint.config.schema import LATER, Config
-from pawprint.inference.predictor import Predictor
+from pawprint.inference.predictor import Predictor, milliseconds_per_picture
+from pawprint.system.code import code_digest
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_json
 from pawprint.tracking.names import PRUNED_TAG
@@ -37,20 +36,8 @@ log = logging.getLogger(__name__)
 
 # Libraries of which another version may compute other numbers.
 COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
-PREVIEW = "--augment-preview"
 PREVIEW_FILE = "augmentation.png"
 COMPARED = 64  # pictures, or one more, that Keras and the exported network answer alike
-
-
-def main() -> None:
-    """Train once, or with `-m` once for each combination; or draw what training would see."""
-    if PREVIEW in sys.argv:
-        sys.argv.remove(PREVIEW)
-        if {"-m", "--multirun"} & set(sys.argv):
-            fail(UserError(f"{PREVIEW} draws one augment at a time; leave out -m"))
-        run_stage("train", preview)
-    else:
-        run_stage("train", train, sweeps=True)
 
 
 def train(config: Config) -> float:
@@ -255,18 +242,11 @@ def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
     from pawprint.training.features import weights_digest
     from pawprint.training.tensorflow_runtime import arithmetic
 
-    here = Path(__file__).parents[1]
-    code = hashlib.sha256()
-    files = [here / "stages" / "train.py", here / "export" / "onnx.py"]
-    files += [here / "data" / f"{name}.py" for name in ("encoding", "image_array", "store")]
-    files += [*here.glob("models/*.py"), *here.glob("training/*.py")]
-    for path in sorted(files):
-        code.update(path.read_bytes())
     return {
         "parameters": config.deciding(),
         "data": {split: part.digest for split, part in data.items()},
         "versions": [version(name) for name in COMPUTING],
-        "code": code.hexdigest(),
+        "code": code_digest("stages.train"),
         "weights": config.model.weights and weights_digest(config.model.weights),
         "arithmetic": arithmetic(),
     }
@@ -383,13 +363,12 @@ def export(
 def _seconds_per_picture(config: Config, trained: TrainedNetwork, validation: Split) -> float:
     """How long the network as it would be used takes for one picture alone."""
     from pawprint.export.onnx import export_onnx
-    from pawprint.registry.scoring import milliseconds_per_picture
 
     some = validation.pictures[:8]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export_onnx(trained.model, path, validation.class_names, some, config.resize, config.mirror)
-        return milliseconds_per_picture(Predictor(path), some[0]) / 1000
+        return milliseconds_per_picture(Predictor(path).probabilities, some[0]) / 1000
 
 
 def _best_so_far(history: list[dict[str, float]]) -> dict[str, float]:

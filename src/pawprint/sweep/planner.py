@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pawprint.config.schema import Config
-from pawprint.system.digest import digest_of
-from pawprint.training.trial import Trial, Watch
+from pawprint.system.errors import UserError
+from pawprint.system.files import digest_of
+from pawprint.training.trial import Outcome, Trial, Watch
 
 SEED = "seed"
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a person asked for.
+class SweepSpec:
+    """What a sweep is to do.
 
     Attributes:
         fixed: the settings of the command line that all trials share, ``key=value``.
@@ -59,20 +61,20 @@ class Planner:
     """Makes trials.
 
     Attributes:
-        order: what was asked for.
+        spec: of the sweep.
         data: digest of the pictures to learn from.
         parent: id of the sweep's run.
         store: tracking URI of the store that has it.
     """
 
-    order: Order
+    spec: SweepSpec
     data: str
     parent: str
     store: str
 
     def trial(
         self,
-        words: Sequence[str],
+        overrides: Sequence[str],
         number: int,
         *,
         config: Config | None = None,
@@ -81,30 +83,63 @@ class Planner:
         """The trial of these settings.
 
         Args:
-            words: ``key=value`` each.
+            overrides: ``key=value`` each.
             number: its place in the sweep.
-            config: what comes out of the words, where that is known already.
+            config: what comes out of them, where that is known already.
             watch: asked after each epoch whether to go on.
 
         Raises:
             UserError: they do not make a configuration.
         """
-        config = config or self.order.resolve(words)
-        settings = dict(word.split("=", 1) for word in words)
-        axes = {key: settings[key] for key in self.order.axes if key in settings}
+        config = config or self.spec.resolve(overrides)
+        settings = dict(override.split("=", 1) for override in overrides)
+        axes = {key: settings[key] for key in self.spec.axes if key in settings}
         return Trial(
-            number,
-            name_of(axes) or " ".join(words) or "trial",
-            axes,
-            tuple(words),
-            config,
-            trial_identity(config, self.data),
-            self.order.folder / str(number),
-            self.parent,
-            self.store,
-            watch,
-            self.order.timed,
+            number=number,
+            name=name_of(axes) or " ".join(overrides) or "trial",
+            axes=axes,
+            overrides=tuple(overrides),
+            config=config,
+            identity=trial_identity(config, self.data),
+            folder=self.spec.folder / str(number),
+            parent=self.parent,
+            store=self.store,
+            watch=watch,
+            timed=self.spec.timed,
         )
+
+
+class TrialSource(abc.ABC):
+    """Which trials run, and in which order.
+
+    Attributes:
+        trials: those that the sweep is about so far, by identity.
+        rejected: how many could not be configured.
+    """
+
+    def __init__(self) -> None:
+        self.trials: dict[str, Trial] = {}
+        self.rejected = 0
+
+    @abc.abstractmethod
+    def plan(self) -> str:
+        """Find out what is done already; returns it in words."""
+
+    @abc.abstractmethod
+    def next(self) -> Trial | None:
+        """The next trial to run, None where none is left, for now."""
+
+    @abc.abstractmethod
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Take how a trial ended."""
+
+    @abc.abstractmethod
+    def remaining(self) -> int:
+        """How many trials have not ended."""
+
+    def remarks(self) -> str:
+        """What is to be said at the end, if anything."""
+        return ""
 
 
 def name_of(axes: Mapping[str, str]) -> str:
@@ -115,3 +150,13 @@ def name_of(axes: Mapping[str, str]) -> str:
 def trial_identity(config: Config, data: str) -> str:
     """16 hex digits of the resolved configuration and the data's digest."""
     return digest_of({"config": config.deciding(), "data": data})
+
+
+def check_at_least(least: int, key: str, value: object, or_else: str = "") -> None:
+    """Refuse what is too small, no number, or no whole one where at least one is needed.
+
+    Raises:
+        UserError: it is.
+    """
+    if not isinstance(value, int if least else int | float) or value < least:
+        raise UserError(f"{key} is {value}, but must be at least {least}{or_else}; change it")

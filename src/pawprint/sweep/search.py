@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from pawprint.config.paths import Paths
-from pawprint.sweep.planner import SEED, Planner
-from pawprint.sweep.space import word_for
+from pawprint.sweep.planner import SEED, Planner, TrialSource
+from pawprint.sweep.search_space import word_for
 from pawprint.system.errors import UserError, first_line
-from pawprint.training.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial
+from pawprint.training.trial import FAILED, FINISHED, KILLED, PRUNED, Outcome, Trial, Watch
 
 if TYPE_CHECKING:
     from pawprint.tracking.trials import TrialRun
@@ -27,23 +32,27 @@ JOURNAL = "journal:"  # and a path: Optuna's own file, which several processes m
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchSettings:
     """What a search does.
 
     Attributes:
+        space: Optuna's distributions by key.
+        seeds: words of the seeds that each suggestion is trained with; empty for the default.
         n_trials: how many suggestions, those of earlier sessions included.
         objectives: metrics, each with whether more of it is better.
-        sampler: makes Optuna's sampler, of a seed.
+        sampler: makes Optuna's sampler, of the number of trials that are done.
         pruner: Optuna's pruner.
         max_epochs: how many epochs all trials together may learn, at most; None for any number.
         storage: URL of a database, or None for a file of the project's.
         study_name: the study's name there, or None for the id of the sweep's run.
     """
 
+    space: Mapping[str, BaseDistribution]
+    seeds: Sequence[str]
     n_trials: int
     objectives: Mapping[str, bool]
-    sampler: Callable[[int], Any]
-    pruner: Any
+    sampler: Callable[[int], BaseSampler]
+    pruner: BasePruner
     max_epochs: int | None = None
     storage: str | None = None
     study_name: str | None = None
@@ -53,7 +62,7 @@ class Settings:
 class _Suggestion:
     """One of Optuna's trials: a training, or one for each seed."""
 
-    trial: Any
+    trial: optuna.Trial
     left: int
     values: list[list[float]] = field(default_factory=list)
 
@@ -65,7 +74,7 @@ class PrunerWatch:
     storage: str
     study_name: str
     trial_id: int
-    pruner: Any
+    pruner: BasePruner
 
     def tell(self, epoch: int, figures: Mapping[str, float]) -> bool:
         """Report an epoch, counted from 1; whether the pruner would end the trial."""
@@ -73,22 +82,20 @@ class PrunerWatch:
         return self._trial.should_prune()
 
     @functools.cached_property
-    def _trial(self) -> Any:
+    def _trial(self) -> optuna.Trial:
         study = optuna.load_study(
             study_name=self.study_name, storage=open_storage(self.storage), pruner=self.pruner
         )
         return optuna.trial.Trial(study, self.trial_id)
 
 
-class Search:
+class Search(TrialSource):
     """Asks Optuna for trials until ``n_trials`` have ended.
 
     Args:
         planner: makes trials.
         known: trials that are done, by identity: their figures are taken, nothing runs.
         paths: the project's.
-        space: Optuna's distributions by key.
-        seeds: words of the seeds that each suggestion is trained with; empty for the default.
         settings: of the search.
 
     Raises:
@@ -100,17 +107,14 @@ class Search:
         planner: Planner,
         known: Mapping[str, TrialRun],
         paths: Paths,
-        *,
-        space: Mapping[str, Any],
-        seeds: Sequence[str],
-        settings: Settings,
+        settings: SearchSettings,
     ) -> None:
+        super().__init__()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.asked: dict[str, Trial] = {}
-        self.refused = 0
         self._repeated = 0
-        self._planner, self._space = planner, dict(space)
-        self._seeds, self._settings = list(seeds), settings
+        self._planner, self._settings = planner, settings
+        # None is the seed of the configuration.
+        self._seeds: list[str | None] = list(settings.seeds) or [None]
         self._known = {
             identity: Outcome(PRUNED if run.pruned else FINISHED, run.figures, run.id)
             for identity, run in known.items()
@@ -143,8 +147,8 @@ class Search:
                 "hydra.sweeper.study_name"
             )
         trials = self._study.get_trials(deepcopy=False)
-        if any(set(trial.params) - set(self._space) for trial in trials) or (
-            trials and self._settings.study_name and self._planner.order.base.sweep.fresh
+        if any(set(trial.params) - set(self._settings.space) for trial in trials) or (
+            trials and self._settings.study_name and self._planner.spec.base.sweep.fresh
         ):
             raise UserError(
                 f"the study {self._name} in {self._storage} is of another space, or is to begin "
@@ -158,10 +162,10 @@ class Search:
         self._study.sampler = self._settings.sampler(len(trials))
         ended = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
         for trial in ended:
-            for seed in self._seeds or [None]:
+            for seed in self._seeds:
                 made = self._planned(trial.params, seed, None)
-                if made.identity in self._known and made.identity not in self.asked:
-                    self.asked[made.identity] = made
+                if made.identity in self._known and made.identity not in self.trials:
+                    self.trials[made.identity] = made
                     self._epochs += self._known[made.identity].figures.get("trained_epochs", 0)
         self._ended = self._begun = len(ended)
         return f"{len(ended)} done, {max(0, self._settings.n_trials - len(ended))} to run"
@@ -175,8 +179,8 @@ class Search:
                 continue
             trial, suggestion = self._queue.pop(0)
             if trial.identity in self._known:
-                self._repeated += trial.identity in self.asked
-                self.asked.setdefault(trial.identity, trial)
+                self._repeated += trial.identity in self.trials
+                self.trials.setdefault(trial.identity, trial)
                 self._take(suggestion, self._known[trial.identity])
             elif trial.identity in self._running:
                 self._running[trial.identity].append(suggestion)
@@ -189,7 +193,7 @@ class Search:
                     self._queue.insert(0, (trial, suggestion))
                 return None
             else:
-                self.asked[trial.identity] = trial
+                self.trials[trial.identity] = trial
                 self._running[trial.identity] = [suggestion]
                 self._epochs += trial.config.epochs
                 return trial
@@ -205,41 +209,44 @@ class Search:
         for suggestion in suggestions:
             self._take(suggestion, outcome)
 
-    def told(self) -> str | None:
-        """What is to be said at the end."""
+    def remarks(self) -> str:
+        """How many suggestions were no new ones."""
         if not self._repeated:
-            return None
+            return ""
         return f"{self._repeated} suggestions repeated a trial and got its figures"
 
-    def left(self) -> int:
+    def remaining(self) -> int:
         """How many trials have not ended."""
         return 0 if self._spent else max(0, self._settings.n_trials - self._ended)
 
     def _suggest(self) -> None:
-        asked = self._study.ask(self._space)
+        drawn = self._study.ask(dict(self._settings.space))
         self._begun += 1
-        watch = PrunerWatch(self._storage, self._name, asked._trial_id, self._settings.pruner)
+        # The number that `optuna.Trial` takes in another process has no public name.
+        trial_id = drawn._trial_id  # noqa: SLF001
+        watch = PrunerWatch(self._storage, self._name, trial_id, self._settings.pruner)
         watched = len(self._settings.objectives) == 1 and not isinstance(
             self._settings.pruner, optuna.pruners.NopPruner
         )
-        suggestion = _Suggestion(asked, len(self._seeds) or 1)
+        suggestion = _Suggestion(drawn, len(self._seeds))
         try:
-            for place, seed in enumerate(self._seeds or [None]):
+            for place, seed in enumerate(self._seeds):
                 of_this = watch if watched and place == 0 else None  # one curve a suggestion
-                self._queue.append((self._planned(asked.params, seed, of_this), suggestion))
+                self._queue.append((self._planned(drawn.params, seed, of_this), suggestion))
         except UserError as error:  # values that do not go together
-            words = " ".join(f"{key}={value}" for key, value in asked.params.items())
+            words = " ".join(f"{key}={value}" for key, value in drawn.params.items())
             print(f"failed: {words}: {error}", file=sys.stderr)
-            self.refused += 1
+            self.rejected += 1
             self._take(suggestion, Outcome(FAILED))
 
-    def _planned(self, params: Mapping[str, Any], seed: str | None, watch: Any) -> Trial:
-        words = [*self._planner.order.fixed]
-        words += [f"{key}={word_for(value, self._space[key])}" for key, value in params.items()]
+    def _planned(self, params: Mapping[str, Any], seed: str | None, watch: Watch | None) -> Trial:
+        space = self._settings.space
+        overrides = [*self._planner.spec.fixed]
+        overrides += [f"{key}={word_for(value, space[key])}" for key, value in params.items()]
         if seed is not None:
-            words.append(f"{SEED}={seed}")
+            overrides.append(f"{SEED}={seed}")
         self._number += 1
-        return self._planner.trial(words, self._number - 1, watch=watch)
+        return self._planner.trial(overrides, self._number - 1, watch=watch)
 
     def _take(self, suggestion: _Suggestion, outcome: Outcome) -> None:
         if suggestion.left <= 0:
@@ -279,20 +286,17 @@ def for_epochs(pruner: Mapping[str, Any], epochs: int) -> dict[str, Any]:
     return {k: suitable.get(k) if v is None else v for k, v in pruner.items()}
 
 
-def open_storage(address: str) -> Any:
+def open_storage(address: str) -> BaseStorage:
     """Optuna's storage at a database URL or in a journal file.
 
     Raises:
         UserError: the database cannot be used.
     """
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
-
     if address.startswith(JOURNAL):
         return JournalStorage(JournalFileBackend(address.removeprefix(JOURNAL)))
     try:
         return RDBStorage(address)
-    except Exception as error:  # SQLAlchemy's, a missing driver, a database that does not answer
+    except Exception as error:  # noqa: BLE001 (SQLAlchemy's, a missing driver, no answer)
         raise UserError(
             f"hydra.sweeper.storage is {address}, which cannot be used ({first_line(error)}); give "
             "a database's URL, for example sqlite:////home/me/searches.db, or leave it out"

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import csv
 import glob
+import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from pawprint.system.errors import BusyError
-
 
 @contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
+def replacing_file(path: Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``; it takes the place of ``path`` on success.
 
     The temporary name keeps the suffix, because writers choose a format by it. On an exception
@@ -34,32 +33,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def only_one(lock: Path, sentence: str) -> Iterator[None]:
-    """Let one process at a time into the block.
-
-    Args:
-        lock: a file that stands for it; made, with its folder.
-        sentence: what another process is told.
-
-    Raises:
-        BusyError: one is in it already.
-    """
-    from filelock import FileLock, Timeout
-
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(lock, timeout=0)
-    try:
-        held.acquire()
-    except Timeout:
-        raise BusyError(sentence) from None
-    try:
-        yield
-    finally:
-        held.release()
-
-
-@contextmanager
-def replacing_table(path: Path) -> Iterator[TextIO]:
+def replacing_table(path: Path) -> Generator[TextIO]:
     """Yield a text file for a CSV writer; it takes the place of ``path`` on success.
 
     File names come through it as they are, also those that are not UTF-8.
@@ -92,7 +66,7 @@ class RowWriter:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path) -> Generator[Path]:
     """Yield an empty temporary folder beside ``path``; it takes the place of ``path`` on success.
 
     On an exception the temporary folder is removed and ``path`` stays as it was.
@@ -144,3 +118,9 @@ def write_json(path: Path, content: Any) -> None:
     with replacing_file(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def digest_of(content: Any) -> str:
+    """16 hex digits of what JSON holds, whatever the order of its keys; the rest as its text."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,8 +1,9 @@
-"""The cores and the memory of this machine, and processes that end with their parent."""
+"""What is of the machine itself: cores, memory, names; and processes that end with their parent."""
 
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import multiprocessing
 import os
 import threading
@@ -22,11 +23,26 @@ def give_back_memory() -> None:
         trim(0)
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether a name or address without a port leads to this machine and never to another.
+
+    The names are those that RFC 6761 keeps for it: ``localhost`` and all that end in it.
+    """
+    name = host.lower().rstrip(".")
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
 def end_with_parent() -> None:
     """Let this process, which multiprocessing started, end as soon as the one above does."""
-    threading.Thread(target=_wait_and_end, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("this process was not started by multiprocessing")
 
+    def wait_and_end() -> None:
+        parent.join()
+        os._exit(1)
 
-def _wait_and_end() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    threading.Thread(target=wait_and_end, daemon=True).start()

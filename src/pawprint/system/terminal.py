@@ -1,9 +1,9 @@
-"""Tables, and how far work is, for a person at a terminal and for everything else."""
+"""Tables, durations and progress, for a person at a terminal and for everything else."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 _CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
@@ -14,7 +14,14 @@ def printable(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def print_table(title: str, header: Sequence[str], rows: list[list[str]]) -> None:
+def in_words(seconds: float) -> str:
+    """Seconds below a minute and a half, minutes below an hour and a half, hours above."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """Print rows of text: in colour and frames on a terminal, else aligned."""
     if sys.stdout.isatty():
         from rich.console import Console
@@ -50,14 +57,14 @@ def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
 
 
 @contextmanager
-def pictures_bar(total: int | None) -> Iterator[Callable[[int], object]]:
+def pictures_bar(total: int | None) -> Generator[Callable[[int], object]]:
     """What is to be told how many pictures more are done; shows it where a person watches.
 
     Args:
         total: how many there will be, or None where that is not known.
     """
     if not watched():
-        yield lambda more: None
+        yield lambda _: None
         return
     from tqdm import tqdm  # here, because few runs need it
 

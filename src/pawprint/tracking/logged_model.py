@@ -1,8 +1,13 @@
-"""An exported network as an MLflow model: a flavor, as MLflow calls a module with `save_model`."""
+"""An exported network as an MLflow model, with the code that answers with it.
+
+The module is a flavor, as MLflow calls one with `save_model`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -10,15 +15,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pawprint.inference.predictor import class_columns, load_runtime
-from pawprint.tracking.model_code import write_model_code
-from pawprint.tracking.pyfunc import FIXED, NETWORK, PATHS, SURE_PRECISION, THRESHOLD
+from pawprint.tracking.names import NETWORK_FILE
+from pawprint.tracking.pyfunc import FIXED, PATHS, SURE_PRECISION, THRESHOLD
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas
     from mlflow.models import Model, ModelSignature
 
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pillow", "simplejpeg")
+
+PACKAGE = "pawprint"
+LOADER = "tracking.pyfunc"
+# The few modules with which an exported network answers where pawprint is not installed.
+MODULES = (
+    "system.errors",
+    "inference.calibration",
+    "data.brightness",
+    "data.decode",
+    "data.resize",
+    "data.rgb",
+    "inference.predictor",
+    "tracking.names",
+    LOADER,
+)
+
+_IMPORT = re.compile(rf"^(\s*(?:from|import) ){PACKAGE}\b", re.MULTILINE)
 
 
 def save_model(
@@ -32,7 +53,7 @@ def save_model(
 ) -> None:
     """Write a model's folder: the network, the code that answers with it, and what MLflow asks for.
 
-    ``mlflow.pyfunc`` loads it as ``serving.pyfunc`` says, ``mlflow.onnx`` as the network alone
+    ``mlflow.pyfunc`` loads it as ``tracking.pyfunc`` says, ``mlflow.onnx`` as the network alone
     (which takes the package onnx, not needed otherwise).
 
     Args:
@@ -43,7 +64,11 @@ def save_model(
         example: a picture, uint8 (size, size, 3).
     """
     import mlflow.pyfunc
+    import pandas
+    from PIL import Image
 
+    example_file = io.BytesIO()
+    Image.fromarray(example).save(example_file, "PNG")
     with tempfile.TemporaryDirectory() as code:
         loader = write_model_code(Path(code))
         mlflow.pyfunc.save_model(
@@ -53,13 +78,13 @@ def save_model(
             code_paths=[str(Path(code) / loader.partition(".")[0])],
             model_config={PATHS: None},
             signature=_signature(class_names),
-            input_example=_table(example),
+            input_example=pandas.DataFrame({"image": [example_file.getvalue()]}),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
-    shutil.copyfile(network, Path(path) / NETWORK)
+    shutil.copyfile(network, Path(path) / NETWORK_FILE)
     mlflow_model.add_flavor(
         "onnx",
-        data=NETWORK,
+        data=NETWORK_FILE,
         onnx_version=version("onnx"),
         providers=load_runtime().get_available_providers(),
         code=None,
@@ -68,6 +93,31 @@ def save_model(
         file.stat().st_size for file in Path(path).rglob("*") if file.is_file()
     )
     mlflow_model.save(str(Path(path) / "MLmodel"))
+
+
+def write_model_code(folder: Path) -> str:
+    """Write the modules into ``folder``, as a package whose name tells the code apart.
+
+    A model so answers with the code that it was recorded with, whatever pawprint is installed, and
+    in one process with models of other code: under one name, the first that is imported would
+    serve all.
+
+    Returns:
+        The name of the module that loads a model, as "pawprint_0123abcd.tracking.pyfunc".
+    """
+    source = Path(__file__).parents[1]
+    files = {Path("__init__.py")}
+    for module in MODULES:
+        path = Path(*module.split(".")).with_suffix(".py")
+        files |= {path, path.parent / "__init__.py"}
+    texts = {path: (source / path).read_text(encoding="utf-8") for path in sorted(files)}
+    digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()[:8]
+    name = f"{PACKAGE}_{digest}"
+    for path, text in texts.items():
+        target = folder / name / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(_IMPORT.sub(rf"\g<1>{name}", text), encoding="utf-8")
+    return f"{name}.{LOADER}"
 
 
 def _signature(class_names: list[str]) -> ModelSignature:
@@ -85,13 +135,4 @@ def _signature(class_names: list[str]) -> ModelSignature:
         ColSpec("string", "problem"),
     ]
     params = ParamSchema([ParamSpec(name, "double", None) for name in (SURE_PRECISION, THRESHOLD)])
-    return ModelSignature(Schema([ColSpec("string")]), Schema(columns), params)
-
-
-def _table(picture: np.ndarray) -> pandas.DataFrame:
-    import pandas
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(picture).save(content, "PNG")
-    return pandas.DataFrame({"image": [content.getvalue()]})
+    return ModelSignature(Schema([ColSpec("string")]), Schema([*columns]), params)

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 from pawprint.system.errors import UserError
 
-CHAMPION = "champion"
-FILE = "model.onnx"
+NETWORK_FILE = "model.onnx"  # in the folder of a logged model
+
+# Aliases of registered versions.
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+# Tags of any run.
+MODEL_ID_TAG, ERROR_TAG, RESTORED_FROM_TAG = "model_id", "error", "restored_from"
 
 # Tags of a trial's run.
 TRIAL_TAG, PRUNED_TAG, OVERRIDES_TAG, AXES_TAG = "trial", "pruned", "overrides", "axes"
+
+LONGEST_NAME = 250  # of a metric or a tag
+NOT_IN_NAMES = re.compile(r"[^\w.\- :/]")  # MLflow refuses them; a class may have them
+
+
+def mlflow_name(name: str) -> str:
+    """A name of a metric or a tag as MLflow takes it."""
+    return NOT_IN_NAMES.sub("_", name)[:LONGEST_NAME]
 
 
 def no_champion(model: str, address: str) -> UserError:

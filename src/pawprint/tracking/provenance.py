@@ -16,11 +16,9 @@ def provenance(root: Path) -> dict[str, str]:
 
     ``git_dirty`` is ``true`` when a tracked file differs from the commit.
     """
-    command = ["pawprint", Path(sys.argv[0]).stem]
-    command += [a for a in sys.argv[1:] if not a.startswith("hydra.job.name=")]
     tags = {
-        "command": shlex.join(command)[:5000],
-        "mlflow.source.name": f"pawprint {Path(sys.argv[0]).stem}",
+        "command": shlex.join(["pawprint", *sys.argv[1:]])[:5000],
+        "mlflow.source.name": shlex.join(["pawprint", *sys.argv[1:2]]),
         "mlflow.source.type": "LOCAL",
     }
     commit = _git(root, "rev-parse", "HEAD")
@@ -56,7 +54,11 @@ def _git(root: Path, *arguments: str) -> str:
     """What git prints, or nothing where there is no git or no commit."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -1,4 +1,4 @@
-"""What MLflow loads and asks: a column of pictures in, a table of answers out."""
+"""What MLflow loads and calls: a column of pictures in, a table of answers out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from pawprint.data.decode import PictureError
 from pawprint.inference.predictor import NOT_SURE, Predictor, class_columns
 from pawprint.system.errors import UserError
+from pawprint.tracking.names import NETWORK_FILE
 
 if TYPE_CHECKING:
     import pandas
 
-NETWORK = "model.onnx"
 FIXED = ("label", "probability", "problem")
 SURE_PRECISION = "sure_precision"
 THRESHOLD = "threshold"
@@ -27,18 +27,20 @@ _SERVED = "__pyfunc_model_path__"  # set by MLflow where its scoring server is t
 _LONGEST_PATH = 4096
 
 
-def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Answering:
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> PyfuncModel:
     """The model in a folder; the name and arguments are MLflow's.
 
     ``model_config`` may say ``paths``: whether text may be the path of a file. Null, the default,
     is yes, but no in MLflow's scoring server, whose clients shall not choose files of its machine.
     """
     paths = (model_config or {}).get(PATHS)
-    return Answering(Path(path) / NETWORK, _SERVED not in os.environ if paths is None else paths)
+    return PyfuncModel(
+        Path(path) / NETWORK_FILE, _SERVED not in os.environ if paths is None else paths
+    )
 
 
-class Answering:
-    """A network as MLflow asks it.
+class PyfuncModel:
+    """A network as MLflow calls it.
 
     Args:
         network: an ONNX file as the train stage writes it.
@@ -130,7 +132,7 @@ def _source(cell: Any, paths: bool) -> bytes | Path:
         if content is None:
             raise PictureError("is a data: URL without base64")
         return content
-    if paths and len(cell) <= _LONGEST_PATH and os.path.isfile(cell):  # noqa: PTH113
+    if paths and len(cell) <= _LONGEST_PATH and os.path.isfile(cell):  # noqa: PTH113 - a path may be any text
         return Path(cell)
     content = _decoded(cell)
     if content is None:

@@ -7,15 +7,14 @@ import functools
 import os
 import re
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import run_address
-from pawprint.tracking.names import CHAMPION, no_champion
-from pawprint.tracking.registry import CHALLENGER, find_version
+from pawprint.tracking.names import CHALLENGER, CHAMPION, no_champion
+from pawprint.tracking.registry import Registry
 from pawprint.tracking.store import Store
 
 SHORTEST = 4  # characters that stand for an id
@@ -129,21 +128,7 @@ class Records:
     @functools.cached_property
     def _runs(self) -> list[Any]:
         """All active runs of the experiment, newest first."""
-        return list(self._pages())
-
-    def _pages(self) -> Iterator[Any]:
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self._store.experiment_id],
-                order_by=["attributes.start_time DESC"],
-                max_results=1000,
-                page_token=token,
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
+        return list(self._store.search(""))
 
     def _get(self, run_id: str) -> Any:
         from mlflow.exceptions import MlflowException
@@ -156,7 +141,7 @@ class Records:
             raise
 
     def _of_version(self, word: str, which: str) -> str:
-        version = find_version(self._client, self._model, which)
+        version = Registry(self._client, self._store.uri, self._model).find(which)
         if version is None:
             if word == CHAMPION:
                 raise no_champion(self._model, self._store.uri)

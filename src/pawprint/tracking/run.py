@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pawprint.system.errors import UserError, first_line
 from pawprint.system.files import replacing_file
 from pawprint.system.signals import undisturbed
 from pawprint.tracking.location import check_answers, is_server
+from pawprint.tracking.names import ERROR_TAG, MODEL_ID_TAG, mlflow_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LONGEST_VALUE = 6000
-LONGEST_NAME = 250  # of a metric or a tag
-NOT_IN_NAMES = re.compile(r"[^\w.\- :/]")  # MLflow refuses them; a class may have them
-MODEL_ID = "model_id"
-ERROR_TAG = "error"
+LONGEST_VALUE = 6000  # of a parameter
 
 
 class Run:
@@ -113,17 +109,13 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        named = {
-            NOT_IN_NAMES.sub("_", key)[:LONGEST_NAME]: float(value)
-            for key, value in metrics.items()
-        }
+        named = {mlflow_name(key): float(value) for key, value in metrics.items()}
         self._waiting += [
             Metric(key, value, now, step, model_id=model_id)
             for key, value in named.items()
             if (key, step) not in self._known
         ]
-        if self._attempt(None, self._send):
-            self._waiting.clear()
+        self._attempt(None, self._send)
 
     def log_dataset(self, name: str, source: str, digest: str, context: str) -> None:
         """Record that this run read the data with this digest, as ``context`` (training, …)."""
@@ -136,10 +128,12 @@ class Run:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # two of its classes fit a folder
                 origin = resolve_dataset_source(source)
-            data = MetaDataset(origin, name=name, digest=digest[:36])
+            data = MetaDataset(  # type: ignore[abstract]  # MLflow itself makes instances of it
+                origin, name=name, digest=digest[:36]
+            )
             tags = [InputTag("mlflow.data.context", context)]
-            entity = DatasetInput(dataset=data._to_mlflow_entity(), tags=tags)
-            self._client.log_inputs(self.id, datasets=[entity])
+            dataset = data._to_mlflow_entity()  # noqa: SLF001 - as MLflow's own log_input does
+            self._client.log_inputs(self.id, datasets=[DatasetInput(dataset, tags)])
 
         self._attempt(f"dataset {name}", record)
 
@@ -220,7 +214,7 @@ class Run:
                 example=example,
                 validate_serving_input=False,  # it would import the code from a temporary folder
             )
-            self._client.set_tag(self.id, MODEL_ID, model.model_id)
+            self._client.set_tag(self.id, MODEL_ID_TAG, model.model_id)
             return model.model_id
 
         return self._attempt("the model", record)
@@ -232,8 +226,8 @@ class Run:
 
     def tell_missed(self) -> None:
         """Send what is still waiting; say in the log what could not be recorded."""
-        if self._waiting and self._attempt(None, self._send):
-            self._waiting.clear()
+        if self._waiting:
+            self._attempt(None, self._send)
         if self._waiting:
             steps = sorted({metric.step for metric in self._waiting})
             self._missed.insert(0, f"metrics of steps {steps[0]} to {steps[-1]}")
@@ -244,10 +238,10 @@ class Run:
                 ", ".join(dict.fromkeys(self._missed)),
             )
 
-    def _send(self) -> bool:
+    def _send(self) -> None:
         for start in range(0, len(self._waiting), 500):
             self._client.log_batch(self.id, metrics=self._waiting[start : start + 500])
-        return True
+        self._waiting.clear()
 
     def _attempt(self, what: str | None, action: Callable[[], Any]) -> Any:
         """Do ``action``; a store that does not take it is told once, and ``what`` is remembered."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError, first_line
+from pawprint.system.lock import locked
 from pawprint.tracking.location import (
     check_answers,
     check_file,
@@ -20,13 +21,13 @@ from pawprint.tracking.location import (
     sqlite_path,
     store_uri,
 )
-from pawprint.tracking.run import MODEL_ID, Run
+from pawprint.tracking.names import MODEL_ID_TAG, RESTORED_FROM_TAG
+from pawprint.tracking.run import Run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-RESTORED_FROM = "restored_from"
-TRAINING = "training"
+TRAINING_TAG = "training"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # how `mlflow ui` shows it
 
 
@@ -37,20 +38,6 @@ class Store:
     client: MlflowClient
     uri: str
     experiment_id: str
-
-    def start_run(
-        self,
-        name: str,
-        parameters: Mapping[str, Any],
-        tags: Mapping[str, str],
-        *,
-        adopt: str | None = None,
-    ) -> Run:
-        """As ``open_run``, with flat parameters (long ones are cut at MLflow's limit) and tags."""
-        run = self.open_run(name, adopt=adopt)
-        run.log_parameters(parameters)
-        run.set_tags(tags)
-        return run
 
     def open_run(
         self,
@@ -78,22 +65,20 @@ class Store:
                     "variable or set MLFLOW_TRACKING_URI to the store that has it"
                 )
             self.client.update_run(adopt, status="RUNNING", name=name)
-            return Run(self.client, self.uri, adopt)
+            return self.run(adopt)
         tags = {"mlflow.parentRunId": parent} if parent else {}
         if training:
-            tags[TRAINING] = training
+            tags[TRAINING_TAG] = training
         created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
-        return Run(self.client, self.uri, created.info.run_id)
+        return self.run(created.info.run_id)
 
-    @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """Say in a sentence where the store fails.
+    def run(self, run_id: str) -> Run:
+        """The run with this id, which is there."""
+        return Run(self.client, self.uri, run_id)
 
-        Raises:
-            UserError: it does.
-        """
-        with _explained(self.uri):
-            yield
+    def explained(self) -> contextlib.AbstractContextManager[None]:
+        """Where the store fails in the block, a UserError says so in a sentence."""
+        return _explained(self.uri)
 
     def address_of(self, run_id: str) -> str:
         """Where a run's page is: in the server's interface, or in that of `mlflow ui`."""
@@ -107,31 +92,41 @@ class Store:
             found = self.client.get_run(run_id)
         except MlflowException:
             return None
-        return (
-            Run(self.client, self.uri, run_id) if found.info.lifecycle_stage == "active" else None
-        )
+        return self.run(run_id) if found.info.lifecycle_stage == "active" else None
 
     def find_unfinished(self, training: str) -> Run | None:
         """The run that was opened for ``training`` and has no model yet, nor an end, if any."""
-        query = f"tags.{TRAINING} = '{training}' and attributes.status = 'RUNNING'"
-        for run in self.client.search_runs([self.experiment_id], query):
-            if MODEL_ID not in run.data.tags:  # else all that it lacks is its end
-                return Run(self.client, self.uri, run.info.run_id)
+        query = f"tags.{TRAINING_TAG} = '{training}' and attributes.status = 'RUNNING'"
+        for run in self.search(query):
+            if MODEL_ID_TAG not in run.data.tags:  # else all that it lacks is its end
+                return self.run(run.info.run_id)
         return None
 
     def find_restored(self, run_id: str) -> Run | None:
         """The run that stands here for one recorded in another store, if there is one."""
-        runs = self.client.search_runs(
-            [self.experiment_id], f"tags.{RESTORED_FROM} = '{run_id}'", max_results=1
-        )
-        return Run(self.client, self.uri, runs[0].info.run_id) if runs else None
+        found = next(self.search(f"tags.{RESTORED_FROM_TAG} = '{run_id}'"), None)
+        return self.run(found.info.run_id) if found else None
 
-    def children(self, parent: str) -> list[Any]:
-        """The MLflow runs nested under ``parent``, oldest first."""
-        query = f"tags.mlflow.parentRunId = '{parent}'"
-        experiment = self.client.get_run(parent).info.experiment_id
-        order = ["attributes.start_time ASC"]
-        return list(self.client.search_runs([experiment], query, order_by=order, max_results=50000))
+    def search(self, query: str, order: str = "DESC") -> Iterator[Any]:
+        """MLflow's active runs of the experiment that fit its ``query``, the newest first.
+
+        Args:
+            query: in MLflow's words; all runs fit an empty one.
+            order: "ASC" for the oldest first.
+        """
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id],
+                query,
+                order_by=[f"attributes.start_time {order}"],
+                max_results=1000,
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
 
 
 def connect(uri: str | None, experiment: str) -> Store:
@@ -147,11 +142,11 @@ def connect(uri: str | None, experiment: str) -> Store:
     address = store_uri(uri)
     try:
         client = reach(address)
-        with _alone(address):
+        with _creation_lock(address):
             return Store(client, address, _experiment_id(client, address, experiment))
     except UserError:
         raise
-    except Exception as error:  # MLflow's own, a missing database driver, a folder not writable
+    except Exception as error:  # noqa: BLE001 - MLflow's, a driver's, the system's
         raise _unusable(address, error) from None
 
 
@@ -164,7 +159,7 @@ def _unusable(address: str, error: Exception) -> UserError:
 
 
 @contextlib.contextmanager
-def _explained(address: str) -> Iterator[None]:
+def _explained(address: str) -> Generator[None]:
     import requests
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -202,22 +197,21 @@ def reach(address: str) -> MlflowClient:
     mlflow.set_registry_uri(registry or address)
     if not registry:  # it wrote the variable, which would speak for another store too
         os.environ.pop("MLFLOW_REGISTRY_URI", None)
-    with _explained(address), _alone(address):
+    with _explained(address), _creation_lock(address):
         return mlflow.MlflowClient()
 
 
 @contextlib.contextmanager
-def _alone(address: str) -> Any:
+def _creation_lock(address: str) -> Generator[None]:
     """Let one process at a time create a SQLite store: several at once would crash."""
-    from filelock import FileLock
-
     path = sqlite_path(address)
     if path is None:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # MLflow takes the current folder for artifacts of the default experiment.
-    with FileLock(f"{path}.lock"), contextlib.chdir(path.parent):
+    with (
+        locked(path.with_name(f"{path.name}.lock"), busy="", patience=None),
+        contextlib.chdir(path.parent),  # MLflow takes it for artifacts of the default experiment
+    ):
         yield
 
 

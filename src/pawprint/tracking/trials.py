@@ -7,16 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pawprint.tracking.names import AXES_TAG, OVERRIDES_TAG, PRUNED_TAG, TRIAL_TAG
-from pawprint.tracking.run import ERROR_TAG, Run
+from pawprint.tracking.names import (
+    AXES_TAG,
+    ERROR_TAG,
+    OVERRIDES_TAG,
+    PRUNED_TAG,
+    TRIAL_TAG,
+)
 
 if TYPE_CHECKING:
+    from pawprint.tracking.run import Run
     from pawprint.tracking.store import Store
 
 SWEEP_TAG = "sweep"
 FRESH_TAG = "fresh"
 SAME_TAG = "same_as"
-LAST = "trial_seconds"  # recorded when all else is
+_LAST_METRIC = "trial_seconds"  # recorded when all else is
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class TrialRun:
     @property
     def done(self) -> bool:
         """Whether it need not run again."""
-        return LAST in self.figures and self.status in ("FINISHED", "RUNNING")
+        return _LAST_METRIC in self.figures and self.status in ("FINISHED", "RUNNING")
 
     @property
     def words(self) -> str:
@@ -64,32 +70,14 @@ class TrialRun:
 
 def find_sweep(store: Store, identity: str) -> Run | None:
     """The latest run of the sweep that is known by ``identity``."""
-    found = store.client.search_runs(
-        [store.experiment_id],
-        f"tags.{SWEEP_TAG} = '{identity}'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    return Run(store.client, store.uri, found[0].info.run_id) if found else None
+    found = next(store.search(f"tags.{SWEEP_TAG} = '{identity}'"), None)
+    return store.run(found.info.run_id) if found else None
 
 
 def trial_runs(store: Store, identity: str | None = None) -> list[TrialRun]:
     """The runs of all trials of the experiment, or of one of them, oldest first."""
     query = "LIKE '%'" if identity is None else f"= '{identity}'"
-    runs: list[Any] = []
-    token = None
-    while True:
-        page = store.client.search_runs(
-            [store.experiment_id],
-            f"tags.{TRIAL_TAG} {query}",
-            order_by=["attributes.start_time ASC"],
-            max_results=1000,
-            page_token=token,
-        )
-        runs += page
-        token = page.token
-        if not token:
-            return [_trial_run(run) for run in runs]
+    return [_trial_run(run) for run in store.search(f"tags.{TRIAL_TAG} {query}", order="ASC")]
 
 
 def show_again(store: Store, trial: TrialRun, parent: str) -> None:
@@ -100,9 +88,8 @@ def show_again(store: Store, trial: TrialRun, parent: str) -> None:
         trial: with the name and axes that it has here.
         parent: id of the run of the sweep that did not need to run it.
     """
-    client = store.client
     query = f"tags.mlflow.parentRunId = '{parent}' and tags.{SAME_TAG} = '{trial.id}'"
-    if client.search_runs([store.experiment_id], query, max_results=1):
+    if next(store.search(query), None) is not None:
         return
     run = store.open_run(trial.name, parent=parent)
     run.set_tags(
@@ -115,14 +102,14 @@ def show_again(store: Store, trial: TrialRun, parent: str) -> None:
     )
     run.log_parameters(trial.parameters)
     for name in trial.figures:
-        for point in client.get_metric_history(trial.id, name):
+        for point in store.client.get_metric_history(trial.id, name):
             run.log_metrics({name: point.value}, step=point.step)
     run.finish()
 
 
 def end_trial(store: Store, run_id: str, status: str, error: str = "") -> None:
     """Give a trial's run the end that it could not give itself."""
-    run = Run(store.client, store.uri, run_id)
+    run = store.run(run_id)
     if error:
         run.set_tags({ERROR_TAG: error[:5000]})
     run.finish(status)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from pawprint.system.digest import digest_of
-from pawprint.system.files import mend_file, only_one, replacing_file
+from pawprint.system.files import digest_of, mend_file, replacing_file
+from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +68,9 @@ class Checkpoint:
         Raises:
             BusyError: another one has it.
         """
-        with only_one(
+        with locked(
             self.path.with_suffix(".lock"),
-            "the same training runs in another process; wait until it has ended, or change a "
+            busy="the same training runs in another process; wait until it has ended, or change a "
             "parameter",
         ):
             yield self

@@ -16,16 +16,16 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from pawprint.config.paths import weights_file
 from pawprint.config.schema import Config
 from pawprint.data.image_array import Pictures
 from pawprint.data.store import Split
-from pawprint.models import transfer
 from pawprint.models.transfer import features_model
+from pawprint.system.code import code_digest
 from pawprint.system.files import mend_file, replacing_file, write_json
+from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ def features_of_splits(
         whole.set_weights(model.get_weights())
         return compute_features(features_model(whole), pictures, show=sys.stderr.isatty())
 
+    code = code_digest("training.features")
     key = {
         "backbone": config.model.backbone,
         "alpha": config.model.alpha,
@@ -67,7 +68,7 @@ def features_of_splits(
         "resize": config.resize,
         "precision": keras.config.dtype_policy().compute_dtype,
         "seed": config.seed if config.model.weights == "none" else None,
-        "computed_by": computed_by(),
+        "computed_by": f"keras {keras.__version__}, tensorflow {tf.__version__}, {code[:16]}",
     }
 
     def whole(name: str, part: Split) -> np.ndarray:
@@ -138,7 +139,8 @@ def cached_features(
     path = folder / name / f"{split}.npy"
     found = _read(path, tell=False)
     if found is None:
-        with _alone(folder / f".{name}.lock"):
+        busy = "another process computes these features; waiting until it has ended"
+        with locked(folder / f".{name}.lock", busy=busy, patience=None):
             found = _read(path, tell=True)  # another process may have computed them
             if found is None:
                 return _computed(path, split, content, compute)
@@ -205,14 +207,6 @@ def weights_digest(weights: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def computed_by() -> str:
-    """The libraries and the code that features come from: others may compute other ones."""
-    code = hashlib.sha256()
-    for file in (__file__, transfer.__file__):
-        code.update(Path(file).read_bytes())
-    return f"keras {keras.__version__}, tensorflow {tf.__version__}, {code.hexdigest()[:16]}"
-
-
 def _write(path: Path, parts: Iterable[np.ndarray]) -> None:
     """Write arrays as one .npy file, of which only a part is in memory at a time."""
     count, shape = 0, ()
@@ -240,22 +234,6 @@ def _digest(path: Path, length: int) -> bytes:
             digest.update(part)
             length -= len(part)
     return digest.digest()
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time: others would compute the same features."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("another process computes these features; waiting until it has ended")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _read(path: Path, *, tell: bool) -> np.ndarray | None:

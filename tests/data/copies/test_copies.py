@@ -132,9 +132,9 @@ EDITS = {
     "brighter, with clipped lights": lambda picture: ImageEnhance.Brightness(picture).enhance(1.5),
     "darker": lambda picture: ImageEnhance.Brightness(picture).enhance(0.5),
     "more contrast": lambda picture: ImageEnhance.Contrast(picture).enhance(1.3),
-    "cropped by 5 % at the middle": lambda picture: cropped(picture, *[0.025] * 4),
-    "cropped by 10 % at the middle": lambda picture: cropped(picture, *[0.05] * 4),
-    "cropped by 15 % at the middle": lambda picture: cropped(picture, *[0.075] * 4),
+    "cropped by 5 % at the middle": lambda picture: cropped(picture, 0.025, 0.025, 0.025, 0.025),
+    "cropped by 10 % at the middle": lambda picture: cropped(picture, 0.05, 0.05, 0.05, 0.05),
+    "cropped by 15 % at the middle": lambda picture: cropped(picture, 0.075, 0.075, 0.075, 0.075),
     "cropped by 5 % on the left": lambda picture: cropped(picture, 0.05, 0, 0, 0),
     "cropped by 3 % at a corner": lambda picture: cropped(picture, 0, 0.03, 0.03, 0),
 }

@@ -97,10 +97,8 @@ def test_a_turned_copy_without_exif_looks_the_same(tmp_path, files):
 
 def test_blank_pictures_are_marked(tmp_path, files):
     Image.new("RGB", (30, 20), "white").save(tmp_path / "blank.png")
-    assert read([*files, str(tmp_path / "blank.png")]).records["blank"].tolist() == [
-        *[False] * 4,
-        True,
-    ]
+    blank = read([*files, str(tmp_path / "blank.png")]).records["blank"].tolist()
+    assert blank == [False, False, False, False, True]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

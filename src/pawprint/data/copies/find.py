@@ -11,7 +11,6 @@ from pawprint.data.copies.fingerprint import THUMB
 from pawprint.data.copies.likeness import alike
 from pawprint.data.copies.neighbours import near_pairs
 
-SEARCH_CODE = ("data/copies/find.py", "data/copies/likeness.py", "data/copies/neighbours.py")
 _RADIUS = 12  # bits; 10 misses more of the cropped copies, 14 has eight times the candidates
 _FEW = 1000  # new pictures, which are sooner compared with all than searched
 _MANY = 20_000_000  # candidates

@@ -19,7 +19,6 @@ from uuid import uuid4
 
 import numpy as np
 
-from pawprint.data.copies.find import SEARCH_CODE
 from pawprint.data.copies.fingerprint import THUMB, THUMB_BYTES
 from pawprint.data.image_array import HEADER
 from pawprint.data.reading.chunk import RECORD
@@ -58,7 +57,9 @@ class PictureCache:
         facts = self._load(self._last, pictures) or {}
         self.last = self._count
         self.pairs, self.compared = np.empty((0, 2), np.int64), np.zeros(self.last, bool)
-        if facts.get("search") == code_digest(SEARCH_CODE):  # another code may find other pairs
+        if facts.get("search") == code_digest(
+            "data.copies.find"
+        ):  # another code may find other pairs
             self.pairs = np.array(facts["pairs"], np.int64).reshape(-1, 2)
             self.compared[facts["compared"]] = True
         for table in self._journal.glob("[!.]*.arrow"):
@@ -161,7 +162,7 @@ class PictureCache:
         records["status"] = np.where(records["sha256"] != b"", statuses, b"")  # else: try again
         thumb = self.thumbs(places).reshape(-1, THUMB_BYTES).view(f"S{THUMB_BYTES}")[:, 0]
         found = {"pairs": pairs.tolist(), "compared": np.flatnonzero(compared).tolist()}
-        facts = {"search": code_digest(SEARCH_CODE), **found}
+        facts = {"search": code_digest("data.copies.find"), **found}
         write_columns(self._last, records, {"thumb": thumb}, facts)
         shutil.rmtree(self._journal)
         for other in set(self.folder.parent.iterdir()) - {self.folder}:

@@ -24,16 +24,6 @@ from pawprint.data.image_array import encode
 from pawprint.data.resize import resize_image
 from pawprint.system.code import code_digest
 
-READING_CODE = (
-    "data/copies/fingerprint.py",
-    "data/decode.py",
-    "data/image_array.py",
-    "data/reading/cache.py",
-    "data/reading/chunk.py",
-    "data/resize.py",
-    "data/rgb.py",
-    "data/tables.py",
-)
 _LIBRARIES = ("numpy", "pillow", "simplejpeg")
 RECORD = np.dtype(
     [
@@ -61,7 +51,12 @@ RECORD = np.dtype(
 def settings_key(image_size: int, resize: str) -> str:
     """Name what pixels depend on beside the file: the settings, this code, the libraries."""
     libraries = [version(library) for library in _LIBRARIES]
-    words = [str(image_size), resize, *libraries, code_digest(READING_CODE)]
+    words = [
+        str(image_size),
+        resize,
+        *libraries,
+        code_digest("data.reading.chunk", "data.reading.cache"),
+    ]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pawprint.system.errors import UserError
+from pawprint.system.machine import is_this_machine
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
 _PLAIN_SCHEMES = ("http", "ftp")  # without encryption
@@ -70,11 +70,7 @@ def is_address(images: object) -> bool:
 
 def is_loopback(url: str) -> bool:
     """Whether a URL's host is this machine."""
-    host = (urlsplit(url).hostname or "").rstrip(".")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return is_this_machine(urlsplit(url).hostname or "")
 
 
 def shown(url: str) -> str:

@@ -18,16 +18,8 @@ if TYPE_CHECKING:
 ACCURACY = "best_val_accuracy"
 SECONDS = "trial_seconds"
 SHORT = {ACCURACY: "val_accuracy", SECONDS: "seconds"}
-DIGITS = {
-    ACCURACY: 4,
-    SECONDS: 1,
-    "seconds_per_picture": 5,
-    "best_epoch": 0,
-    "trained_epochs": 0,
-    "weights": 0,
-}
-
-
+# Digits after the point; 4 for others.
+DIGITS = {SECONDS: 1, "seconds_per_picture": 5, "best_epoch": 0, "weights": 0}
 # Metrics of a trial that can be optimised, and whether more of one is better.
 OBJECTIVES = {
     ACCURACY: True,
@@ -44,32 +36,34 @@ def objectives_of(names: Sequence[str]) -> dict[str, bool]:
     Raises:
         UserError: one is unknown, or there is none.
     """
-    for name in names:
-        if name not in OBJECTIVES:
-            raise UserError(
-                f"hydra.sweeper.objective is {name}, but must be of {', '.join(OBJECTIVES)}; "
-                "change it"
-            )
-    if not names:
-        raise UserError(f"hydra.sweeper.objective is empty; give one of {', '.join(OBJECTIVES)}")
+    if not names or not set(names) <= set(OBJECTIVES):
+        raise UserError(
+            f"hydra.sweeper.objective is {', '.join(names) or 'empty'}, but must be of "
+            f"{', '.join(OBJECTIVES)}; change it"
+        )
     return {name: OBJECTIVES[name] for name in names}
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """Trials, the best one first.
 
     Attributes:
         axes: keys of the sweep.
         objectives: metrics that rank them, each with whether more of it is better.
         trials: all that have a figure, ranked; pruned ones come last.
-        without: those that failed or were stopped.
+        unranked: those that failed or were stopped.
     """
 
     axes: Sequence[str]
     objectives: Mapping[str, bool]
     trials: Sequence[TrialRun]
-    without: Sequence[TrialRun]
+    unranked: Sequence[TrialRun]
+
+    @property
+    def finished(self) -> list[TrialRun]:
+        """Those of ``trials`` that were not pruned."""
+        return [trial for trial in self.trials if not trial.pruned]
 
     @property
     def groups(self) -> list[Group]:
@@ -77,10 +71,9 @@ class Board:
         if SEED not in self.axes:
             return []
         together: dict[str, list[TrialRun]] = {}
-        for trial in self.trials:
-            if not trial.pruned:
-                others = {key: value for key, value in trial.axes.items() if key != SEED}
-                together.setdefault(name_of(others), []).append(trial)
+        for trial in self.finished:
+            others = {key: value for key, value in trial.axes.items() if key != SEED}
+            together.setdefault(name_of(others), []).append(trial)
         metric, more = next(iter(self.objectives.items()))
         groups = [
             Group(name, [t.figures[metric] for t in trials], trials)
@@ -91,17 +84,17 @@ class Board:
     @property
     def winner(self) -> TrialRun | None:
         """The best trial; where seeds are swept, the best one of the best group."""
-        whole = [trial for trial in self.trials if not trial.pruned]
         groups = self.groups
-        return groups[0].trials[0] if groups else whole[0] if whole else None
+        ranked = groups[0].trials if groups else self.finished
+        return ranked[0] if ranked else None
 
     def rows(self) -> list[dict[str, str]]:
         """A row of text per trial; what has no figure comes last."""
         metrics = dict.fromkeys([*self.objectives, "best_epoch", SECONDS])
         front = {trial.id for trial in self.front()} if len(self.objectives) > 1 else set()
         rows = []
-        for rank, trial in enumerate([*self.trials, *self.without], start=1):
-            row = {"rank": str(rank) if trial in self.trials else ""}
+        for place, trial in enumerate([*self.trials, *self.unranked], start=1):
+            row = {"rank": str(place) if trial in self.trials else ""}
             row |= {axis: trial.axes.get(axis, "") for axis in self.axes}
             row |= {SHORT.get(m, m): _text(m, trial.figures.get(m)) for m in metrics}
             if front:
@@ -113,22 +106,17 @@ class Board:
     def front(self) -> list[TrialRun]:
         """Trials of which no other one is better in every objective (Pareto's front)."""
 
-        def values(trial: TrialRun) -> list[float]:
+        def scores(trial: TrialRun) -> list[float]:
             return [
                 trial.figures[metric] * (1 if more else -1)
                 for metric, more in self.objectives.items()
             ]
 
-        whole = [trial for trial in self.trials if not trial.pruned]
-        return [
-            trial
-            for trial in whole
-            if not any(
-                all(b >= a for a, b in zip(values(trial), values(other), strict=True))
-                and values(other) != values(trial)
-                for other in whole
-            )
-        ]
+        def beats(other: TrialRun, trial: TrialRun) -> bool:
+            pairs = zip(scores(other), scores(trial), strict=True)
+            return scores(other) != scores(trial) and all(b >= a for b, a in pairs)
+
+        return [t for t in self.finished if not any(beats(other, t) for other in self.finished)]
 
 
 @dataclass(frozen=True)
@@ -150,9 +138,9 @@ class Group:
         return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
 
-def board_of(
+def rank(
     trials: Sequence[TrialRun], axes: Sequence[str], objectives: Mapping[str, bool]
-) -> Board:
+) -> Leaderboard:
     """Rank trials."""
     first = next(iter(objectives))
     ranked = [
@@ -171,15 +159,15 @@ def board_of(
 
     ids = {trial.id for trial in ranked}
     rest = [trial for trial in trials if trial.id not in ids]
-    return Board(axes, objectives, sorted(ranked, key=key), rest)
+    return Leaderboard(axes, objectives, sorted(ranked, key=key), rest)
 
 
-def group_rows(board: Board) -> list[dict[str, str]]:
+def group_rows(leaderboard: Leaderboard) -> list[dict[str, str]]:
     """A row of text per group of seeds."""
-    metric = next(iter(board.objectives))
+    metric = next(iter(leaderboard.objectives))
     return [
         {
-            "rank": str(rank),
+            "rank": str(place),
             "trials": group.name or "all",
             f"mean {SHORT.get(metric, metric)}": _text(metric, group.mean),
             "spread": _text(metric, group.spread),
@@ -187,7 +175,7 @@ def group_rows(board: Board) -> list[dict[str, str]]:
             "highest": _text(metric, max(group.values)),
             "seeds": str(len(group.values)),
         }
-        for rank, group in enumerate(board.groups, start=1)
+        for place, group in enumerate(leaderboard.groups, start=1)
     ]
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pawprint.drift.compared import (
+from pawprint.drift.compare import (
     ALPHA,
     CHANCE,
     FEWEST,

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from pawprint.registry.sidecar import with_facts
-from pawprint.registry.source import Source
+from pawprint.registry.source import Source, with_facts
 
 NETWORK = b"a network"
 RUN = "a" * 32

@@ -5,8 +5,10 @@ import shutil
 import pytest
 
 from pawprint.commands.champion import print_tables
-from pawprint.registry.champions import line_of_champions, mend, roll_back, settle
-from pawprint.registry.decision import KEPT, PROMOTED, Decision, decision_of
+from pawprint.registry import champion
+from pawprint.registry.champion import decide_and_record, roll_back
+from pawprint.registry.decision import KEPT, PROMOTED, Decision, decision_in
+from pawprint.registry.history import events_of, read_history, repair_history
 from pawprint.system.errors import UserError
 
 
@@ -41,68 +43,84 @@ def registry(empty, tmp_path, monkeypatch):
         folder.mkdir()
         (folder / "model.onnx").write_bytes(b"a network")
         store.client.create_model_version("pawprint", folder.as_uri())
-    return Registry(store, "pawprint")
+    return Registry(store.client, store.uri, "pawprint")
 
 
-def _settle(registry, number, verdict=PROMOTED):
-    def decide(champion, line):
-        number = champion.number if champion else None
-        return Decision(verdict, f"beside {number}", "better", compared_with=number)
+@pytest.fixture
+def settle(registry, monkeypatch):
+    """Records a decision on a version, made from who is champion; all of them are promoted."""
 
-    return settle(registry, registry.version(number), decide)
+    def settle(number, decide=None, verdict=PROMOTED):
+        def decision(_registry, _version, champion, _history, _challenger):
+            if decide is not None:
+                return decide(champion)
+            number = champion.number if champion else None
+            return Decision(verdict, f"beside {number}", "better", compared_with=number)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(champion, "decide", decision)
+            outcome = decide_and_record(registry, registry.version(number), None)
+        assert outcome.version == number
+        return outcome.decision, outcome.champion
+
+    return settle
+
+
+def _events(registry):
+    return events_of(registry.model_tags())
 
 
 def _steps(registry):
-    return [(e.version, e.by, e.before) for e in registry.events()]
+    return [(e.version, e.by, e.before) for e in _events(registry)]
 
 
-def test_a_kept_version_changes_neither_champion_nor_line(registry):
-    _settle(registry, 1)
-    decision, champion = _settle(registry, 2, KEPT)
-    assert champion == registry.champion().number == 1
-    assert decision_of(registry.version(2).tags) == decision
+def test_a_kept_version_changes_neither_champion_nor_history(registry, settle):
+    settle(1)
+    decision, number = settle(2, verdict=KEPT)
+    assert number == registry.champion().number == 1
+    assert decision_in(registry.version(2).tags) == decision
     assert _steps(registry) == [(1, "register", None)]
 
 
-def test_a_champion_that_changes_during_the_comparison_is_compared_with_anew(registry):
-    _settle(registry, 1)
+def test_a_champion_that_changes_during_the_comparison_is_compared_with_anew(registry, settle):
+    settle(1)
     seen = []
 
-    def decide(champion, line):
+    def decide(champion):
         seen.append(champion.number)
         if len(seen) == 1:  # another process on a server, which no lock keeps waiting
-            _settle(registry, 2)
+            settle(2)
         return Decision(PROMOTED, f"beside {champion.number}", "better")
 
-    decision, champion = settle(registry, registry.version(3), decide)
+    decision, number = settle(3, decide)
     assert seen == [1, 2]
-    assert (decision.reason, champion) == ("beside 2", 3)
+    assert (decision.reason, number) == ("beside 2", 3)
     assert registry.version(3).tags["reason"] == "beside 2"
     assert _steps(registry) == [(1, "register", None), (2, "register", 1), (3, "register", 2)]
 
 
-def test_what_an_earlier_decision_rested_on_does_not_stay_in_the_tags(registry):
-    _settle(registry, 1)
-    _settle(registry, 2, KEPT)
+def test_what_an_earlier_decision_rested_on_does_not_stay_in_the_tags(registry, settle):
+    settle(1)
+    settle(2, verdict=KEPT)
     assert registry.version(2).tags["compared_with"] == "1"
-    settle(registry, registry.version(2), lambda *_: Decision(KEPT, "alone", "better"))
+    settle(2, lambda _: Decision(KEPT, "alone", "better"))
     assert "compared_with" not in registry.version(2).tags
 
 
 def test_a_decision_comes_back_from_its_tags_with_its_types(registry):
     decision = Decision(PROMOTED, "5", "better", "2026", 1, 1, 8, 6, 0, 0.75, 0.5, 1.0, 1e-05)
     registry.set_tags(registry.version(1), decision.as_tags())
-    assert decision_of(registry.version(1).tags) == decision
+    assert decision_in(registry.version(1).tags) == decision
 
 
-def test_rolling_back_announces_first_and_then_changes_the_registry(registry):
+def test_rolling_back_announces_first_and_then_changes_the_registry(registry, settle):
     for number in (1, 2, 3):
-        _settle(registry, number)
+        settle(number)
     heard = []
     event = roll_back(registry, lambda e: heard.append((e, registry.champion().number)))
     assert heard == [(event, 3)]
     assert registry.champion().number == 2
-    assert registry.events()[-1] == event
+    assert _events(registry)[-1] == event
     assert (event.version, event.by, event.before) == (2, "rollback", 3)
 
 
@@ -110,14 +128,14 @@ def _no_change(_):
     raise AssertionError("nothing is to be announced")
 
 
-def test_an_earlier_champion_whose_files_are_gone_is_not_gone_back_to(registry, tmp_path):
-    _settle(registry, 1)
-    _settle(registry, 2)
+def test_an_earlier_champion_whose_files_are_gone_is_not_gone_back_to(registry, settle, tmp_path):
+    settle(1)
+    settle(2)
     shutil.rmtree(tmp_path / "model 1")
     with pytest.raises(UserError, match="version 1 of pawprint was champion before version 2, but"):
         roll_back(registry, _no_change)
     assert registry.champion().number == 2
-    assert len(registry.events()) == 2
+    assert len(_events(registry)) == 2
 
 
 def test_without_any_champion_there_is_nothing_to_go_back_from(registry):
@@ -125,24 +143,24 @@ def test_without_any_champion_there_is_nothing_to_go_back_from(registry):
         roll_back(registry, _no_change)
 
 
-def test_a_rollback_killed_before_its_event_counts_once_it_is_mended(registry):
+def test_a_rollback_killed_before_its_event_counts_once_it_is_repaired(registry, settle):
     for number in (1, 2, 3):
-        _settle(registry, number)
-    registry.point("champion", registry.version(2))
-    shown = line_of_champions(registry, registry.champion())
-    assert len(registry.events()) == 3
+        settle(number)
+    registry.set_alias("champion", 2)
+    shown = read_history(registry, registry.champion())
+    assert len(_events(registry)) == 3
     assert (shown[-1].version, shown[-1].by, shown[-1].before) == (2, "rollback", 3)
-    mend(registry)
+    repair_history(registry, registry.champion())
     assert _steps(registry)[-1] == (2, "rollback", 3)
-    mend(registry)
-    assert len(registry.events()) == 4
+    repair_history(registry, registry.champion())
+    assert len(_events(registry)) == 4
     roll_back(registry, lambda _: None)
     assert registry.champion().number == 1
 
 
-def test_an_alias_set_by_hand_joins_the_line_and_can_be_gone_back_from(registry):
-    _settle(registry, 1)
-    registry.point("champion", registry.version(3))
+def test_an_alias_set_by_hand_joins_the_history_and_can_be_gone_back_from(registry, settle):
+    settle(1)
+    registry.set_alias("champion", 3)
     assert roll_back(registry, lambda _: None).before == 3
     assert _steps(registry) == [(1, "register", None), (3, "hand", 1), (1, "rollback", 3)]
 

@@ -13,8 +13,9 @@ import numpy as np
 from pawprint.config.paths import TrainingFiles
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
+from pawprint.tracking.names import MODEL_ID_TAG, RESTORED_FROM_TAG
 from pawprint.tracking.run import Run
-from pawprint.tracking.store import RESTORED_FROM, Store
+from pawprint.tracking.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -53,25 +54,23 @@ def run_of(store: Store, files: TrainingFiles) -> Run:
             record["run_id"],
             store.uri,
         )
-        tags = record["tags"] | {RESTORED_FROM: record["run_id"]}
-        run = store.start_run(f"{record['name']} (restored)", record["parameters"], tags)
-        _send_history(run, files.history)
+        tags = record["tags"] | {RESTORED_FROM_TAG: record["run_id"]}
+        run = store.open_run(f"{record['name']} (restored)")
+        run.log_parameters(record["parameters"])
+        run.set_tags(tags)
+        _log_history(run, files.history)
         run.log_file(files.history)
         run.finish()
-    if "model_id" not in run.tags:
-        _send_model(run, files)
+    if MODEL_ID_TAG not in run.tags:
+        predictor = Predictor(files.onnx)
+        size = predictor.image_size
+        example = np.zeros((size, size, 3), np.uint8)
+        run.log_model(files.onnx, predictor.class_names, example)
     return run
 
 
-def _send_history(run: Run, history: Path) -> None:
-    with history.open(newline="") as file:
+def _log_history(run: Run, history: Path) -> None:
+    with history.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             epoch = int(row.pop("epoch"))
             run.log_metrics({name: float(value) for name, value in row.items()}, step=epoch)
-
-
-def _send_model(run: Run, files: TrainingFiles) -> None:
-    predictor = Predictor(files.onnx)
-    side = predictor.image_size
-    example = np.zeros((side, side, 3), np.uint8)
-    run.log_model(files.onnx, predictor.class_names, example)

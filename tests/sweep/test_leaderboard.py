@@ -5,12 +5,12 @@ import io
 
 import pytest
 
-from pawprint.sweep.board import (
+from pawprint.sweep.leaderboard import (
     as_csv,
     as_markdown,
-    board_of,
     group_rows,
     objectives_of,
+    rank,
 )
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import print_rows
@@ -36,13 +36,13 @@ def test_the_best_comes_first_pruned_ones_last_and_failed_ones_without_a_rank():
         trial("depth=3", 0.9, pruned=True),
         trial("depth=4", 0.8),
     ]
-    board = board_of(trials, ["depth"], ACCURACY)
-    rows = board.rows()
+    leaderboard = rank(trials, ["depth"], ACCURACY)
+    rows = leaderboard.rows()
     assert [row["depth"] for row in rows] == ["4", "1", "3", "2"]
     assert [row["rank"] for row in rows] == ["1", "2", "3", ""]
     assert [row["status"] for row in rows] == ["finished", "finished", "pruned", "failed"]
     assert rows[0]["val_accuracy"] == "0.8000"
-    assert board.winner.name == "depth=4"
+    assert leaderboard.winner.name == "depth=4"
 
 
 def test_a_trial_that_ended_without_its_last_figures_is_not_done():
@@ -50,7 +50,7 @@ def test_a_trial_that_ended_without_its_last_figures_is_not_done():
     cut = trial("depth=2")
     failed = trial("depth=3", 0.9, status="FAILED")
     assert [t.done for t in (whole, cut, failed)] == [True, False, False]
-    assert board_of([cut, failed], ["depth"], ACCURACY).winner is None
+    assert rank([cut, failed], ["depth"], ACCURACY).winner is None
 
 
 def test_with_seeds_the_best_mean_wins_whatever_the_best_single_one_is():
@@ -60,9 +60,9 @@ def test_with_seeds_the_best_mean_wins_whatever_the_best_single_one_is():
         trial("depth=2 seed=0", 0.85),
         trial("depth=2 seed=1", 0.87),
     ]
-    board = board_of(trials, ["depth", "seed"], ACCURACY)
-    assert board.winner.name == "depth=2 seed=1"
-    first, second = group_rows(board)
+    leaderboard = rank(trials, ["depth", "seed"], ACCURACY)
+    assert leaderboard.winner.name == "depth=2 seed=1"
+    first, second = group_rows(leaderboard)
     assert first == {
         "rank": "1",
         "trials": "depth=2",
@@ -76,8 +76,8 @@ def test_with_seeds_the_best_mean_wins_whatever_the_best_single_one_is():
 
 
 def test_seeds_alone_make_one_group():
-    board = board_of([trial("seed=0", 0.5), trial("seed=1", 0.7)], ["seed"], ACCURACY)
-    (row,) = group_rows(board)
+    leaderboard = rank([trial("seed=0", 0.5), trial("seed=1", 0.7)], ["seed"], ACCURACY)
+    (row,) = group_rows(leaderboard)
     assert (row["trials"], row["mean val_accuracy"]) == ("all", "0.6000")
 
 
@@ -89,7 +89,7 @@ def test_of_several_objectives_those_are_marked_that_none_beats_in_all():
         trial("depth=3", 0.8, seconds_per_picture=0.005),
         trial("depth=4", 0.8, seconds_per_picture=0.002),
     ]
-    rows = board_of(trials, ["depth"], objectives).rows()
+    rows = rank(trials, ["depth"], objectives).rows()
     assert {row["depth"]: row["best_of_both"] for row in rows} == {
         "1": "yes",
         "2": "yes",
@@ -107,12 +107,12 @@ def test_an_unknown_objective_is_refused_with_those_there_are(names):
 
 def test_brackets_in_values_are_shown(capsys):
     trials = [trial("growth.sizes=[0.5,1.0]", 0.7)]
-    print_rows("Trials", board_of(trials, ["growth.sizes"], ACCURACY).rows())
+    print_rows("Trials", rank(trials, ["growth.sizes"], ACCURACY).rows())
     assert "[0.5,1.0]" in capsys.readouterr().out
 
 
 def test_the_table_is_read_back_from_csv_and_shown_in_markdown():
-    rows = board_of([trial("depth=1", 0.7), trial("depth=2", 0.8)], ["depth"], ACCURACY).rows()
+    rows = rank([trial("depth=1", 0.7), trial("depth=2", 0.8)], ["depth"], ACCURACY).rows()
     assert list(csv.DictReader(io.StringIO(as_csv(rows)))) == rows
     lines = as_markdown([{"a": "x|y", "b": "2"}]).splitlines()
     assert lines == ["| a | b |", "| --- | --- |", "| x/y | 2 |"]

@@ -1,4 +1,4 @@
-"""Whether pictures seen differ from those learned from, by known tests."""
+"""Whether pictures in use differ from those learned from, by known tests."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ SAME = "the same"
 SMALL = "a small difference"  # certain, but below LEAST_DISTANCE
 CHANCE = "may be chance"  # above it, but not certain
 
-_SUBJECTS = {"size": "pictures", "aspect": "pictures", "brightness": "pictures"}
 _WORDS = {
-    "size": ("larger", "smaller"),
-    "aspect": ("wider", "taller"),
-    "brightness": ("brighter", "darker"),
-    "confidence": ("surer", "less sure"),
+    "size": ("pictures are larger", "pictures are smaller"),
+    "aspect": ("pictures are wider", "pictures are taller"),
+    "brightness": ("pictures are brighter", "pictures are darker"),
+    "confidence": ("answers are surer", "answers are less sure"),
 }
+
+Side = np.ndarray | dict[str, int]  # numbers of pictures, or how often each class was answered
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is compared, of the pictures learned from or of those seen; None is not known.
+    """What is compared, of the pictures learned from or of those in use; None is not known.
 
     Attributes:
         size: (n,), longer side of the picture in its file, in pixels.
@@ -63,7 +64,7 @@ class Row:
     Attributes:
         what: "size", "aspect", "brightness", "confidence" or "labels".
         before: middle of the numbers, or each class's share, 0 to 1; None where not known.
-        seen: the same of the pictures seen.
+        seen: the same of the pictures in use.
         distance: 0 to 1, or None where not compared. Of numbers that of Kolmogorov and Smirnov,
             the largest difference of the two shares below any value; of labels the total
             variation distance, half the sum of the differences of shares, less what chance
@@ -93,20 +94,26 @@ class _Tested:
 
 def compare(before: Facts, seen: Facts) -> list[Row]:
     """Test each thing that is known of both sides, as if pictures came independently."""
-    pairs = {name: (getattr(before, name), getattr(seen, name)) for name in vars(before)}
-    tested = {name: _test(name, *pair) for name, pair in pairs.items() if _can_test(*pair)}
-    adjusted = dict(zip(tested, holm([one.p_value for one in tested.values()]), strict=True))
+    sides = {name: (getattr(before, name), getattr(seen, name)) for name in vars(before)}
+    tests = {name: _test(name, first, second) for name, (first, second) in sides.items()}
+    tested = {name: test for name, test in tests.items() if test is not None}
+    adjusted = dict(zip(tested, holm([test.p_value for test in tested.values()]), strict=True))
     rows = []
-    for name, pair in pairs.items():
-        middles = [_middle(side) for side in pair]
+    for name, (first, second) in sides.items():
+        distance = p_value = changed = None
         if name in tested:
             distance, p_value = tested[name].distance, adjusted[name]
-            changed = p_value < ALPHA and distance >= LEAST_DISTANCE
-            verdict = _verdict(tested[name], p_value)
-            rows.append(Row(name, *middles, distance, p_value, changed, verdict))
+            certain, large = p_value < ALPHA, distance >= LEAST_DISTANCE
+            changed = certain and large
+            if certain:
+                verdict = tested[name].words if large else SMALL
+            else:
+                verdict = CHANCE if large else SAME
+        elif first is None or second is None:
+            verdict = UNKNOWN
         else:
-            verdict = _reason(*pair)
-            rows.append(Row(name, *middles, None, None, None, verdict))
+            verdict = TOO_FEW_SEEN if _count(second) < FEWEST else TOO_FEW_BEFORE
+        rows.append(Row(name, _middle(first), _middle(second), distance, p_value, changed, verdict))
     return rows
 
 
@@ -127,24 +134,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _can_test(*sides: np.ndarray | dict[str, int] | None) -> bool:
-    return all(side is not None and _count(side) >= FEWEST for side in sides)
-
-
-def _reason(
-    before: np.ndarray | dict[str, int] | None, seen: np.ndarray | dict[str, int] | None
-) -> str:
-    """Why they cannot be compared."""
-    if before is None or seen is None:
-        return UNKNOWN
-    return TOO_FEW_SEEN if _count(seen) < FEWEST else TOO_FEW_BEFORE
-
-
-def _count(side: np.ndarray | dict[str, int]) -> int:
+def _count(side: Side) -> int:
     return sum(side.values()) if isinstance(side, dict) else len(side)
 
 
-def _middle(side: np.ndarray | dict[str, int] | None) -> Middle | dict[str, float] | None:
+def _middle(side: Side | None) -> Middle | dict[str, float] | None:
     if side is None or not _count(side):
         return None
     if isinstance(side, dict):
@@ -153,39 +147,31 @@ def _middle(side: np.ndarray | dict[str, int] | None) -> Middle | dict[str, floa
     return Middle(median, low, high)
 
 
-def _test(
-    name: str, before: np.ndarray | dict[str, int], seen: np.ndarray | dict[str, int]
-) -> _Tested:
-    return _labels(before, seen) if name == "labels" else _numbers(name, before, seen)
+def _test(name: str, before: Side | None, seen: Side | None) -> _Tested | None:
+    """The test for that thing; None where a side is not known or too small."""
+    if before is None or seen is None or min(_count(before), _count(seen)) < FEWEST:
+        return None
+    if isinstance(before, dict) and isinstance(seen, dict):
+        return _test_labels(before, seen)
+    return _test_numbers(name, np.asarray(before), np.asarray(seen))
 
 
-def _verdict(tested: _Tested, p_value: float) -> str:
-    certain, large = p_value < ALPHA, tested.distance >= LEAST_DISTANCE
-    if certain:
-        return tested.words if large else SMALL
-    return CHANCE if large else SAME
-
-
-def _numbers(name: str, before: np.ndarray, seen: np.ndarray) -> _Tested:
+def _test_numbers(name: str, before: np.ndarray, seen: np.ndarray) -> _Tested:
     from scipy.stats import ks_2samp
 
     result = ks_2samp(seen, before, method="asymp")
-    distance = float(result.statistic)
-    subject = _SUBJECTS.get(name, "answers")
     # Where the shares differ in both directions, neither word would be true.
-    more, less = (
-        float(ks_2samp(seen, before, alternative=side, method="asymp").statistic)
-        for side in ("less", "greater")
-    )
+    more = float(ks_2samp(seen, before, alternative="less", method="asymp").statistic)
+    less = float(ks_2samp(seen, before, alternative="greater", method="asymp").statistic)
     if min(more, less) < max(more, less) / 2:
-        words = f"{subject} are {_WORDS[name][0 if more > less else 1]}"
+        words = _WORDS[name][0 if more > less else 1]
     else:
         spreads = [np.subtract(*np.quantile(side, [0.75, 0.25])) for side in (before, seen)]
         words = f"{name} varies {'more' if spreads[1] > spreads[0] else 'less'}"
-    return _Tested(distance, float(result.pvalue), words)
+    return _Tested(float(result.statistic), float(result.pvalue), words)
 
 
-def _labels(before: dict[str, int], seen: dict[str, int]) -> _Tested:
+def _test_labels(before: dict[str, int], seen: dict[str, int]) -> _Tested:
     from scipy.stats import chi2_contingency
 
     names = sorted(before.keys() | seen.keys())

@@ -1,26 +1,26 @@
-"""The line of champions."""
+"""The history of champions."""
 
 import pytest
 
-from pawprint.tracking.history import (
+from pawprint.registry.history import (
     Event,
-    events,
+    events_of,
     held_back,
     missing_event,
-    standing,
+    rollback_stack,
 )
-from pawprint.tracking.run import NOT_IN_NAMES
+from pawprint.tracking.names import mlflow_name
 
 
-def _line(*steps):
+def _history(*steps):
     """Events from `3` (registered) and `-2` (gone back to 2), a minute apart."""
-    line = []
+    history = []
     for minute, step in enumerate(steps):
         by = "register" if step > 0 else "rollback"
-        before = line[-1].version if line else None
+        before = history[-1].version if history else None
         newest = max(abs(s) for s in steps[: minute + 1])
-        line.append(Event(abs(step), f"2026-01-01T00:{minute:02}", by, before, "why", newest))
-    return line
+        history.append(Event(abs(step), f"2026-01-01T00:{minute:02}", by, before, "why", newest))
+    return history
 
 
 @pytest.mark.parametrize(
@@ -38,22 +38,22 @@ def _line(*steps):
     ],
 )
 def test_registering_puts_on_top_and_a_rollback_takes_away(steps, stack):
-    assert standing(_line(*steps)) == stack
+    assert rollback_stack(_history(*steps)) == stack
 
 
 def test_events_come_back_from_their_tags_in_their_order_whatever_else_is_there():
-    line = _line(*range(1, 12))
+    history = _history(*range(1, 12))
     tags = {"champion.note": "mine", "owner": "me", "champion.0099": "broken", "champion.98": "{}"}
-    tags |= {event.name: event.as_tag() for event in line}
-    assert len(tags) == 4 + len(line)
-    assert events(dict(reversed(tags.items()))) == line
+    tags |= {event.name: event.as_tag() for event in history}
+    assert len(tags) == 4 + len(history)
+    assert events_of(dict(reversed(tags.items()))) == history
 
 
 def test_two_events_of_the_same_moment_have_tags_of_their_own_which_mlflow_takes():
     at = "2026-01-01T00:00:00.000+00:00"
     names = {Event(version, at, "register", None, "", 2).name for version in (1, 2)}
     assert len(names) == 2
-    assert not any(NOT_IN_NAMES.search(name) for name in names)
+    assert all(mlflow_name(name) == name for name in names)
 
 
 def test_a_long_reason_still_makes_a_short_tag():
@@ -82,7 +82,7 @@ PROMOTED = {"verdict": "promoted", "reason": "better", "decided": "2026-01-01T00
     ],
 )
 def test_what_a_killed_process_or_a_hand_did_not_tell_is_found_out(steps, champion, tags, told):
-    event = missing_event(_line(*steps), champion, tags, 3)
+    event = missing_event(_history(*steps), champion, tags, 3)
     if told is None:
         assert event is None
         return
@@ -105,4 +105,4 @@ def test_what_a_killed_process_or_a_hand_did_not_tell_is_found_out(steps, champi
     ],
 )
 def test_after_a_rollback_only_a_new_version_may_follow(steps, version, said):
-    assert held_back(_line(*steps), version) == said
+    assert held_back(_history(*steps), version) == said
