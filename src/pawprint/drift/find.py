@@ -6,31 +6,24 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from pawprint.comparison.answers import Answers, parse_answers
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Tracking
 from pawprint.data.brightness import mean_brightness
 from pawprint.data.store import load_sizes, load_split, load_summary
-from pawprint.drift.compare import (
-    FEWEST,
-    LEAST_DISTANCE,
-    Facts,
-    Middle,
-    Row,
-    compare,
-    least_told,
-)
+from pawprint.drift.compare import FEWEST, LEAST_DISTANCE, Facts, Middle, Row, compare, least_told
 from pawprint.drift.log import LoggedPictures, Network, read_log
 from pawprint.inference.prediction_log import BRIGHTNESS_DIGITS, PROBABILITY_DIGITS
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import print_table
-
-if TYPE_CHECKING:
-    from pawprint.comparison.answers import Answers
+from pawprint.tracking.location import sqlite_path, store_uri
+from pawprint.tracking.recorded import Records
+from pawprint.tracking.store import connect
 
 MOST_READ = 10_000  # training pictures whose pixels are read, drawn without order
 _MOST_CLASSES = 3  # in the table
@@ -184,8 +177,6 @@ def _answers(
     paths: Paths, tracking: Tracking, network: Network, prepared_digest: str
 ) -> tuple[Answers | None, list[str]]:
     """The network's answers to test pictures, and notes on them."""
-    from pawprint.comparison.answers import parse_answers
-
     text, digest = _evaluation(paths, tracking, network)
     notes = []
     if digest not in (None, prepared_digest):
@@ -217,7 +208,6 @@ def _evaluation(
 ) -> tuple[str | None, str | None]:
     """The network's answers to test pictures, as text, and the digest of those pictures."""
     from pawprint.evaluation.tables import PREDICTIONS
-    from pawprint.tracking.location import sqlite_path, store_uri
 
     try:
         evaluated = json.loads(paths.evaluated.read_text(encoding="utf-8"))
@@ -233,9 +223,6 @@ def _evaluation(
     path = sqlite_path(store_uri(tracking.uri))
     if path is not None and not path.exists():  # and must not be made by looking at it
         return None, None
-    from pawprint.tracking.recorded import Records
-    from pawprint.tracking.store import connect
-
     try:
         store = connect(tracking.uri, tracking.experiment)
         with store.explained():
