@@ -7,7 +7,7 @@ import pytest
 from pawprint.commands.champion import print_tables
 from pawprint.registry import champion
 from pawprint.registry.champion import decide_and_record, roll_back
-from pawprint.registry.decision import KEPT, PROMOTED, Decision, decision_in
+from pawprint.registry.gate import KEPT, PROMOTED, Decision, decision_in
 from pawprint.registry.history import events_of, read_history, repair_history
 from pawprint.system.errors import UserError
 

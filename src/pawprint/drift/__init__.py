@@ -1,5 +1,5 @@
 """Whether the pictures in use differ from those learned from.
 
-``log`` reads what `--log` remembered, ``find`` gathers both sides, ``compare`` tests them, ``text``
-says it.
+``log`` reads what `--log` remembered, ``find`` gathers both sides and tells the outcome,
+``compare`` tests them.
 """

@@ -85,28 +85,26 @@ class Row:
     verdict: str
 
 
-@dataclass(frozen=True)
-class _Tested:
-    distance: float
-    p_value: float
-    words: str
-
-
 def compare(before: Facts, seen: Facts) -> list[Row]:
     """Test each thing that is known of both sides, as if pictures came independently."""
     sides = {name: (getattr(before, name), getattr(seen, name)) for name in vars(before)}
-    tests = {name: _test(name, first, second) for name, (first, second) in sides.items()}
-    tested = {name: test for name, test in tests.items() if test is not None}
-    adjusted = dict(zip(tested, holm([test.p_value for test in tested.values()]), strict=True))
+    tested = {
+        name: _test(name, first, second)
+        for name, (first, second) in sides.items()
+        if first is not None and second is not None and min(map(_count, (first, second))) >= FEWEST
+    }
+    adjusted = dict(zip(tested, holm([p for _, p, _ in tested.values()]), strict=True))
     rows = []
     for name, (first, second) in sides.items():
         distance = p_value = changed = None
         if name in tested:
-            distance, p_value = tested[name].distance, adjusted[name]
+            (distance, _, words), p_value = tested[name], adjusted[name]
             certain, large = p_value < ALPHA, distance >= LEAST_DISTANCE
             changed = certain and large
-            if certain:
-                verdict = tested[name].words if large else SMALL
+            if changed:
+                verdict = words
+            elif certain:
+                verdict = SMALL
             else:
                 verdict = CHANCE if large else SAME
         elif first is None or second is None:
@@ -127,11 +125,11 @@ def least_told(seen: int, before: int, tests: int) -> float:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """P values adjusted for their number by Holm's step-down method (1979)."""
-    adjusted, largest = [1.0] * len(p_values), 0.0
-    for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
-    return adjusted
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.ones(len(p_values))
+    adjusted[order] = np.maximum.accumulate(factors * np.asarray(p_values)[order]).clip(max=1)
+    return adjusted.tolist()
 
 
 def _count(side: Side) -> int:
@@ -147,16 +145,10 @@ def _middle(side: Side | None) -> Middle | dict[str, float] | None:
     return Middle(median, low, high)
 
 
-def _test(name: str, before: Side | None, seen: Side | None) -> _Tested | None:
-    """The test for that thing; None where a side is not known or too small."""
-    if before is None or seen is None or min(_count(before), _count(seen)) < FEWEST:
-        return None
-    if isinstance(before, dict) and isinstance(seen, dict):
-        return _test_labels(before, seen)
-    return _test_numbers(name, np.asarray(before), np.asarray(seen))
-
-
-def _test_numbers(name: str, before: np.ndarray, seen: np.ndarray) -> _Tested:
+def _test(name: str, before: Side, seen: Side) -> tuple[float, float, str]:
+    """Distance, p value, not adjusted, and the words for a change of that thing."""
+    if isinstance(before, dict) or isinstance(seen, dict):
+        return _test_labels(dict(before), dict(seen))
     from scipy.stats import ks_2samp
 
     result = ks_2samp(seen, before, method="asymp")
@@ -168,10 +160,10 @@ def _test_numbers(name: str, before: np.ndarray, seen: np.ndarray) -> _Tested:
     else:
         spreads = [np.subtract(*np.quantile(side, [0.75, 0.25])) for side in (before, seen)]
         words = f"{name} varies {'more' if spreads[1] > spreads[0] else 'less'}"
-    return _Tested(float(result.statistic), float(result.pvalue), words)
+    return float(result.statistic), float(result.pvalue), words
 
 
-def _test_labels(before: dict[str, int], seen: dict[str, int]) -> _Tested:
+def _test_labels(before: dict[str, int], seen: dict[str, int]) -> tuple[float, float, str]:
     from scipy.stats import chi2_contingency
 
     names = sorted(before.keys() | seen.keys())
@@ -183,15 +175,14 @@ def _test_labels(before: dict[str, int], seen: dict[str, int]) -> _Tested:
     pooled = _pool(counts)
     p_value = 1.0 if pooled.shape[1] < 2 else float(chi2_contingency(pooled).pvalue)
     most = names[int((shares[1] - shares[0]).argmax())]
-    return _Tested(distance, p_value, f"more {most}")
+    return distance, p_value, f"more {most}"
 
 
 def _pool(counts: np.ndarray) -> np.ndarray:
     """Counts (2, classes) with rare classes added up, until as many as needed are expected."""
-    counts = counts[:, np.argsort(counts.sum(axis=0), kind="stable")]
     fewest = counts.sum(axis=1).min() / counts.sum()
-    while counts.shape[1] > 1 and counts[:, 0].sum() * fewest < _FEWEST_EXPECTED:
-        counts = np.column_stack([counts[:, :2].sum(axis=1), counts[:, 2:]])
-        # The sum of two rare ones may be no longer the rarest.
+    while True:  # the sum of two rare ones may be no longer the rarest
         counts = counts[:, np.argsort(counts.sum(axis=0), kind="stable")]
-    return counts
+        if counts.shape[1] < 2 or counts[:, 0].sum() * fewest >= _FEWEST_EXPECTED:
+            return counts
+        counts = np.column_stack([counts[:, :2].sum(axis=1), counts[:, 2:]])

@@ -1,30 +1,33 @@
-"""What drift is: pictures in use, as logged, against those learned from."""
+"""What drift is: pictures in use, as logged, against those learned from; and how it is told."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
+from pawprint.comparison.predictions import Predictions, parse_predictions
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Tracking
 from pawprint.data.brightness import mean_brightness
-from pawprint.data.image_array import Pictures
 from pawprint.data.store import load_sizes, load_split, load_summary
-from pawprint.drift.compare import FEWEST, LEAST_DISTANCE, Facts, Row, compare, least_told
+from pawprint.drift.compare import FEWEST, LEAST_DISTANCE, Facts, Middle, Row, compare, least_told
 from pawprint.drift.log import LoggedPictures, Network, read_log
 from pawprint.inference.prediction_log import BRIGHTNESS_DIGITS, PROBABILITY_DIGITS
 from pawprint.system.errors import UserError
-
-if TYPE_CHECKING:
-    from pawprint.comparison.predictions import Predictions
+from pawprint.system.terminal import print_table
+from pawprint.tracking.location import sqlite_path, store_uri
+from pawprint.tracking.recorded import Records
+from pawprint.tracking.store import connect
 
 MOST_READ = 10_000  # training pictures whose pixels are read, drawn without order
+_MOST_CLASSES = 3  # in the table
+_FORMS = {"size": ",.0f", "aspect": ".2f", "brightness": ".0f", "confidence": ".3f"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,11 @@ def find_drift(
     summary = load_summary(paths.prepared)
     others = sorted(set(logged.labels) - set(summary.class_names))
     if others:
-        answers, answer_notes = None, [_other_classes(logged.network, others)]
+        answers = None
+        answer_notes = [
+            f"Confidence and labels are not compared: {logged.network.name} answers {others[0]}, "
+            "which is no class of the prepared pictures."
+        ]
     else:
         answers, answer_notes = _answers(
             paths, tracking, logged.network, summary.splits["test"].digest
@@ -123,11 +130,11 @@ def learned_facts(prepared: Path, answers: Predictions | None) -> Facts:
     rows = np.arange(len(pictures))
     if len(rows) > MOST_READ:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST_READ, replace=False))
-    widths, heights = load_sizes(prepared, "train")
+    parts = [rows[start : start + 256] for start in range(0, len(rows), 256)]
+    brightness = [np.zeros(0), *(mean_brightness(pictures[part]) for part in parts)]
     return _facts(
-        widths,
-        heights,
-        _brightness(pictures, rows),
+        *load_sizes(prepared, "train"),
+        np.concatenate(brightness),
         None if answers is None else answers.probabilities,
         None if answers is None else dict(Counter(answers.predicted)),
     )
@@ -137,11 +144,6 @@ def logged_facts(logged: LoggedPictures) -> Facts:
     """The same facts of pictures in use."""
     widths, heights, brightness, probabilities = logged.columns()
     return _facts(widths, heights, brightness, probabilities, logged.labels)
-
-
-def _brightness(pictures: Pictures, rows: np.ndarray) -> np.ndarray:
-    parts = [rows[start : start + 256] for start in range(0, len(rows), 256)]
-    return np.concatenate([np.zeros(0), *(mean_brightness(pictures[part]) for part in parts)])
 
 
 def _facts(
@@ -161,13 +163,6 @@ def _facts(
     )
 
 
-def _other_classes(network: Network, names: list[str]) -> str:
-    return (
-        f"Confidence and labels are not compared: {network.name} answers {names[0]}, which is no "
-        "class of the prepared pictures."
-    )
-
-
 def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
     tests = sum(row.distance is not None for row in rows)
     if not tests or (least := least_told(seen, before, tests)) <= LEAST_DISTANCE:
@@ -182,8 +177,6 @@ def _answers(
     paths: Paths, tracking: Tracking, network: Network, prepared_digest: str
 ) -> tuple[Predictions | None, list[str]]:
     """The network's answers to test pictures, and notes on them."""
-    from pawprint.comparison.predictions import parse_predictions
-
     text, digest = _evaluation(paths, tracking, network)
     notes = []
     if digest not in (None, prepared_digest):
@@ -227,22 +220,58 @@ def _evaluation(
     if network.run_id is None:
         return None, None
     # The network evaluated last is another one.
-    return _recorded_evaluation(network.run_id, tracking)
-
-
-def _recorded_evaluation(run_id: str, tracking: Tracking) -> tuple[str | None, str | None]:
-    from pawprint.tracking.location import sqlite_path, store_uri
-
     path = sqlite_path(store_uri(tracking.uri))
     if path is not None and not path.exists():  # and must not be made by looking at it
         return None, None
-    from pawprint.tracking.recorded import Records
-    from pawprint.tracking.store import connect
-
     try:
         store = connect(tracking.uri, tracking.experiment)
         with store.explained():
-            run = Records(store, tracking.registered_model).read(run_id)
+            run = Records(store, tracking.registered_model).read(network.run_id)
     except UserError:
         return None, None
     return run.answers, run.tags.get("test_digest")
+
+
+def print_drift(drift: Drift) -> None:
+    """Print the table and sentences: in colour and frames on a terminal, else aligned."""
+    print(f"seen: {drift.pictures:,} pictures from {drift.first} to {drift.last} by {drift.model}")
+    print("before: training pictures; confidence and labels: answers to test pictures\n")
+    header = ["", "before", "seen", "distance", "p", "verdict"]
+    print_table("medians (quartiles) and shares", header, [_cells(row) for row in drift.rows])
+    for note in drift.notes:
+        print(note)
+    print(drift.sentence)
+
+
+def as_plain(drift: Drift) -> dict[str, Any]:
+    """The same as plain values for JSON."""
+    rows = [asdict(row) for row in drift.rows]
+    return {**vars(drift), "rows": rows, "changed": drift.changed, "sentence": drift.sentence}
+
+
+def _cells(row: Row) -> list[str]:
+    classes = _classes(row)
+    middles = [_middle_text(row.what, side, classes) for side in (row.before, row.seen)]
+    if row.distance is None or row.p_value is None:
+        return [row.what, *middles, "", "", row.verdict]
+    chance = f"{row.p_value:.2g}" if row.p_value >= 0.0001 else "< 0.0001"
+    return [row.what, *middles, f"{row.distance:.2f}", chance, row.verdict]
+
+
+def _classes(row: Row) -> list[str]:
+    """The classes whose shares differ most, by name."""
+    sides = [side for side in (row.before, row.seen) if isinstance(side, dict)]
+    names = sorted({name for side in sides for name in side})
+    shares = {name: [side.get(name, 0.0) for side in sides] for name in names}
+    most = sorted(names, key=lambda name: min(shares[name]) - max(shares[name]))
+    return sorted(most[:_MOST_CLASSES])
+
+
+def _middle_text(what: str, side: Middle | dict[str, float] | None, classes: list[str]) -> str:
+    if side is None:
+        return "–"
+    if isinstance(side, Middle):
+        median, low, high = (f"{x:{_FORMS[what]}}" for x in (side.median, side.low, side.high))
+        return f"{median} ({low} to {high})"
+    shares = [f"{name} {100 * side.get(name, 0.0):.1f} %" for name in classes]
+    return ", ".join([*shares, "…"] if set(side) - set(classes) else shares)

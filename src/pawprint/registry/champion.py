@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from pawprint.config.schema import Gate
 from pawprint.data.store import Split, Summary
 from pawprint.evaluation.paired import compare_paired
 from pawprint.inference.predictor import Predictor
-from pawprint.registry.decision import KEPT, PROMOTED, Decision, decision_in
-from pawprint.registry.gate import ALWAYS, apply_gate
+from pawprint.registry.gate import ALWAYS, KEPT, PROMOTED, Decision, apply_gate, decision_in
 from pawprint.registry.history import (
     REGISTER,
     ROLLBACK,
@@ -33,9 +32,7 @@ from pawprint.registry.history import (
 from pawprint.registry.scoring import correct_by_network
 from pawprint.system.errors import UserError
 from pawprint.tracking.names import CHALLENGER, no_champion
-
-if TYPE_CHECKING:
-    from pawprint.tracking.registry import Registry, Version
+from pawprint.tracking.registry import Registry, Version
 
 log = logging.getLogger(__name__)
 

@@ -6,12 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from pawprint.tracking.names import CHAMPION
-
-if TYPE_CHECKING:
-    from pawprint.tracking.registry import Registry, Version
+from pawprint.tracking.registry import Registry, Version
 
 REGISTER = "register"
 ROLLBACK = "rollback"

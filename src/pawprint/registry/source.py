@@ -21,6 +21,7 @@ from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import check_file, sqlite_path, store_uri
 from pawprint.tracking.names import CHAMPION, NETWORK_FILE, no_version
+from pawprint.tracking.registry import fetch_model_of_run, fetch_version, version_of_alias
 
 FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or a file"
 
@@ -108,12 +109,10 @@ def version_now(name: str, uri: str | None) -> tuple[int, str | None] | None:
     path = sqlite_path(address)
     if path is not None and not path.exists():  # MLflow would make a new one
         raise UserError(f"{path} is gone; put it back, or register a champion with `dvc repro`")
-    rows = _query(path, _BY_ALIAS, model, alias) if path is not None else None
-    if rows is not None:
-        return (int(rows[0][0]), rows[0][1]) if rows else None
-    from pawprint.tracking.registry import version_of_alias
-
-    return version_of_alias(address, model, alias)
+    rows = _query(path, _BY_ALIAS, model, alias)
+    if rows is None:
+        return version_of_alias(address, model, alias)
+    return (int(rows[0][0]), rows[0][1]) if rows else None
 
 
 def is_file(name: str) -> bool:
@@ -139,14 +138,9 @@ def record_of(content: bytes, tags: Mapping[str, Any]) -> dict[str, Any]:
         content: of the network's file.
         tags: of its version.
     """
-    return {
-        "network": _digest(content),
-        "test_accuracy": tags.get("test_accuracy"),
-        "test_accuracy_low": tags.get("test_accuracy_low"),
-        "test_accuracy_high": tags.get("test_accuracy_high"),
-        "data_digest": tags.get("data_digest"),
-        "git_commit": tags.get("git_commit"),
-    }
+    accuracy = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
+    facts = {name: tags.get(name) for name in (*accuracy, "data_digest", "git_commit")}
+    return {"network": _digest(content), **facts}
 
 
 def with_facts(source: Source, content: bytes) -> Source:
@@ -164,13 +158,10 @@ def with_facts(source: Source, content: bytes) -> Source:
         facts = json.loads(record_file(source.network).read_bytes())
     except (OSError, ValueError, RecursionError):
         return source
-    if not isinstance(facts, dict):
-        return source
+    if not isinstance(facts, dict) or facts.get("network") != _digest(content):
+        return source  # not by the run: train writes its network before its run, register later
     model, version, run_id = (facts.get(key) for key in ("model", "version", "run_id"))
     if not (isinstance(model, str) and type(version) is int and isinstance(run_id, str)):
-        return source
-    # Not by the run: train writes its network before its run, register much later.
-    if facts.get("network") != _digest(content):
         return source
     tags = {name: str(fact) for name, fact in facts.items() if fact is not None}
     name = _version_name(model, version)
@@ -190,54 +181,37 @@ def _registered(address: str, model: str, alias: str | None, version: str | None
     path = sqlite_path(address)
     if path is not None and not path.exists():
         raise no_version(model, which, address)
-    found = _look_up_version(path, model, alias, version) if path is not None else None
-    if found is None:  # a server, no such version, or a store of another MLflow
-        from pawprint.tracking.registry import fetch_version
-
+    rows = _query(path, _BY_ALIAS if alias else _BY_NUMBER, model, which)
+    folder = _local(rows[0][2]) if rows else None
+    if rows and folder is not None:
+        number, run_id = int(rows[0][0]), rows[0][1]
+        tags = dict(_query(path, _TAGS, model, number) or ())
+    else:  # a server, no such version, or a store of another MLflow
         fetched, folder = fetch_version(address, model, which)
-        name, network = _version_name(model, fetched.number), folder / NETWORK_FILE
-        found = Source(name, network, model, fetched.number, fetched.run_id, fetched.tags)
-    if not found.network.is_file():
+        number, run_id, tags = fetched.number, fetched.run_id, fetched.tags
+    network = folder / NETWORK_FILE
+    if not network.is_file():
         who = "the champion" if alias == CHAMPION else alias or f"version {version}"
         raise UserError(
-            f"{who} of {model} is version {found.version}, but its network {found.network} is "
-            "gone; train another one with `dvc repro --force train` and `dvc repro`"
+            f"{who} of {model} is version {number}, but its network {network} is gone; train "
+            "another one with `dvc repro --force train` and `dvc repro`"
         )
-    return found
+    return Source(_version_name(model, number), network, model, number, run_id, tags)
 
 
 def _of_run(address: str, run_id: str) -> Source:
-    path = sqlite_path(address)
-    rows = _query(path, _LOGGED, run_id) if path is not None and path.exists() else None
+    rows = _query(sqlite_path(address), _LOGGED, run_id)
     folder = _local(rows[0][0]) if rows else None
-    if folder is None:
-        from pawprint.tracking.registry import fetch_model_of_run
-
-        folder = fetch_model_of_run(address, run_id)
-    network = folder / NETWORK_FILE
+    network = (folder or fetch_model_of_run(address, run_id)) / NETWORK_FILE
     if not network.is_file():
         raise UserError(f"the network of the run {run_id}, {network}, is gone; train again")
     return Source(f"run {run_id}", network, run_id=run_id)
 
 
-def _look_up_version(
-    database: Path, model: str, alias: str | None, version: str | None
-) -> Source | None:
-    if alias:
-        rows = _query(database, _BY_ALIAS, model, alias)
-    else:
-        rows = _query(database, _BY_NUMBER, model, version)
-    folder = _local(rows[0][2]) if rows else None
-    if not rows or folder is None:
+def _query(database: Path | None, query: str, *values: object) -> list[tuple] | None:
+    """The rows, or None where the store is no local store of this MLflow, or not there."""
+    if database is None:
         return None
-    number, run_id = int(rows[0][0]), rows[0][1]
-    tags = dict(_query(database, _TAGS, model, number) or ())
-    name = _version_name(model, number)
-    return Source(name, folder / NETWORK_FILE, model, number, run_id, tags)
-
-
-def _query(database: Path, query: str, *values: object) -> list[tuple] | None:
-    """The rows, or None where the store is no store of this MLflow."""
     check_file(database)
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
