@@ -19,8 +19,7 @@ from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.inference.predictor import Predictor
-from pawprint.suspects.find import Suspect, find_suspects
-from pawprint.suspects.folds import assign_folds
+from pawprint.suspects.find import Suspect, assign_folds, find_suspects
 from pawprint.suspects.report import PAGE, TABLE, HeldOut, write_suspects
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import in_words
