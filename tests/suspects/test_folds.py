@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pawprint.suspects.folds import assign_folds
+from pawprint.suspects.find import assign_folds
 from pawprint.system.errors import UserError
 
 NAMES = ["birds", "cats", "dogs"]

@@ -21,8 +21,7 @@ from pawprint.config.schema import Config
 from pawprint.data.store import Pool, Split, load_pool, load_split, load_summary
 from pawprint.inference.predictor import Predictor
 from pawprint.stages.train import check_prepared, find_weights
-from pawprint.suspects.find import Suspect, find_suspects
-from pawprint.suspects.folds import assign_folds
+from pawprint.suspects.find import Suspect, assign_folds, find_suspects
 from pawprint.suspects.report import PAGE, TABLE, HeldOut, write_suspects
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import in_words

@@ -136,7 +136,7 @@ class _Sample:
         likely = np.maximum(of_label, np.finfo(np.float64).eps)  # as there
         # scikit-learn halves the Brier score of two classes
         self._losses = np.stack([-np.log(likely), squares / (2 if classes == 2 else 1)], axis=1)
-        self._everybody = np.bincount(labels, minlength=classes)
+        self._all_classes = len(np.unique(labels)) == classes
 
     def pictures_of(self, name: str) -> int:
         """Of how many pictures a figure is the share of right ones; 0 where it is no share."""
@@ -165,11 +165,8 @@ class _Sample:
             ranking: whether to compute those that sort all answers too. Defaults to True.
         """
         n, classes = self._shape
-        support, answered, hit = (
-            counts @ self._of_class,
-            counts @ self._answered,
-            counts @ self._hit,
-        )
+        support, answered = counts @ self._of_class, counts @ self._answered
+        hit = counts @ self._hit
         yield "accuracy", hit.sum(axis=1) / n
         with np.errstate(invalid="ignore", divide="ignore"):
             recall = hit / support
@@ -181,12 +178,13 @@ class _Sample:
         yield "log_loss", losses[:, 0]
         yield "brier_score", losses[:, 1]
         yield "expected_calibration_error", np.abs(counts @ self._gaps).sum(axis=1) / n
-        if ranking and self._everybody.all():
+        if ranking and self._all_classes:
             areas = [self._areas(counts, index) for index in range(classes)]
             yield "roc_auc", _mean([area for area, _ in areas])
             yield "average_precision", _mean([precise for _, precise in areas])
+        precision[~there] = np.nan
         for index, name in enumerate(self._names):
-            yield f"precision_{name}", np.where(there[:, index], precision[:, index], np.nan)
+            yield f"precision_{name}", precision[:, index]
             yield f"recall_{name}", recall[:, index]
             yield f"f1_{name}", f1[:, index]
 
@@ -224,7 +222,5 @@ class _Sample:
 
 def _mean(values: list[np.ndarray]) -> np.ndarray:
     """The mean over the classes that a resample has."""
-    table = np.stack(values)
-    there = np.isfinite(table)
     with np.errstate(invalid="ignore"):
-        return np.where(there, table, 0).sum(axis=0) / there.sum(axis=0)
+        return np.nansum(values, axis=0) / np.isfinite(values).sum(axis=0)

@@ -46,7 +46,9 @@ def classification_metrics(
         "expected_calibration_error": expected_calibration_error(labels, exact),
     }
     if present.all():
-        figures["roc_auc"] = _roc_auc(labels, exact)
+        figures["roc_auc"] = metrics.roc_auc_score(
+            labels, exact if len(everything) > 2 else exact[:, 1], multi_class="ovr"
+        )
         truth = labels[:, np.newaxis] == everything
         figures["average_precision"] = metrics.average_precision_score(truth, exact)
     for index in everything[present]:
@@ -95,9 +97,8 @@ def roc_curves(
     """
     from sklearn import metrics
 
-    first = 1 if len(class_names) == 2 else 0
     curves = {}
-    for index in range(first, len(class_names)):
+    for index in range(len(class_names) == 2, len(class_names)):
         belongs = labels == index
         if 0 < belongs.sum() < len(labels):
             false_rate, true_rate, _ = metrics.roc_curve(belongs, probabilities[:, index])
@@ -111,14 +112,6 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return x, y
     kept = np.linspace(0, len(x) - 1, MOST_POINTS).round().astype(int)
     return x[kept], y[kept]
-
-
-def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    from sklearn import metrics
-
-    if probabilities.shape[1] == 2:
-        return metrics.roc_auc_score(labels, probabilities[:, 1])
-    return metrics.roc_auc_score(labels, probabilities, multi_class="ovr")
 
 
 def _summing_to_one(probabilities: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cycler import Cycler, cycler
 from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
 from pawprint.evaluation.metrics import confusion_matrix
@@ -61,20 +62,17 @@ def curves_figure(
     with history.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     epochs = [int(row["epoch"]) for row in rows]
-    figure = _figure((4.5 * len(names), 3.6), dark)
-    panels = figure.subplots(1, len(names), squeeze=False)[0]
-    for axes, name in zip(panels, names, strict=True):
-        everything = [float(row[key]) for row in rows for key in (name, f"val_{name}")]
-        middle = float(np.nanmedian(everything))
-        if np.nanmax(everything) > MOST_MEDIANS * middle > 0:
-            axes.set_ylim(0, MOST_MEDIANS * middle)
+    figure = _epochs_figure(names, 4.5, 3.6, dark)
+    for axes, name in zip(figure.axes, names, strict=True):
         for key, label, colour in zip(
             (name, f"val_{name}"), ("training", "validation"), _pair(dark), strict=True
         ):
             values = [float(row[key]) for row in rows]
             axes.plot(epochs, values, label=label, color=colour, marker="o", markersize=3)
-        _finish(axes, dark, title=name, xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        everything = [float(row[key]) for row in rows for key in (name, f"val_{name}")]
+        middle = float(np.nanmedian(everything))
+        if np.nanmax(everything) > MOST_MEDIANS * middle > 0:
+            axes.set_ylim(0, MOST_MEDIANS * middle)
         axes.legend(frameon=False, labelcolor=_ink(dark))
     return figure
 
@@ -94,30 +92,22 @@ def compared_curves_figure(
         names: metrics. Defaults to accuracy and loss of validation.
         dark: for a dark background. The figure's own is transparent then.
     """
-    palette = COLOURS_ON_DARK if dark else COLOURS
     columns = 1 if max(map(len, curves), default=0) > 12 else 5
     rows = -(-len(curves) // columns)
-    size = (4.6 * len(names), 3.4 + 0.2 * rows)
-    figure = _figure(size, dark)
-    panels = figure.subplots(1, len(names), squeeze=False)[0]
-    for axes, name in zip(panels, names, strict=True):
-        for place, (label, own) in enumerate(curves.items()):
+    figure = _epochs_figure(names, 4.6, 3.4 + 0.2 * rows, dark)
+    for axes, name in zip(figure.axes, names, strict=True):
+        axes.set_prop_cycle(_line_styles(dark) + cycler(marker=MARKERS))
+        for label, own in curves.items():
             points = own.get(name, ())
             axes.plot(
                 [epoch for epoch, _ in points],
                 [value for _, value in points],
                 label=_plain(label),
-                color=palette[place % len(palette)],
-                linestyle="-" if place < len(palette) else "--",
-                marker=MARKERS[place % len(MARKERS)],
                 markersize=5,
                 markevery=max(1, len(points) // 10),
             )
-        _finish(axes, dark, title=name, xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    lines = panels[0].get_lines()
     figure.legend(
-        lines,
+        figure.axes[0].get_lines(),
         [_plain(label) for label in curves],
         loc="outside lower center",
         ncols=columns,
@@ -155,23 +145,17 @@ def confusion_figure(counts: np.ndarray, class_names: list[str], *, dark: bool =
 
 def roc_figure(curves: Curves, *, dark: bool = False) -> Figure:
     """ROC curves by class: false and true positive rates."""
-    figure, axes = _square_figure(dark, title="ROC")
-    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
     areas = {name: float(np.trapezoid(true, false)) for name, (false, true) in curves.items()}
-    _draw_by_class(axes, curves, {k: f"area {area:.3f}" for k, area in areas.items()}, areas, dark)
-    _finish(axes, dark, xlabel="false positive rate", ylabel="true positive rate")
-    return figure
+    labels = ("ROC", "false positive rate", "true positive rate")
+    return _classes_figure(curves, areas, "area", labels, dark, diagonal=True)
 
 
 def precision_recall_figure(curves: Curves, *, dark: bool = False) -> Figure:
     """Precision over recall by class, from ``precision_recall_curves``."""
-    figure, axes = _square_figure(dark, title="precision and recall")
     # As scikit-learn's average precision: steps, not the area under a line.
     areas = {name: -float(np.sum(np.diff(x) * y[:-1])) for name, (x, y) in curves.items()}
-    texts = {name: f"average {area:.3f}" for name, area in areas.items()}
-    _draw_by_class(axes, curves, texts, areas, dark)
-    _finish(axes, dark, xlabel="recall", ylabel="precision")
-    return figure
+    labels = ("precision and recall", "recall", "precision")
+    return _classes_figure(curves, areas, "average", labels, dark)
 
 
 def reliability_figure(
@@ -195,14 +179,11 @@ def reliability_figure(
         # A bin with few answers says little: the larger the mark, the more there are.
         sizes = [10 + 300 * one.pictures / total for one in bins]
         above.scatter(x, y, sizes, color=colour, marker=marker, alpha=0.35)
-        edges = [one.low for one in bins]
-        width = bins[0].high - bins[0].low if bins else 1
-        counts = [one.pictures for one in bins]
         filled = label != "before"
         below.bar(
-            edges,
-            counts,
-            width,
+            [one.low for one in bins],
+            [one.pictures for one in bins],
+            bins[0].high - bins[0].low if bins else 1,
             align="edge",
             color=colour if filled else "none",
             edgecolor=colour,
@@ -239,41 +220,52 @@ def _pair(dark: bool) -> tuple[str, str]:
     return (BLUE_ON_DARK, ORANGE_ON_DARK) if dark else (BLUE, ORANGE)
 
 
+def _line_styles(dark: bool) -> Cycler:
+    """All colours, then all of them dashed."""
+    return cycler(linestyle=["-", "--"]) * cycler(color=COLOURS_ON_DARK if dark else COLOURS)
+
+
 def _figure(size: tuple[float, float], dark: bool) -> Figure:
     return Figure(figsize=size, layout="constrained", facecolor="none" if dark else "white")
 
 
-def _square_figure(dark: bool, title: str) -> tuple[Figure, Any]:
+def _epochs_figure(names: Sequence[str], width: float, height: float, dark: bool) -> Figure:
+    """A figure with a panel for each metric, over epochs."""
+    figure = _figure((width * len(names), height), dark)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        _finish(axes, dark, title=name, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def _classes_figure(
+    curves: Curves,
+    areas: Mapping[str, float],
+    word: str,
+    labels: tuple[str, str, str],
+    dark: bool,
+    *,
+    diagonal: bool = False,
+) -> Figure:
+    """A line per class; where there are many, only those of the least areas are named."""
     figure = _figure((4.4, 4.2), dark)
     axes = figure.subplots()
-    axes.set_title(title)
-    axes.set_aspect("equal")
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.02)
-    return figure, axes
-
-
-def _draw_by_class(
-    axes: Any,
-    curves: Curves,
-    texts: Mapping[str, str],
-    areas: Mapping[str, float],
-    dark: bool,
-) -> None:
-    """A line per class; where there are many, only those of the least areas are named."""
+    title, x, y = labels
+    _finish(axes, dark, title=title, xlabel=x, ylabel=y)
+    axes.set(aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    if diagonal:
+        axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
     named = sorted(curves, key=areas.__getitem__)[:MOST_IN_LEGEND]
-    palette = COLOURS_ON_DARK if dark else COLOURS
     for name, curve in curves.items():
         if name not in named:
             axes.plot(*curve, color="grey", alpha=0.4, linewidth=0.8)
-    for place, name in enumerate(name for name in curves if name in named):
-        colour = palette[place % len(palette)]
-        style = "-" if place < len(palette) else "--"
-        axes.plot(
-            *curves[name], color=colour, linestyle=style, label=f"{_plain(name)} ({texts[name]})"
-        )
+    axes.set_prop_cycle(_line_styles(dark))
+    for name, curve in curves.items():
+        if name in named:
+            axes.plot(*curve, label=f"{_plain(name)} ({word} {areas[name]:.3f})")
     if named:
         axes.legend(frameon=False, labelcolor=_ink(dark), loc="best")
+    return figure
 
 
 def _finish(axes: Any, dark: bool, **labels: str) -> None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pawprint.evaluation.examples import Example
-from pawprint.evaluation.result import Result, SureThreshold
+from pawprint.evaluation.result import Example, Result, SureThreshold
 from pawprint.evaluation.slices import FEWEST_PICTURES
 from pawprint.pages.render import counted, points, render
 from pawprint.suspects.report import suspect_tiles

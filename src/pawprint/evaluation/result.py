@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,6 @@ import numpy as np
 
 from pawprint.data.brightness import mean_brightness
 from pawprint.data.store import Split
-from pawprint.evaluation.examples import Example, good_examples, worst_mistakes
 from pawprint.evaluation.intervals import Intervals, bootstrap_intervals
 from pawprint.evaluation.metrics import (
     classification_metrics,
@@ -30,6 +30,26 @@ from pawprint.suspects.find import Suspect, find_suspects
 from pawprint.suspects.report import HeldOut
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
+WORST, GOOD = 24, 8  # examples that the report shows
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test picture with the network's answer.
+
+    Attributes:
+        index: of the picture in the test split.
+        label: its class.
+        predicted: the class with the highest probability.
+        probability: of that, 0 to 1.
+        probability_of_label: of its class, 0 to 1.
+    """
+
+    index: int
+    label: int
+    predicted: int
+    probability: float
+    probability_of_label: float
 
 
 @dataclass(frozen=True)
@@ -157,3 +177,33 @@ def _sure(
     right = (probabilities.argmax(axis=1) == test.labels)[answered]
     precision = float(right.mean()) if len(right) else float("nan")
     return SureThreshold(wanted, chosen, precision, float(answered.mean()))
+
+
+def worst_mistakes(
+    labels: np.ndarray, probabilities: np.ndarray, most: int = WORST
+) -> list[Example]:
+    """The wrong answers that were surest, the surest first, at most 24."""
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    order = np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")
+    return [_example(index, labels, probabilities) for index in wrong[order][:most]]
+
+
+def good_examples(labels: np.ndarray, probabilities: np.ndarray) -> list[Example]:
+    """Right answers of every class in turn, that of the median probability of each class first."""
+    predicted = probabilities.argmax(axis=1)
+    queues = []
+    for label in np.unique(labels):
+        right = np.flatnonzero((predicted == labels) & (labels == label))
+        order = right[np.argsort(-probabilities[right, label], kind="stable")]
+        middle = len(order) // 2
+        queues.append([*order[middle:], *order[:middle][::-1]])
+    turns = itertools.zip_longest(*queues)
+    chosen = [index for turn in turns for index in turn if index is not None]
+    return [_example(index, labels, probabilities) for index in chosen[:GOOD]]
+
+
+def _example(index: int, labels: np.ndarray, probabilities: np.ndarray) -> Example:
+    row, label = probabilities[index], int(labels[index])
+    predicted = int(row.argmax())
+    return Example(int(index), label, predicted, float(row[predicted]), float(row[label]))

@@ -21,8 +21,8 @@ from pawprint.system.files import replacing_file, write_json
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pawprint.evaluation.examples import Example
     from pawprint.evaluation.report import Origin
+    from pawprint.evaluation.result import Example
 
 log = logging.getLogger(__name__)
 

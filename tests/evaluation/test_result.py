@@ -1,6 +1,6 @@
 import numpy as np
 
-from pawprint.evaluation.examples import good_examples, worst_mistakes
+from pawprint.evaluation.result import good_examples, worst_mistakes
 
 LABELS = np.array([0, 0, 1, 1, 1, 0])
 ANSWERS = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.95, 0.05], [0.1, 0.9], [0.6, 0.4]])
