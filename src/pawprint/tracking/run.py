@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.files import replacing_file
-from pawprint.system.signals import undisturbed
+from pawprint.system.machine import undisturbed
 from pawprint.tracking.location import check_answers, is_server
 from pawprint.tracking.names import ERROR_TAG, MODEL_ID_TAG, mlflow_name
 
