@@ -184,23 +184,23 @@ def _answers(
             f"{network.name} learned from other pictures than are in {paths.prepared} now, which "
             "those seen are compared with."
         )
-    try:
-        if text is not None:
+    answers, reason = None, "are not found"
+    if text is not None:
+        try:
             answers = parse_answers(text)
-            if network.run_id is None:
-                notes.append(
-                    f"The log does not tell the run of {network.name}: its answers are compared "
-                    "with those of the network that was evaluated last."
-                )
-            return answers, notes
-        reason = "are not found"
-    except ValueError as error:
-        reason = f"cannot be used ({error})"
-    notes.append(
-        f"Confidence and labels are not compared: the answers of {network.name} to test pictures "
-        f"{reason}; evaluate it with `dvc repro evaluate`."
-    )
-    return None, notes
+        except ValueError as error:
+            reason = f"cannot be used ({error})"
+    if answers is None:
+        notes.append(
+            f"Confidence and labels are not compared: the answers of {network.name} to test "
+            f"pictures {reason}; evaluate it with `dvc repro evaluate`."
+        )
+    elif network.run_id is None:
+        notes.append(
+            f"The log does not tell the run of {network.name}: its answers are compared with those "
+            "of the network that was evaluated last."
+        )
+    return answers, notes
 
 
 def _evaluation(
