@@ -100,7 +100,15 @@ def find_drift(
         )
     learned = learned_facts(paths.prepared, answers)
     rows = compare(learned, logged_facts(logged))
-    pictures_prepared = 0 if learned.size is None else len(learned.size)
+    notes += answer_notes
+    tests = sum(row.distance is not None for row in rows)
+    prepared = 0 if learned.size is None else len(learned.size)
+    least = least_told(len(logged), prepared, tests) if tests else 0.0
+    if least > LEAST_DISTANCE:
+        notes.append(
+            f"Among so few pictures a distance below {least:.2f} may be chance, and one from "
+            f"{LEAST_DISTANCE:g} on is worth telling."
+        )
     return Drift(
         log=str(path),
         model=logged.network.name,
@@ -109,7 +117,7 @@ def find_drift(
         first=logged.first,
         last=logged.last,
         rows=rows,
-        notes=[*notes, *answer_notes, *_power_note(len(logged), pictures_prepared, rows)],
+        notes=notes,
     )
 
 
@@ -161,16 +169,6 @@ def _facts(
         confidence=None if probabilities is None else np.round(probabilities, PROBABILITY_DIGITS),
         labels=labels,
     )
-
-
-def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
-    tests = sum(row.distance is not None for row in rows)
-    if not tests or (least := least_told(seen, before, tests)) <= LEAST_DISTANCE:
-        return []
-    return [
-        f"Among so few pictures a distance below {least:.2f} may be chance, and one from "
-        f"{LEAST_DISTANCE:g} on is worth telling."
-    ]
 
 
 def _answers(

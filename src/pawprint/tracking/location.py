@@ -19,9 +19,9 @@ def store_uri(configured: str | None) -> str:
     A relative SQLite path is meant from the project root, whatever the current folder is.
     """
     uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    prefix = "sqlite:///"
-    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
-        return f"{prefix}{Paths(project_root()).lasting / uri.removeprefix(prefix)}"
+    path = sqlite_path(uri)
+    if path is not None and not path.is_absolute():
+        return f"sqlite:///{Paths(project_root()).lasting / path}"
     return uri
 
 
