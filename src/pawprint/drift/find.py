@@ -100,7 +100,15 @@ def find_drift(
         )
     learned = learned_facts(paths.prepared, answers)
     rows = compare(learned, logged_facts(logged))
-    pictures_prepared = 0 if learned.size is None else len(learned.size)
+    notes += answer_notes
+    tests = sum(row.distance is not None for row in rows)
+    prepared = 0 if learned.size is None else len(learned.size)
+    least = least_told(len(logged), prepared, tests) if tests else 0.0
+    if least > LEAST_DISTANCE:
+        notes.append(
+            f"Among so few pictures a distance below {least:.2f} may be chance, and one from "
+            f"{LEAST_DISTANCE:g} on is worth telling."
+        )
     return Drift(
         log=str(path),
         model=logged.network.name,
@@ -109,7 +117,7 @@ def find_drift(
         first=logged.first,
         last=logged.last,
         rows=rows,
-        notes=[*notes, *answer_notes, *_power_note(len(logged), pictures_prepared, rows)],
+        notes=notes,
     )
 
 
@@ -163,16 +171,6 @@ def _facts(
     )
 
 
-def _power_note(seen: int, before: int, rows: list[Row]) -> list[str]:
-    tests = sum(row.distance is not None for row in rows)
-    if not tests or (least := least_told(seen, before, tests)) <= LEAST_DISTANCE:
-        return []
-    return [
-        f"Among so few pictures a distance below {least:.2f} may be chance, and one from "
-        f"{LEAST_DISTANCE:g} on is worth telling."
-    ]
-
-
 def _answers(
     paths: Paths, tracking: Tracking, network: Network, prepared_digest: str
 ) -> tuple[Predictions | None, list[str]]:
@@ -184,23 +182,23 @@ def _answers(
             f"{network.name} learned from other pictures than are in {paths.prepared} now, which "
             "those seen are compared with."
         )
-    try:
-        if text is not None:
+    answers, reason = None, "are not found"
+    if text is not None:
+        try:
             answers = parse_predictions(text)
-            if network.run_id is None:
-                notes.append(
-                    f"The log does not tell the run of {network.name}: its answers are compared "
-                    "with those of the network that was evaluated last."
-                )
-            return answers, notes
-        reason = "are not found"
-    except ValueError as error:
-        reason = f"cannot be used ({error})"
-    notes.append(
-        f"Confidence and labels are not compared: the answers of {network.name} to test pictures "
-        f"{reason}; evaluate it with `dvc repro evaluate`."
-    )
-    return None, notes
+        except ValueError as error:
+            reason = f"cannot be used ({error})"
+    if answers is None:
+        notes.append(
+            f"Confidence and labels are not compared: the answers of {network.name} to test "
+            f"pictures {reason}; evaluate it with `dvc repro evaluate`."
+        )
+    elif network.run_id is None:
+        notes.append(
+            f"The log does not tell the run of {network.name}: its answers are compared with those "
+            "of the network that was evaluated last."
+        )
+    return answers, notes
 
 
 def _evaluation(

@@ -91,21 +91,19 @@ def read_log(
         else:
             network = Network(row[0]["model"], row[0].get("run_id"))
             found.setdefault(network, LoggedPictures(network)).add(*row)
+    lines = "1 line" if torn == 1 else f"{torn:,} lines"
     if not found:
         if earlier:
             raise UserError(f"{path} has no picture since {since}; give an earlier day")
         if torn:
             raise UserError(
-                f"{path} has no picture, and {_lines(torn)} that cannot be read; give another log"
+                f"{path} has no picture, and {lines} that cannot be read; give another log"
             )
         raise UserError(f"{path} has no picture yet; predict with `--log {path}` first")
     chosen = _choose(found, model, path)
-    notes = []
-    if torn:
-        notes.append(f"{_lines(torn)} of {path} cannot be read and left out.")
-    others = {network: pictures for network, pictures in found.items() if network != chosen}
-    if others:
-        count = sum(len(pictures) for pictures in others.values())
+    notes = [f"{lines} of {path} cannot be read and left out."] if torn else []
+    if others := [network for network in found if network != chosen]:
+        count = sum(len(found[network]) for network in others)
         notes.append(
             f"Left out are {count:,} pictures that were answered by "
             f"{', '.join(_label(network, found) for network in others)}: name one with --model."
@@ -138,9 +136,8 @@ def _parse(line: bytes) -> tuple[dict[str, Any], tuple[float, ...]] | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     ranges = 1 <= width < 1e9 and 1 <= height < 1e9 and 0 <= bright <= 255 and 0 <= probability <= 1
-    if not (texts and ranges and (run is None or isinstance(run, str))):
-        return None
-    return row, (width, height, bright, probability)
+    whole = texts and ranges and (run is None or isinstance(run, str))
+    return (row, (width, height, bright, probability)) if whole else None
 
 
 def _moment(text: str) -> str:
@@ -171,7 +168,3 @@ def _choose(found: dict[Network, LoggedPictures], model: str | None, path: Path)
 def _label(network: Network, among: dict[Network, LoggedPictures]) -> str:
     alone = sum(other.name == network.name for other in among) == 1
     return network.name if alone else f"{network.name} (run {network.run_id})"
-
-
-def _lines(count: int) -> str:
-    return "1 line" if count == 1 else f"{count:,} lines"

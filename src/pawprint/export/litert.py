@@ -18,7 +18,7 @@ from pawprint.inference.calibration import LEAST
 from pawprint.inference.predictor import PROBABILITIES, Pictures, Predictor
 from pawprint.models.attention_maps import with_maps
 from pawprint.system.errors import UserError, first_line
-from pawprint.system.signals import undisturbed
+from pawprint.system.machine import undisturbed
 from pawprint.training.tensorflow_runtime import held_back_stderr
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from pawprint.inference.calibration import LEAST, fit_temperature, scale, sure_p
 from pawprint.inference.predictor import MAPS, PROBABILITIES, Predictor, load_runtime
 from pawprint.models.attention_maps import with_maps
 from pawprint.system.files import replacing_file
-from pawprint.system.signals import undisturbed
+from pawprint.system.machine import undisturbed
 
 LARGEST_DIFFERENCE = 1e-4
 _UNCALIBRATED = "uncalibrated"

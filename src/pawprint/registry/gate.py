@@ -70,13 +70,10 @@ def broken_limit(
         return f"its test accuracy {accuracy:.4f} is below gate.min_accuracy {gate.min_accuracy:g}"
     if gate.max_megabytes is not None and megabytes > gate.max_megabytes:
         return f"its {megabytes:.3g} MB are above gate.max_megabytes {gate.max_megabytes:g}"
-    if gate.max_milliseconds is None or milliseconds is None:
-        return None
-    if milliseconds > gate.max_milliseconds:
-        return (
-            f"its {milliseconds:.3g} ms for a picture are above gate.max_milliseconds "
-            f"{gate.max_milliseconds:g}"
-        )
+    limit = gate.max_milliseconds
+    if limit is not None and milliseconds is not None and milliseconds > limit:
+        ms = f"{milliseconds:.3g} ms"
+        return f"its {ms} for a picture are above gate.max_milliseconds {limit:g}"
     return None
 
 

@@ -140,7 +140,7 @@ def record_of(content: bytes, tags: Mapping[str, Any]) -> dict[str, Any]:
     """
     accuracy = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
     facts = {name: tags.get(name) for name in (*accuracy, "data_digest", "git_commit")}
-    return {"network": _digest(content), **facts}
+    return {"network": hashlib.sha256(content).hexdigest(), **facts}
 
 
 def with_facts(source: Source, content: bytes) -> Source:
@@ -158,22 +158,14 @@ def with_facts(source: Source, content: bytes) -> Source:
         facts = json.loads(record_file(source.network).read_bytes())
     except (OSError, ValueError, RecursionError):
         return source
-    if not isinstance(facts, dict) or facts.get("network") != _digest(content):
+    if not isinstance(facts, dict) or facts.get("network") != hashlib.sha256(content).hexdigest():
         return source  # not by the run: train writes its network before its run, register later
     model, version, run_id = (facts.get(key) for key in ("model", "version", "run_id"))
     if not (isinstance(model, str) and type(version) is int and isinstance(run_id, str)):
         return source
     tags = {name: str(fact) for name, fact in facts.items() if fact is not None}
-    name = _version_name(model, version)
+    name = f"{model} version {version}"
     return replace(source, name=name, model=model, version=version, run_id=run_id, tags=tags)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _version_name(model: str, version: int) -> str:
-    return f"{model} version {version}"
 
 
 def _registered(address: str, model: str, alias: str | None, version: str | None) -> Source:
@@ -196,7 +188,7 @@ def _registered(address: str, model: str, alias: str | None, version: str | None
             f"{who} of {model} is version {number}, but its network {network} is gone; train "
             "another one with `dvc repro --force train` and `dvc repro`"
         )
-    return Source(_version_name(model, number), network, model, number, run_id, tags)
+    return Source(f"{model} version {number}", network, model, number, run_id, tags)
 
 
 def _of_run(address: str, run_id: str) -> Source:

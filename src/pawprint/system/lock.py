@@ -30,14 +30,12 @@ def locked(path: Path, *, busy: str, patience: float | None = 0) -> Generator[No
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=patience or 0)
+        held = lock.acquire(timeout=patience or 0)
     except Timeout:
         if patience is not None:
             raise BusyError(busy) from None
         if busy:
             log.info("%s", busy)
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()

@@ -1,12 +1,16 @@
-"""What is of the machine itself: cores, memory, names; and processes that end with their parent."""
+"""What is of the machine and its processes: cores, memory, names, signals, ends."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ipaddress
 import multiprocessing
 import os
+import signal
 import threading
+from collections.abc import Generator
+from typing import Any
 
 
 def usable_cores() -> list[int]:
@@ -46,3 +50,29 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait_and_end, daemon=True).start()
+
+
+@contextlib.contextmanager
+def undisturbed() -> Generator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of the block; a second one does not wait.
+
+    For what others' code would turn into failures of another kind in its midst.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, signal.SIG_DFL if handler is None else handler)
+        if came:
+            signal.raise_signal(came[0])

@@ -10,9 +10,7 @@ from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError
 
-SECONDS_TO_ANSWER = 5
 _SQLITE = b"SQLite format 3\0"
-LOCAL_UI = "http://127.0.0.1:5000"  # where plain `mlflow ui` answers
 
 
 def store_uri(configured: str | None) -> str:
@@ -21,9 +19,9 @@ def store_uri(configured: str | None) -> str:
     A relative SQLite path is meant from the project root, whatever the current folder is.
     """
     uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    prefix = "sqlite:///"
-    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
-        return f"{prefix}{Paths(project_root()).lasting / uri.removeprefix(prefix)}"
+    path = sqlite_path(uri)
+    if path is not None and not path.is_absolute():
+        return f"sqlite:///{Paths(project_root()).lasting / path}"
     return uri
 
 
@@ -63,7 +61,7 @@ def check_file(path: Path) -> None:
 
 def run_address(uri: str, experiment_id: str, run_id: str) -> str:
     """Where a run's page is: in the server's interface, or in that of `mlflow ui`."""
-    base = LOCAL_UI
+    base = "http://127.0.0.1:5000"  # where plain `mlflow ui` answers
     if is_server(uri):
         parts = urllib.parse.urlsplit(uri)
         host = parts.netloc.rpartition("@")[2]  # a page is passed on: no password in it
@@ -77,7 +75,7 @@ def check_answers(address: str) -> None:
     import urllib.request
 
     try:
-        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
+        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5).close()
     except urllib.error.HTTPError:
         return
     except (OSError, ValueError) as error:

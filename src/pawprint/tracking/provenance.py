@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import platform
 import shlex
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -26,25 +28,21 @@ def provenance(root: Path) -> dict[str, str]:
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")
         tags["git_commit"] = tags["mlflow.source.git.commit"] = commit
         tags["git_dirty"] = "true" if changed else "false"
-    if user := _user():
-        tags["mlflow.user"] = user
-    for tag, variable in {"dvc_stage": "DVC_STAGE", "dvc_exp_name": "DVC_EXP_NAME"}.items():
-        if os.environ.get(variable):
-            tags[tag] = os.environ[variable]
+    with contextlib.suppress(OSError, KeyError):  # a container user without a name
+        tags["mlflow.user"] = getpass.getuser()
+    for variable in ("DVC_STAGE", "DVC_EXP_NAME"):
+        if value := os.environ.get(variable):
+            tags[variable.lower()] = value
     return tags
 
 
 def environment(root: Path) -> dict[str, str]:
     """What this process runs on: code, libraries, machine."""
-    from importlib.metadata import PackageNotFoundError, version
-
     found = {"git commit": _git(root, "rev-parse", "HEAD") or "none"}
     found["Python"] = platform.python_version()
     for name in ("pawprint", "tensorflow", "keras", "onnxruntime", "numpy", "scikit-learn"):
-        try:
+        with contextlib.suppress(PackageNotFoundError):  # our own code, where it is not installed
             found[name] = version(name)
-        except PackageNotFoundError:  # the project's own code, where it was not installed
-            continue
     found["system"] = platform.platform(terse=True)
     found["processor"] = f"{platform.machine()}, {os.cpu_count()} cores"
     return found
@@ -63,10 +61,3 @@ def _git(root: Path, *arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container user without a name
-        return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from typing import Any
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import run_address
 from pawprint.tracking.names import CHALLENGER, CHAMPION, no_champion
-from pawprint.tracking.registry import Registry
+from pawprint.tracking.registry import Registry, existing
 from pawprint.tracking.store import Store
 
 SHORTEST = 4  # characters that stand for an id
 CURVES = ("val_accuracy", "val_loss")
-_ANSWERS = "evaluate/predictions.csv"
+_FOLDER, _ANSWERS = "evaluate", "evaluate/predictions.csv"
 _MOST_NAMED = 5
 _RESOLVED = "resolved."  # see Run.log_parameters
 
@@ -104,10 +103,10 @@ class Records:
     def read(self, run_id: str) -> RecordedRun:
         """All that is told of a run; its answers are left out where they cannot be fetched."""
         run = self._client.get_run(run_id)
-        parameters = {k: v for k, v in run.data.params.items() if not k.startswith(_RESOLVED)}
-        for key, value in run.data.params.items():
-            if key.startswith(_RESOLVED):
-                parameters[key.removeprefix(_RESOLVED)] = value
+        given = run.data.params
+        resolved = {key for key in given if key.startswith(_RESOLVED)}
+        parameters = {key: given[key] for key in given if key not in resolved}
+        parameters |= {key.removeprefix(_RESOLVED): given[key] for key in resolved}
         curves = {}
         for name in CURVES:
             if name in run.data.metrics:
@@ -131,14 +130,7 @@ class Records:
         return list(self._store.search(""))
 
     def _get(self, run_id: str) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self._client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
+        return existing(lambda: self._client.get_run(run_id), ["RESOURCE_DOES_NOT_EXIST"])
 
     def _of_version(self, word: str, which: str) -> str:
         version = Registry(self._client, self._store.uri, self._model).find(which)
@@ -176,10 +168,8 @@ class Records:
     def _answers(self, run_id: str) -> str | None:
         from mlflow.exceptions import MlflowException
 
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        folder = _ANSWERS.rpartition("/")[0]
         try:
-            listed = self._client.list_artifacts(run_id, folder)
+            listed = self._client.list_artifacts(run_id, _FOLDER)
             if _ANSWERS not in {artifact.path for artifact in listed}:
                 return None
             with tempfile.TemporaryDirectory() as place:

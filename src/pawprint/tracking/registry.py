@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.lock import locked
@@ -17,7 +17,10 @@ from pawprint.tracking.store import reach
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+_T = TypeVar("_T")
+
+_MISSING = ("RESOURCE_DOES_NOT_EXIST",)
+_GONE = (*_MISSING, "INVALID_PARAMETER_VALUE")  # the latter of an alias that no version has
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,13 @@ class Registry:
 
     def version(self, number: int) -> Version | None:
         """The version of that number, or None where there is none."""
-        return self._read(self._client.get_model_version, str(number))
+        found = existing(lambda: self._client.get_model_version(self.model, str(number)))
+        return _version(found) if found else None
 
     def with_alias(self, alias: str) -> Version | None:
         """The version with that alias, or None where none has it."""
-        return self._read(self._client.get_model_version_by_alias, alias)
-
-    def _read(self, read: Callable[[str, str], Any], which: str) -> Version | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return _version(read(self.model, which))
-        except MlflowException as error:
-            if error.error_code in _GONE:
-                return None
-            raise
+        found = existing(lambda: self._client.get_model_version_by_alias(self.model, alias))
+        return _version(found) if found else None
 
     def champion(self) -> Version | None:
         """The version with the alias `champion`, if there is one."""
@@ -93,9 +88,8 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         source = f"models:/{model_id}"
-        for found in self._client.search_model_versions(
-            f"name = '{self.model}' AND run_id = '{run_id}'"
-        ):
+        query = f"name = '{self.model}' AND run_id = '{run_id}'"
+        for found in self._client.search_model_versions(query):
             if found.source == source:
                 version = _version(found)
                 self.set_tags(version, tags)
@@ -106,11 +100,10 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         texts = {mlflow_name(key): str(value) for key, value in tags.items()}
-        return _version(
-            self._client.create_model_version(
-                self.model, source, run_id=run_id, tags=texts, model_id=model_id
-            )
+        made = self._client.create_model_version(
+            self.model, source, run_id=run_id, tags=texts, model_id=model_id
         )
+        return _version(made)
 
     def set_alias(self, alias: str, number: int) -> None:
         """Give ``alias`` to a version; whoever had it loses it in the same moment."""
@@ -130,14 +123,8 @@ class Registry:
 
     def model_tags(self) -> dict[str, str]:
         """The tags of the registered model itself; none where there is no such model."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return dict(self._client.get_registered_model(self.model).tags)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return {}
-            raise
+        found = existing(lambda: self._client.get_registered_model(self.model), _MISSING)
+        return dict(found.tags) if found else {}
 
     def set_model_tag(self, name: str, text: str) -> None:
         """Set a tag on the registered model itself."""
@@ -148,17 +135,24 @@ class Registry:
 
         A store that does not answer is another matter: what it raises goes on.
         """
-        from mlflow.exceptions import MlflowException
-
         try:
-            file = _download(f"models:/{self.model}/{version.number}") / NETWORK_FILE
+            folder = existing(lambda: _download(f"models:/{self.model}/{version.number}"))
         except FileNotFoundError:
             return None
-        except MlflowException as error:
-            if error.error_code in _GONE:
-                return None
-            raise
-        return file if file.is_file() else None
+        file = folder / NETWORK_FILE if folder else None
+        return file if file and file.is_file() else None
+
+
+def existing(read: Callable[[], _T], codes: Sequence[str] = _GONE) -> _T | None:
+    """What ``read`` returns; None where MLflow says by one of these codes that it is not there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return read()
+    except MlflowException as error:
+        if error.error_code in codes:
+            return None
+        raise
 
 
 def fetch_version(address: str, model: str, which: str) -> tuple[Version, Path]:

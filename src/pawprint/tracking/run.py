@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.files import replacing_file
-from pawprint.system.signals import undisturbed
+from pawprint.system.machine import undisturbed
 from pawprint.tracking.location import check_answers, is_server
 from pawprint.tracking.names import ERROR_TAG, MODEL_ID_TAG, mlflow_name
 
@@ -54,9 +54,8 @@ class Run:
             self._client.delete_tag(self.id, ERROR_TAG)
         for key in here.data.metrics:
             self._known |= {(key, m.step) for m in self._client.get_metric_history(self.id, key)}
-        for model in self._client.search_logged_models(
-            [here.info.experiment_id], f"source_run_id = '{self.id}'"
-        ):
+        experiments, of_this = [here.info.experiment_id], f"source_run_id = '{self.id}'"
+        for model in self._client.search_logged_models(experiments, of_this):
             self._client.delete_logged_model(model.model_id)
 
     def go_on(self, name: str) -> None:
@@ -82,22 +81,18 @@ class Run:
         """Set tags on the run."""
         from mlflow.entities import RunTag
 
-        self._attempt(
-            "tags",
-            lambda: self._client.log_batch(
-                self.id, tags=[RunTag(key, str(value)) for key, value in tags.items()]
-            ),
-        )
+        texts = [RunTag(key, str(value)) for key, value in tags.items()]
+        self._attempt("tags", lambda: self._client.log_batch(self.id, tags=texts))
 
     @property
     def tags(self) -> dict[str, str]:
         """The run's tags as they are in the store."""
-        return dict(self._client.get_run(self.id).data.tags)
+        return self._client.get_run(self.id).data.tags
 
     @property
     def metrics(self) -> dict[str, float]:
         """The last value of each metric as it is in the store."""
-        return dict(self._client.get_run(self.id).data.metrics)
+        return self._client.get_run(self.id).data.metrics
 
     def log_metrics(
         self, metrics: Mapping[str, float], step: int = 0, model_id: str | None = None

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TRAINING_TAG = "training"
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # how `mlflow ui` shows it
 
 
 @dataclass(frozen=True)
@@ -223,8 +222,9 @@ def _experiment_id(client: MlflowClient, address: str, name: str) -> str:
         # Artifacts beside the database, absolute: a temporary workspace's folder would be lost.
         own = sqlite_path(address) is not None
         location = (Paths(project_root()).lasting / "mlruns").as_uri() if own else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # how `mlflow ui` shows it
         try:
-            return client.create_experiment(name, location, tags=KIND)
+            return client.create_experiment(name, location, tags=kind)
         except MlflowException:  # somebody else made it in the meantime
             found = client.get_experiment_by_name(name)
             if found is None:

@@ -54,23 +54,17 @@ def run_of(store: Store, files: TrainingFiles) -> Run:
             record["run_id"],
             store.uri,
         )
-        tags = record["tags"] | {RESTORED_FROM_TAG: record["run_id"]}
         run = store.open_run(f"{record['name']} (restored)")
         run.log_parameters(record["parameters"])
-        run.set_tags(tags)
-        _log_history(run, files.history)
+        run.set_tags(record["tags"] | {RESTORED_FROM_TAG: record["run_id"]})
+        with files.history.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                epoch = int(row.pop("epoch"))
+                run.log_metrics({name: float(value) for name, value in row.items()}, step=epoch)
         run.log_file(files.history)
         run.finish()
     if MODEL_ID_TAG not in run.tags:
         predictor = Predictor(files.onnx)
-        size = predictor.image_size
-        example = np.zeros((size, size, 3), np.uint8)
+        example = np.zeros((predictor.image_size, predictor.image_size, 3), np.uint8)
         run.log_model(files.onnx, predictor.class_names, example)
     return run
-
-
-def _log_history(run: Run, history: Path) -> None:
-    with history.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            epoch = int(row.pop("epoch"))
-            run.log_metrics({name: float(value) for name, value in row.items()}, step=epoch)

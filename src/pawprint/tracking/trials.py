@@ -5,23 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from pawprint.tracking.names import (
-    AXES_TAG,
-    ERROR_TAG,
-    OVERRIDES_TAG,
-    PRUNED_TAG,
-    TRIAL_TAG,
-)
+from pawprint.tracking.names import AXES_TAG, ERROR_TAG, OVERRIDES_TAG, PRUNED_TAG, TRIAL_TAG
+from pawprint.tracking.run import Run
+from pawprint.tracking.store import Store
 
-if TYPE_CHECKING:
-    from pawprint.tracking.run import Run
-    from pawprint.tracking.store import Store
-
-SWEEP_TAG = "sweep"
-FRESH_TAG = "fresh"
-SAME_TAG = "same_as"
+SWEEP_TAG, FRESH_TAG, SAME_TAG = "sweep", "fresh", "same_as"
 _LAST_METRIC = "trial_seconds"  # recorded when all else is
 
 
@@ -30,8 +19,6 @@ class TrialRun:
     """A trial's run.
 
     Attributes:
-        id: of the run.
-        name: of the run.
         identity: what the trial is known by.
         parent: id of the sweep's run.
         status: as MLflow has it.
@@ -77,7 +64,22 @@ def find_sweep(store: Store, identity: str) -> Run | None:
 def trial_runs(store: Store, identity: str | None = None) -> list[TrialRun]:
     """The runs of all trials of the experiment, or of one of them, oldest first."""
     query = "LIKE '%'" if identity is None else f"= '{identity}'"
-    return [_trial_run(run) for run in store.search(f"tags.{TRIAL_TAG} {query}", order="ASC")]
+    return [
+        TrialRun(
+            id=run.info.run_id,
+            name=run.info.run_name,
+            identity=run.data.tags[TRIAL_TAG],
+            parent=run.data.tags.get("mlflow.parentRunId", ""),
+            status=run.info.status,
+            figures=run.data.metrics,
+            axes=json.loads(run.data.tags.get(AXES_TAG, "{}")),
+            overrides=json.loads(run.data.tags.get(OVERRIDES_TAG, "[]")),
+            parameters=run.data.params,
+            pruned=PRUNED_TAG in run.data.tags,
+            error=run.data.tags.get(ERROR_TAG, ""),
+        )
+        for run in store.search(f"tags.{TRIAL_TAG} {query}", order="ASC")
+    ]
 
 
 def show_again(store: Store, trial: TrialRun, parent: str) -> None:
@@ -92,14 +94,13 @@ def show_again(store: Store, trial: TrialRun, parent: str) -> None:
     if next(store.search(query), None) is not None:
         return
     run = store.open_run(trial.name, parent=parent)
-    run.set_tags(
-        {
-            SAME_TAG: trial.id,
-            AXES_TAG: json.dumps(dict(trial.axes)),
-            OVERRIDES_TAG: json.dumps(trial.overrides),
-            "mlflow.note.content": f"Trained in another sweep, as run `{trial.id}`.",
-        }
-    )
+    tags = {
+        SAME_TAG: trial.id,
+        AXES_TAG: json.dumps(dict(trial.axes)),
+        OVERRIDES_TAG: json.dumps(trial.overrides),
+        "mlflow.note.content": f"Trained in another sweep, as run `{trial.id}`.",
+    }
+    run.set_tags(tags)
     run.log_parameters(trial.parameters)
     for name in trial.figures:
         for point in store.client.get_metric_history(trial.id, name):
@@ -113,20 +114,3 @@ def end_trial(store: Store, run_id: str, status: str, error: str = "") -> None:
     if error:
         run.set_tags({ERROR_TAG: error[:5000]})
     run.finish(status)
-
-
-def _trial_run(run: Any) -> TrialRun:
-    tags = run.data.tags
-    return TrialRun(
-        run.info.run_id,
-        run.info.run_name,
-        tags[TRIAL_TAG],
-        tags.get("mlflow.parentRunId", ""),
-        run.info.status,
-        run.data.metrics,
-        json.loads(tags.get(AXES_TAG, "{}")),
-        json.loads(tags.get(OVERRIDES_TAG, "[]")),
-        run.data.params,
-        PRUNED_TAG in tags,
-        tags.get(ERROR_TAG, ""),
-    )
