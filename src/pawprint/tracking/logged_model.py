@@ -33,7 +33,6 @@ MODULES = (
     "data.brightness",
     "data.decode",
     "data.resize",
-    "data.rgb",
     "inference.predictor",
     "tracking.names",
     LOADER,
