@@ -16,7 +16,6 @@ from pawprint.inference.prediction_log import BEGIN, check_log
 from pawprint.system.errors import UserError
 
 _MOMENT = len("2025-01-31T23:59:59")  # characters of it
-_TEXTS = ("time", "label", "model")
 _BEGIN = BEGIN.encode()
 
 
@@ -131,7 +130,7 @@ def _parse(line: bytes) -> tuple[dict[str, Any], tuple[float, ...]] | None:
         row = json.loads(line)
         width, height = float(row["width"]), float(row["height"])
         bright, probability = float(row["brightness"]), float(row["probability"])
-        texts = all(isinstance(row[name], str) for name in _TEXTS)
+        texts = all(isinstance(row[name], str) for name in ("time", "label", "model"))
         run = row.get("run_id")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import hashlib
 import json
 import os
@@ -105,7 +104,7 @@ def mend_folder(path: Path) -> None:
 
     The earlier folder takes its place again where it had been moved away; the rest is removed.
     """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+    for left in path.parent.glob(".*"):
         if not re.fullmatch(rf"\.{re.escape(path.name)}\.(old\.)?[a-z0-9_]{{8}}", left.name):
             continue
         if (left / path.name).exists() and not path.exists():
@@ -115,8 +114,7 @@ def mend_folder(path: Path) -> None:
 
 def mend_file(path: Path) -> None:
     """Remove what a killed ``replacing_file`` left; nobody else may be writing ``path``."""
-    stem, suffix = glob.escape(path.stem), glob.escape(path.suffix)
-    for left in path.parent.glob(f".{stem}.*.tmp{suffix}"):
+    for left in path.parent.glob(".*"):
         if re.fullmatch(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}", left.name):
             left.unlink(missing_ok=True)
 

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     import pandas
 
 FIXED = ("label", "probability", "problem")
-SURE_PRECISION = "sure_precision"
-THRESHOLD = "threshold"
-PATHS = "paths"
+SURE_PRECISION, THRESHOLD, PATHS = "sure_precision", "threshold", "paths"
 _SERVED = "__pyfunc_model_path__"  # set by MLflow where its scoring server is to load the model
 _LONGEST_PATH = 4096
 

@@ -50,18 +50,17 @@ class RecordedRun:
     answers: str | None
 
 
+@dataclass(frozen=True)
 class Records:
     """The runs of a store's experiment, for reading.
 
-    Args:
+    Attributes:
         store: where they are.
         model: name of the registered model.
     """
 
-    def __init__(self, store: Store, model: str) -> None:
-        self._store = store
-        self._client = store.client
-        self._model = model
+    store: Store
+    model: str
 
     def find(self, word: str) -> str:
         """The id of the one run that ``word`` means.
@@ -102,7 +101,7 @@ class Records:
 
     def read(self, run_id: str) -> RecordedRun:
         """All that is told of a run; its answers are left out where they cannot be fetched."""
-        run = self._client.get_run(run_id)
+        run = self.store.client.get_run(run_id)
         given = run.data.params
         resolved = {key for key in given if key.startswith(_RESOLVED)}
         parameters = {key: given[key] for key in given if key not in resolved}
@@ -110,12 +109,12 @@ class Records:
         curves = {}
         for name in CURVES:
             if name in run.data.metrics:
-                points = self._client.get_metric_history(run_id, name)
+                points = self.store.client.get_metric_history(run_id, name)
                 curves[name] = sorted({point.step: point.value for point in points}.items())
         return RecordedRun(
             id=run_id,
             name=run.info.run_name or run_id[:8],
-            address=run_address(self._store.uri, run.info.experiment_id, run_id),
+            address=run_address(self.store.uri, run.info.experiment_id, run_id),
             started=run.info.start_time,
             parameters=parameters,
             tags=dict(run.data.tags),
@@ -127,33 +126,33 @@ class Records:
     @functools.cached_property
     def _runs(self) -> list[Any]:
         """All active runs of the experiment, newest first."""
-        return list(self._store.search(""))
+        return list(self.store.search(""))
 
     def _get(self, run_id: str) -> Any:
-        return existing(lambda: self._client.get_run(run_id), ["RESOURCE_DOES_NOT_EXIST"])
+        return existing(lambda: self.store.client.get_run(run_id), ["RESOURCE_DOES_NOT_EXIST"])
 
     def _of_version(self, word: str, which: str) -> str:
-        version = Registry(self._client, self._store.uri, self._model).find(which)
+        version = Registry(self.store.client, self.store.uri, self.model).find(which)
         if version is None:
             if word == CHAMPION:
-                raise no_champion(self._model, self._store.uri)
-            there = self._client.search_model_versions(f"name = '{self._model}'")
+                raise no_champion(self.model, self.store.uri)
+            there = self.store.client.search_model_versions(f"name = '{self.model}'")
             numbers = sorted((int(one.version) for one in there), reverse=True)
             known = ", ".join(f"v{number}" for number in numbers[:_MOST_NAMED]) or "none"
             raise UserError(
-                f"{self._model} has no {word} in {self._store.uri}; the last versions there are "
+                f"{self.model} has no {word} in {self.store.uri}; the last versions there are "
                 f"{known}"
             )
         run = self._get(version.run_id)
         if run is None or run.info.lifecycle_stage != "active":
             raise UserError(
-                f"the run {version.run_id} of {self._model} {word} is gone from {self._store.uri}; "
+                f"the run {version.run_id} of {self.model} {word} is gone from {self.store.uri}; "
                 "name another one"
             )
         return version.run_id
 
     def _unknown(self, word: str) -> UserError:
-        where = f"no run in {self._store.uri} is called {word!r}"
+        where = f"no run in {self.store.uri} is called {word!r}"
         if not self._runs:
             return UserError(f"{where}: it has none; train one with `dvc repro`")
         names = [run.info.run_name or "" for run in self._runs]
@@ -169,11 +168,11 @@ class Records:
         from mlflow.exceptions import MlflowException
 
         try:
-            listed = self._client.list_artifacts(run_id, _FOLDER)
+            listed = self.store.client.list_artifacts(run_id, _FOLDER)
             if _ANSWERS not in {artifact.path for artifact in listed}:
                 return None
             with tempfile.TemporaryDirectory() as place:
-                file = Path(self._client.download_artifacts(run_id, _ANSWERS, place))
+                file = Path(self.store.client.download_artifacts(run_id, _ANSWERS, place))
                 return file.read_bytes().decode("utf-8", "surrogateescape")
         except (MlflowException, OSError):  # artifacts of another machine, or removed
             return None

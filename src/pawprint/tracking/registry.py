@@ -32,19 +32,19 @@ class Version:
     tags: dict[str, str]
 
 
+@dataclass(frozen=True)
 class Registry:
     """The versions of one registered model.
 
-    Args:
+    Attributes:
         client: of the store that has them.
         address: of that store.
         model: name of the registered model, made with its first version.
     """
 
-    def __init__(self, client: MlflowClient, address: str, model: str) -> None:
-        self._client = client
-        self.address = address
-        self.model = model
+    client: MlflowClient
+    address: str
+    model: str
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Let other processes that change this registry wait, where the store is a local one."""
@@ -59,12 +59,12 @@ class Registry:
 
     def version(self, number: int) -> Version | None:
         """The version of that number, or None where there is none."""
-        found = existing(lambda: self._client.get_model_version(self.model, str(number)))
+        found = existing(lambda: self.client.get_model_version(self.model, str(number)))
         return _version(found) if found else None
 
     def with_alias(self, alias: str) -> Version | None:
         """The version with that alias, or None where none has it."""
-        found = existing(lambda: self._client.get_model_version_by_alias(self.model, alias))
+        found = existing(lambda: self.client.get_model_version_by_alias(self.model, alias))
         return _version(found) if found else None
 
     def champion(self) -> Version | None:
@@ -78,7 +78,7 @@ class Registry:
 
     def newest(self) -> int:
         """The highest number of a version, 0 where there is none."""
-        found = self._client.search_model_versions(
+        found = self.client.search_model_versions(
             f"name = '{self.model}'", max_results=1, order_by=["version_number DESC"]
         )
         return int(found[0].version) if found else 0
@@ -89,25 +89,25 @@ class Registry:
 
         source = f"models:/{model_id}"
         query = f"name = '{self.model}' AND run_id = '{run_id}'"
-        for found in self._client.search_model_versions(query):
+        for found in self.client.search_model_versions(query):
             if found.source == source:
                 version = _version(found)
                 self.set_tags(version, tags)
                 return version
         try:
-            self._client.create_registered_model(self.model)
+            self.client.create_registered_model(self.model)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         texts = {mlflow_name(key): str(value) for key, value in tags.items()}
-        made = self._client.create_model_version(
+        made = self.client.create_model_version(
             self.model, source, run_id=run_id, tags=texts, model_id=model_id
         )
         return _version(made)
 
     def set_alias(self, alias: str, number: int) -> None:
         """Give ``alias`` to a version; whoever had it loses it in the same moment."""
-        self._client.set_registered_model_alias(self.model, alias, str(number))
+        self.client.set_registered_model_alias(self.model, alias, str(number))
 
     def set_tags(self, version: Version, tags: Mapping[str, Any]) -> None:
         """Set tags on a version; one that is None is taken away."""
@@ -116,19 +116,19 @@ class Registry:
             name = mlflow_name(key)
             if value is None:
                 if version.tags.pop(name, None) is not None:
-                    self._client.delete_model_version_tag(self.model, number, name)
+                    self.client.delete_model_version_tag(self.model, number, name)
             elif version.tags.get(name) != str(value):  # over HTTP each takes its time
-                self._client.set_model_version_tag(self.model, number, name, str(value))
+                self.client.set_model_version_tag(self.model, number, name, str(value))
                 version.tags[name] = str(value)
 
     def model_tags(self) -> dict[str, str]:
         """The tags of the registered model itself; none where there is no such model."""
-        found = existing(lambda: self._client.get_registered_model(self.model), _MISSING)
+        found = existing(lambda: self.client.get_registered_model(self.model), _MISSING)
         return dict(found.tags) if found else {}
 
     def set_model_tag(self, name: str, text: str) -> None:
         """Set a tag on the registered model itself."""
-        self._client.set_registered_model_tag(self.model, name, text)
+        self.client.set_registered_model_tag(self.model, name, text)
 
     def network(self, version: Version) -> Path | None:
         """The file of a version's network on this disk, fetched from elsewhere; None if gone.
