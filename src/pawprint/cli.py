@@ -1,7 +1,5 @@
 """The `pawprint` command: COMMAND [key=value …] [option …]; `commands/table.py` lists them all."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os

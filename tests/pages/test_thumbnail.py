@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from pawprint.pages.thumbnail import jpeg_of
+from pawprint.pages.render import jpeg_of
 
 
 def test_a_large_picture_becomes_a_small_jpeg():

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.pages.render import render
-from pawprint.pages.thumbnail import jpeg_of
+from pawprint.pages.render import jpeg_of, render
 from pawprint.suspects.find import Suspect
 from pawprint.suspects.report import HeldOut, suspect_tiles, suspects_page
 

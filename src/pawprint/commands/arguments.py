@@ -1,7 +1,5 @@
 """What can be typed after the name of a tool, and the network that it names; light for any help."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The command `pawprint champion`: who is champion, the line of champions, and going back."""
 
-from __future__ import annotations
-
 import json
 import sys
 from argparse import Namespace

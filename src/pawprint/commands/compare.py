@@ -1,7 +1,5 @@
 """The command compare: recorded runs side by side, on the terminal and as a page."""
 
-from __future__ import annotations
-
 import json
 from argparse import Namespace
 from collections.abc import Callable
@@ -13,7 +11,7 @@ from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Tracking
 from pawprint.data.store import load_split, load_summary
-from pawprint.pages.thumbnail import jpeg_of
+from pawprint.pages.render import jpeg_of
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_table
 from pawprint.tracking.location import sqlite_path, store_uri

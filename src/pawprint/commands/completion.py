@@ -4,8 +4,6 @@ Hydra's shell functions call `pawprint -sc query=bash` with the line in COMP_LIN
 one program without commands, so that here the first word behind `pawprint` is taken off.
 """
 
-from __future__ import annotations
-
 import argparse
 import glob
 import os

@@ -1,7 +1,5 @@
 """The command drift: pictures seen in use against those learned from."""
 
-from __future__ import annotations
-
 import json
 from argparse import Namespace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command litert: the trained network for phones, measured against the ONNX one, recorded."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`pawprint predict`: pictures, folders of millions and lists of names, from the shell."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,7 +1,5 @@
 """The command `pawprint serve`: a page, and an API, that classify pictures."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import sys

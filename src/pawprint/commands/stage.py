@@ -1,7 +1,5 @@
 """Commands whose function takes the configuration: their options, their help, their run."""
 
-from __future__ import annotations
-
 import argparse
 import atexit
 import gc

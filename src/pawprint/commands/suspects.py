@@ -1,7 +1,5 @@
 """Suspect labels: each picture judged by networks that did not learn from it."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import tempfile

@@ -1,7 +1,5 @@
 """All commands: a line of help for each, and where its function is."""
 
-from __future__ import annotations
-
 from pawprint.commands.arguments import (
     Tool,
     add_champion,

@@ -1,7 +1,5 @@
 """Runs compared: parameters that differ, figures, and pairs on the same test pictures."""
 
-from __future__ import annotations
-
 import re
 import string
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A comparison as an HTML page, on a terminal or in a pipe, and for machines."""
 
-from __future__ import annotations
-
 import math
 import sys
 import time

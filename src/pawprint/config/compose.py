@@ -1,7 +1,5 @@
 """From params.yaml, conf/ and settings to one typed configuration."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass

@@ -1,7 +1,5 @@
 """Words of a command line as settings, ``key=value``: recipes, `mlflow run`'s form, mistakes."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Where each stage's files are."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

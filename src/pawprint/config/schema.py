@@ -1,7 +1,5 @@
 """The typed schema of the configuration: every key, what it says, its type and its range."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """How bright pictures are: one definition for evaluation, logs of what was seen, and drift."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The one way from a file to pixels, shared by preparation, training, prediction and serving."""
 
-from __future__ import annotations
-
 import io
 import math
 import os

@@ -5,8 +5,6 @@ is at y = 3. A ``Pencil`` turns, mirrors and scales them onto the picture. What 
 dog (pose, coat, collar) is drawn by the same code for both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

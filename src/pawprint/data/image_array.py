@@ -1,7 +1,5 @@
 """The stored pictures: as they are, or as JPEGs; written once and read as one array."""
 
-from __future__ import annotations
-
 import mmap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the folders mean: class folders, or class folders inside given splits."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

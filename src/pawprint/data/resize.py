@@ -1,7 +1,5 @@
 """From a picture of any shape and pixel format to the RGB square that the network sees."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 

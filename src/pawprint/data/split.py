@@ -1,7 +1,5 @@
 """Which picture is for training, which for validation, which for testing."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter, defaultdict
 from pathlib import Path

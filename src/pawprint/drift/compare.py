@@ -1,7 +1,5 @@
 """Whether pictures in use differ from those learned from, by known tests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

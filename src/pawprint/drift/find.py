@@ -1,7 +1,5 @@
 """What drift is: pictures in use, as logged, against those learned from; and how it is told."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Reading a log of predictions."""
 
-from __future__ import annotations
-
 import json
 from array import array
 from collections.abc import Iterator

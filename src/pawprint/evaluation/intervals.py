@@ -1,7 +1,5 @@
 """How sure a figure is: 95 % bootstrap intervals over the pictures of a test split."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Metrics of probabilities against labels; scikit-learn's wherever it has them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from pawprint.inference.calibration import expected_calibration_error

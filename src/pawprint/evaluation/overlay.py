@@ -1,7 +1,5 @@
 """What the network looked at, drawn over the picture."""
 
-from __future__ import annotations
-
 import numpy as np
 
 STRENGTH = 0.8  # of the colours over the picture, at the most

@@ -1,7 +1,5 @@
 """Two classifiers on the same pictures: whether one is better, or it is chance."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Plots of a training and of a test: curves, confusion matrix, calibration, ROC."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The evaluation report: one HTML file that tells whether to trust a network."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """All that evaluate computes: metrics, intervals, slices, calibration, mistakes, suspects."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Figures of parts of the test split: by class, size and brightness of the picture, and folder."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The files of an evaluation, which `dvc metrics` and `dvc plots` read."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The network as LiteRT, for phones: large weights in float16, or all of it in int8."""
 
-from __future__ import annotations
-
 import json
 import logging
 import warnings

@@ -1,7 +1,5 @@
 """A LiteRT file with its class names: pictures in, probabilities out."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """The network as ONNX, for every use after training."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Predictions for many files: which they are, answers from all cores, and a count of them."""
 
-from __future__ import annotations
-
 import codecs
 import functools
 import itertools

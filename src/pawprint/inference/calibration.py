@@ -1,7 +1,5 @@
 """Probabilities that mean what they say: temperature, reliability, and when not to answer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The exported network with its class names: pictures in, probabilities out."""
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Predictions as rows of CSV, JSON and Parquet, in files that a stopped command goes on with."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import glob

@@ -1,7 +1,5 @@
 """Where a network looks: what each place of a picture says for the answer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -4,8 +4,6 @@ A new network is a function, an entry in ``NETWORKS``, and ``conf/model/NAME.yam
 ``tests/models/test_build.py`` then builds and exports it as the others.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -13,8 +13,6 @@ Raises:
     UserError: the pictures are too small for that many blocks.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """What every network shares: pixels in, probabilities out, and the loss that fits them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

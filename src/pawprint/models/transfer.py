@@ -1,7 +1,5 @@
 """A network of keras.applications with its ImageNet weights under a head of our own."""
 
-from __future__ import annotations
-
 import difflib
 import functools
 import inspect

@@ -1,4 +1,4 @@
-"""Fill the Jinja templates of the pages, so that no value can become markup.
+"""Fill the Jinja templates of the pages, so that no value can become markup; small JPEGs for them.
 
 Templates stand beside the code that fills them and are named by their place in the package, as in
 ``{% extends "pages/base.html" %}``. Jinja is imported with the first page, not with this module.
@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import base64
 import functools
+import io
 import unicodedata
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -116,3 +120,17 @@ def _breakable(text: str, after: str) -> Markup:
     for character in after:
         escaped = escaped.replace(character, f"{character}<wbr>")
     return Markup(escaped)
+
+
+def jpeg_of(picture: Image.Image | np.ndarray, side: int = 160) -> bytes:
+    """A small JPEG.
+
+    Args:
+        picture: RGB; an array is uint8 (height, width, 3), and a Pillow image may be scaled.
+        side: pixels that it is at most wide and high. Defaults to 160.
+    """
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+    image.thumbnail((side, side), Image.Resampling.BILINEAR)
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=80)
+    return content.getvalue()

@@ -4,8 +4,6 @@ On a local store a lock keeps another process waiting. On a server, which no loc
 champion that changed meanwhile is noticed before the alias is given away.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

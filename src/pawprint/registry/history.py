@@ -1,7 +1,5 @@
 """The history of champions: who became champion when, how and why; tags of the registered model."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which test pictures a network gets right."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

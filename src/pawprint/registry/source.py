@@ -4,8 +4,6 @@ The project's own store is read at once, any other one by MLflow; of a network i
 record that the register stage wrote into the same folder.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Answers to the files of requests: threads decode, one asks the network about all that wait."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

@@ -1,7 +1,5 @@
 """What Prometheus can read about the server."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

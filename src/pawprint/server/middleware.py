@@ -1,7 +1,5 @@
 """Around every request: what it asks for, who may ask, what it counts for, the headers it gets."""
 
-from __future__ import annotations
-
 import time
 import urllib.parse
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The network that answers: what is known about it, its maps, and its change for another."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import math

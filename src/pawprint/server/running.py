@@ -1,7 +1,5 @@
 """Running the server until somebody stops it."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import functools

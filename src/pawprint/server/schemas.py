@@ -1,7 +1,5 @@
 """The forms of requests and answers, as the API's description has them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field

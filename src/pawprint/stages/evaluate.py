@@ -149,7 +149,7 @@ def _write_report(
     from pawprint.evaluation.plots import evaluation_figures, png_of
     from pawprint.evaluation.report import Plot, report_page
     from pawprint.inference.predictor import Explainer
-    from pawprint.pages.thumbnail import jpeg_of
+    from pawprint.pages.render import jpeg_of
 
     test = result.test
     explainer = Explainer(paths.training.onnx)

@@ -3,8 +3,6 @@
 This is what `mlflow run` calls; in a shell, call DVC itself.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Stage predict: the champion classifies the pictures of `predict_images`."""
 
-from __future__ import annotations
-
 import logging
 from itertools import chain
 

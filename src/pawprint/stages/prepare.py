@@ -1,7 +1,5 @@
 """Prepare: a folder of pictures becomes arrays, a manifest and a summary."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 A picture is background, animal, something in front of it, then light, blur and noise of a camera.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which network judges which picture, and which labels are then probably wrong."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 

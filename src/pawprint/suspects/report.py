@@ -1,7 +1,5 @@
 """Suspect labels as a table, and as a page to look at."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,8 +11,7 @@ import numpy as np
 
 from pawprint.data.split import SPLITS
 from pawprint.inference.predictor import class_columns
-from pawprint.pages.render import counted, render
-from pawprint.pages.thumbnail import jpeg_of
+from pawprint.pages.render import counted, jpeg_of, render
 from pawprint.suspects.find import Suspect
 from pawprint.system.files import mend_file, replacing_file, write_table
 

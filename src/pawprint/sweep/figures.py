@@ -1,7 +1,5 @@
 """Pictures of a sweep: which settings go with which accuracy."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

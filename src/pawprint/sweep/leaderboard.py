@@ -1,7 +1,5 @@
 """The ranked table of a sweep's trials."""
 
-from __future__ import annotations
-
 import csv
 import io
 import statistics

@@ -1,7 +1,5 @@
 """From the words of a command line to trials that are known again in another sweep."""
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a sweep ends with: its leaderboard and figures, and what becomes of the winner."""
 
-from __future__ import annotations
-
 import csv
 import logging
 import shlex

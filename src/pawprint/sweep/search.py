@@ -1,7 +1,5 @@
 """Trials that Optuna suggests from a space of Hydra's words, the hopeless ones pruned."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import sys

@@ -1,7 +1,5 @@
 """The story of a sweep: what is done is reused, what is missing runs, all of it is ranked."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

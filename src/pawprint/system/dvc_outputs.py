@@ -1,7 +1,5 @@
 """Bringing back what DVC took away before a stage that then failed."""
 
-from __future__ import annotations
-
 import logging
 import os
 from pathlib import Path
@@ -26,8 +24,5 @@ def bring_back(root: Path) -> None:
                 if out.hash_info and not out.exists:
                     out.checkout(force=True, allow_missing=True)
     except (DvcException, OSError) as error:
-        logging.getLogger(__name__).warning(
-            "the earlier outputs of %s could not be brought back (%s); try `dvc checkout`",
-            name,
-            error,
-        )
+        text = "the earlier outputs of %s could not be brought back (%s); try `dvc checkout`"
+        logging.getLogger(__name__).warning(text, name, error)

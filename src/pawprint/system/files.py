@@ -1,7 +1,5 @@
 """Writing files and folders so that a reader never sees half of one."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Letting one process at a time do something, by a lock file that stands for it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager

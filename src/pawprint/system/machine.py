@@ -1,7 +1,5 @@
 """What is of the machine and its processes: cores, memory, names, signals, ends."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import ipaddress

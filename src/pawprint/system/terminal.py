@@ -1,7 +1,5 @@
 """Tables, durations and progress, for a person at a terminal and for everything else."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager

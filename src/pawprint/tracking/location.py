@@ -1,7 +1,5 @@
 """Where the store is. No MLflow here: the command line asks this before anything else."""
 
-from __future__ import annotations
-
 import os
 import urllib.parse
 from pathlib import Path

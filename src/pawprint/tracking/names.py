@@ -1,7 +1,5 @@
 """Names and sentences of the store that others need without importing MLflow."""
 
-from __future__ import annotations
-
 import re
 
 from pawprint.system.errors import UserError

@@ -1,7 +1,5 @@
 """Where a run comes from: code, command and DVC, as MLflow tags."""
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os

@@ -1,7 +1,5 @@
 """What runs recorded: finding them by the words people have for them, and reading them."""
 
-from __future__ import annotations
-
 import difflib
 import functools
 import re

@@ -1,7 +1,5 @@
 """The run that a stage's files belong to, opened anew where this store does not have it."""
 
-from __future__ import annotations
-
 import csv
 import json
 import logging

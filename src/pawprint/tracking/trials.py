@@ -1,7 +1,5 @@
 """The trials of sweeps as a store has them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

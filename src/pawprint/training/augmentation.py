@@ -1,7 +1,5 @@
 """Random variation of training pictures, one warp for all movements; a contact sheet of it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

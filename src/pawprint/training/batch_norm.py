@@ -1,7 +1,5 @@
 """Batch normalisation in one operation while a network learns."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """Batches of pictures in a reproducible order, straight from the memory-mapped arrays."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections import deque

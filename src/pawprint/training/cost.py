@@ -1,7 +1,5 @@
 """What a training costs: operations, the machine's peak at them, memory and seconds."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import io

@@ -1,7 +1,5 @@
 """What a training runs on: devices, their number, and the precision that they are made for."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """One training, from a built network and batches to the best weights."""
 
-from __future__ import annotations
-
 import logging
 import math
 import sys

@@ -1,7 +1,5 @@
 """Optimizers and learning-rate schedules by their names; those that Keras has not, or slower."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """How large the training pictures are, epoch by epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pawprint.config.schema import Config

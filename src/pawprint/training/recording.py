@@ -1,7 +1,5 @@
 """A run and a checkpoint around a training, whatever becomes of it; the report of each epoch."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import errno

@@ -1,7 +1,5 @@
 """Starting TensorFlow without its start-up messages."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import gc

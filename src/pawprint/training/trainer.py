@@ -1,7 +1,5 @@
 """Build the configured network and train it: from prepared arrays to a network and what it cost."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Mapping

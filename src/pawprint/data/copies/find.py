@@ -1,7 +1,5 @@
 """Which pictures are copies of one another: the same content, or the same picture saved anew."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What pictures look like in a few bytes: perceptual hashes and a small grey thumbnail."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import cast

@@ -1,7 +1,5 @@
 """Whether two small grey pictures show the same, cropped or lit otherwise."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 

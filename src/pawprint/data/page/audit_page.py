@@ -1,7 +1,5 @@
 """The audit page: one HTML file that shows what was found in the pictures before training."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections import Counter, defaultdict
@@ -16,8 +14,7 @@ from pawprint.data.decode import PictureError, open_picture
 from pawprint.data.layout import PictureFile
 from pawprint.data.page import charts
 from pawprint.data.split import SPLITS
-from pawprint.pages.render import counted, render
-from pawprint.pages.thumbnail import jpeg_of
+from pawprint.pages.render import counted, jpeg_of, render
 
 _LEARNED = {"train": "training", "validation": "validation"}
 _MOST_ROWS = 12  # of a table of facts

@@ -1,7 +1,5 @@
 """Histograms: which bars and ticks chart.html draws, and what they are called."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

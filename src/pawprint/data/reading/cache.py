@@ -7,8 +7,6 @@ after a kill the next run goes on from there. What is damaged or half-written is
 remove all of it costs nothing but time.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import mmap

@@ -1,7 +1,5 @@
 """Reading every file once: its facts, its fingerprint and its pixels."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import itertools

@@ -1,7 +1,5 @@
 """Reading files on all cores."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import itertools

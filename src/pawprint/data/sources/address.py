@@ -1,7 +1,5 @@
 """Addresses of pictures elsewhere, and what of them may be shown."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Pictures from elsewhere, downloaded once by fsspec and kept."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

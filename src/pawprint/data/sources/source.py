@@ -1,7 +1,5 @@
 """The folder of the pictures: a person's own, or one unpacked for as long as it is needed."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

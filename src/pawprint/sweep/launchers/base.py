@@ -1,7 +1,5 @@
 """What all launchers share, and the one that trains in the sweep's own process."""
 
-from __future__ import annotations
-
 import abc
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """``hydra/launcher=submitit`` and ``ray``: trials as jobs of a SLURM or tasks of a Ray cluster."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

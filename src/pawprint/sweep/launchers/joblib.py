@@ -1,7 +1,5 @@
 """``hydra/launcher=joblib``: trials in processes of this machine that share cores and GPUs."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os
