@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pawprint import cli
-from pawprint.commands.arguments import parse_tool
-from pawprint.commands.stage import Stage, load
+from pawprint.commands.arguments import Stage, parse_tool
+from pawprint.commands.stage import load
 from pawprint.commands.table import COMMANDS, NAMES, PIPELINE, PREDICT, STAGES, TOOLS
 from pawprint.config.compose import project_root
 from pawprint.config.overrides import KEYS, is_setting

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pawprint.commands.arguments import Tool, parse_tool, tool_parser
-from pawprint.commands.stage import Stage, load, run_stage, stage_parser
+from pawprint.commands.arguments import Stage, Tool, parse_tool, stage_parser, tool_parser
+from pawprint.commands.stage import load, run_stage
 from pawprint.commands.table import COMMANDS, NAMES, PREDICT, overview
 from pawprint.config.overrides import as_overrides, suggest
 from pawprint.system.errors import UserError

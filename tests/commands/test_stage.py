@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pawprint.commands.stage import Stage, stage_parser
+from pawprint.commands.arguments import Stage, stage_parser
 from pawprint.config.compose import project_root
 
 ROOT = project_root()

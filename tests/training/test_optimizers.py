@@ -97,8 +97,8 @@ def test_only_the_argument_that_is_not_taken_is_blamed():
 
 
 def test_an_unknown_optimizer_is_refused_with_those_there_are():
-    with pytest.raises(UserError, match="'lion', but the optimizers are adadelta, adam, adamw"):
-        build_optimizer("lion", 0.1, {})
+    with pytest.raises(UserError, match="'no optimizer', but the optimizers are adadelta, "):
+        build_optimizer("no optimizer", 0.1, {})
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "adadelta", "sgd", "rmsprop"])

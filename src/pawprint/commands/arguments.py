@@ -1,4 +1,4 @@
-"""What can be typed after the name of a tool, and the network that it names; light for any help."""
+"""What can be typed after the name of a command, and the network it names; light for any help."""
 
 import argparse
 import os
@@ -14,6 +14,19 @@ from pawprint.tracking.names import CHAMPION
 
 HOST, PORT = "127.0.0.1", 8000
 SURE_PRECISION = "--sure-precision"
+PREVIEW = "--augment-preview"
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command whose function takes the configuration."""
+
+    name: str
+    help: str  # one line
+    function: str  # "module:name"
+    sweeps: bool = False  # whether `-m` gives the work to the configured sweeper
+    preview: str | None = None  # the function that `--augment-preview` calls instead
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,7 @@ class Tool:
     def takes_setting(self, word: str) -> bool:
         """Whether a word is a setting, and not the name of something; a file goes before it."""
         is_key = not self.keys or word.partition("=")[0].split(".")[0] in self.keys
-        return is_setting(word) and is_key and not os.path.lexists(word)
+        return is_setting(word) and is_key and not (self.operand and os.path.lexists(word))
 
 
 def new_parser(name: str, usage: str, about: str, add_help: bool) -> argparse.ArgumentParser:
@@ -46,6 +59,34 @@ def new_parser(name: str, usage: str, about: str, add_help: bool) -> argparse.Ar
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
     )
+
+
+def stage_parser(stage: Stage) -> argparse.ArgumentParser:
+    """What can be typed after the name of a stage: settings, and Hydra's options."""
+    parser = new_parser(stage.name, "", f"{stage.help}.", False)
+    hidden = argparse.SUPPRESS
+    add = parser.add_argument
+    add("overrides", nargs="*", metavar="key=value", help=hidden)
+    sweep = "train once for each combination of values: depth=2,3 optimizer=adam,sgd"
+    add("-m", "--multirun", action="store_true", help=sweep if stage.sweeps else hidden)
+    draw = "draw training pictures as augment varies them, instead of training"
+    add(PREVIEW, action="store_true", help=draw if stage.preview else hidden)
+    text = "print the configuration instead of running: job, hydra or all"
+    add("-c", "--cfg", choices=("job", "hydra", "all"), metavar="WHAT", help=text)
+    add("--resolve", action="store_true", help="with --cfg: print values in place of ${...}")
+    add("-p", "--package", metavar="KEY", help="with --cfg: print this part alone")
+    text = f"print how Hydra composes it: {', '.join(INFO)}"
+    add("-i", "--info", nargs="?", const="all", choices=INFO, metavar="WHAT", help=text)
+    add("-cd", "--config-dir", metavar="FOLDER", help="one with more choices, beside conf/")
+    add("-cn", "--config-name", metavar="NAME", default="config", help="conf/NAME.yaml instead")
+    completion = "install=bash (zsh, fish): print shell completion, for eval; also uninstall"
+    add("-sc", "--shell-completion", action="store_true", help=completion)
+    add("-h", "--help", action="store_true", help="print this, with the values that settings give")
+    add("--hydra-help", action="store_true", help="print Hydra's own help")
+    add("--run", action="store_true", help=hidden)
+    add("-cp", "--config-path", help=hidden)
+    add("--experimental-rerun", help=hidden)
+    return parser
 
 
 def tool_parser(tool: Tool) -> argparse.ArgumentParser:

@@ -14,8 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
 
-from pawprint.commands.arguments import Tool, tool_parser
-from pawprint.commands.stage import stage_parser
+from pawprint.commands.arguments import Tool, stage_parser, tool_parser
 from pawprint.commands.table import COMMANDS, NAMES, PREDICT
 from pawprint.config.compose import hydra_of, project_root, read_overrides
 from pawprint.config.overrides import SWEEP_OPTIONS, is_setting

@@ -7,14 +7,15 @@ import json
 import os
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pawprint.commands.arguments import new_parser
+from pawprint.commands.arguments import PREVIEW, Stage, stage_parser
+from pawprint.commands.completion import shell_completion
 from pawprint.config.compose import (
     explained,
     hydra_of,
@@ -28,55 +29,14 @@ from pawprint.config.schema import CHOICES, DESCRIPTION
 from pawprint.system.dvc_outputs import bring_back
 from pawprint.system.errors import UserError
 
-PREVIEW = "--augment-preview"
-INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 WIDTH, KEY, VALUE = 100, 27, 18  # columns of the help
 HYDRA_GROUPS = {"hydra/sweeper": "how -m goes through the axes", "hydra/launcher": "where -m runs"}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A command whose function takes the configuration."""
-
-    name: str
-    help: str  # one line
-    function: str  # "module:name"
-    sweeps: bool = False  # whether `-m` gives the work to the configured sweeper
-    preview: str | None = None  # the function that `--augment-preview` calls instead
 
 
 def load(function: str) -> Any:
     """The function that "module:name" names."""
     module, _, name = function.partition(":")
     return getattr(import_module(module), name)
-
-
-def stage_parser(stage: Stage) -> argparse.ArgumentParser:
-    """What can be typed after the name of a stage: settings, and Hydra's options."""
-    parser = new_parser(stage.name, "", f"{stage.help}.", False)
-    hidden = argparse.SUPPRESS
-    add = parser.add_argument
-    add("overrides", nargs="*", metavar="key=value", help=hidden)
-    sweep = "train once for each combination of values: depth=2,3 optimizer=adam,sgd"
-    add("-m", "--multirun", action="store_true", help=sweep if stage.sweeps else hidden)
-    draw = "draw training pictures as augment varies them, instead of training"
-    add(PREVIEW, action="store_true", help=draw if stage.preview else hidden)
-    text = "print the configuration instead of running: job, hydra or all"
-    add("-c", "--cfg", choices=("job", "hydra", "all"), metavar="WHAT", help=text)
-    add("--resolve", action="store_true", help="with --cfg: print values in place of ${...}")
-    add("-p", "--package", metavar="KEY", help="with --cfg: print this part alone")
-    text = f"print how Hydra composes it: {', '.join(INFO)}"
-    add("-i", "--info", nargs="?", const="all", choices=INFO, metavar="WHAT", help=text)
-    add("-cd", "--config-dir", metavar="FOLDER", help="one with more choices, beside conf/")
-    add("-cn", "--config-name", metavar="NAME", default="config", help="conf/NAME.yaml instead")
-    completion = "install=bash (zsh, fish): print shell completion, for eval; also uninstall"
-    add("-sc", "--shell-completion", action="store_true", help=completion)
-    add("-h", "--help", action="store_true", help="print this, with the values that settings give")
-    add("--hydra-help", action="store_true", help="print Hydra's own help")
-    add("-r", "--run", action="store_true", help=hidden)
-    add("-cp", "--config-path", help=hidden)
-    add("--experimental-rerun", help=hidden)
-    return parser
 
 
 def run_stage(stage: Stage, words: list[str]) -> int:
@@ -88,8 +48,6 @@ def run_stage(stage: Stage, words: list[str]) -> int:
     given = stage_parser(stage).parse_intermixed_args(as_overrides(words))
     _check_options(stage, given)
     if given.shell_completion:
-        from pawprint.commands.completion import shell_completion
-
         return shell_completion(given.overrides)
     root = project_root()
     # TensorFlow and MLflow bring a million objects that stay. To look for cycles among them again

@@ -1,6 +1,7 @@
 """All commands: a line of help for each, and where its function is."""
 
 from pawprint.commands.arguments import (
+    Stage,
     Tool,
     add_champion,
     add_compare,
@@ -8,7 +9,6 @@ from pawprint.commands.arguments import (
     add_predict,
     add_serve,
 )
-from pawprint.commands.stage import Stage
 
 STAGES = (
     Stage("sample", "draw pictures of cats and dogs to begin with", "pawprint.stages.sample:stage"),

@@ -19,6 +19,7 @@ from pawprint.registry.scoring import correct_in_table
 from pawprint.registry.source import record_of
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
+from pawprint.tracking.names import MODEL_ID_TAG
 
 if TYPE_CHECKING:
     from pawprint.tracking.run import Run
@@ -57,15 +58,19 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
     store = connect(config.tracking.uri, config.tracking.experiment)
     with store.explained():
         run = run_of(store, paths.training)
+        if (model_id := run.tags.get(MODEL_ID_TAG)) is None:
+            raise UserError(
+                f"{store.uri} has no network of run {run.id}; make room there and register again"
+            )
         if "test_accuracy" not in run.metrics:  # restored: evaluate came from DVC's cache too
-            run.log_metrics(metrics, model_id=run.tags["model_id"])
+            run.log_metrics(metrics, model_id=model_id)
             run.log_files(paths.evaluation, "evaluate")
 
         # Its version: scored beside the champion, through the gate, decided and recorded.
         registry = Registry(store.client, store.uri, config.tracking.registered_model)
         challenger = Challenger(
             run_id=run.id,
-            model_id=run.tags["model_id"],
+            model_id=model_id,
             tags=_version_tags(metrics, summary, trained["tags"]),
             correct=correct,
             broken_limit=limit,
