@@ -70,6 +70,10 @@ def test_options_may_stand_before_and_behind_overrides(project, arguments):
     assert "\ndepth: 4\n" in done.stdout
 
 
+def test_several_values_without_m_are_a_sentence_that_names_it(project):
+    assert "depth=1,2'; add -m" in run_stage(project, "depth=1,2").stderr
+
+
 @pytest.mark.parametrize(
     "argument", ["depth=two", "depth=99", "depht=3", "model=vgg", "recipe=pancake"]
 )

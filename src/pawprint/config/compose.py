@@ -182,6 +182,8 @@ def explained(error: BaseException) -> UserError:
     key = getattr(error, "full_key", None)
     if key and key not in sentence:
         sentence = f"{key}: {sentence}"
+    if sentence.startswith("Ambiguous value"):  # several, as for an axis of a sweep
+        return UserError(f"{sentence}; add -m to train once with each of them")
     return UserError(f"{sentence}; give another value, in params.yaml or as key=value")
 
 

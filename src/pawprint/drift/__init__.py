@@ -1,5 +1,4 @@
 """Whether the pictures in use differ from those learned from.
 
-``log`` reads what `--log` remembered, ``find`` gathers both sides and tells the outcome,
-``compare`` tests them.
+``log`` reads what was logged, ``find`` gathers both sides and tells the outcome, ``compare`` tests.
 """
