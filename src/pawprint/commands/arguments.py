@@ -8,9 +8,8 @@ from pathlib import Path
 
 from pawprint.config.compose import compose_tracking
 from pawprint.config.overrides import as_overrides, is_setting
-from pawprint.registry.source import FORMS, is_file
 from pawprint.system.errors import UserError
-from pawprint.tracking.names import CHAMPION
+from pawprint.tracking.names import CHAMPION, FORMS, is_file
 
 HOST, PORT = "127.0.0.1", 8000
 SURE_PRECISION = "--sure-precision"

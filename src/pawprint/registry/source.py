@@ -18,10 +18,8 @@ from typing import Any
 from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import check_file, sqlite_path, store_uri
-from pawprint.tracking.names import CHAMPION, NETWORK_FILE, no_version
+from pawprint.tracking.names import CHAMPION, FORMS, NETWORK_FILE, is_file, no_version
 from pawprint.tracking.registry import fetch_model_of_run, fetch_version, version_of_alias
-
-FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or a file"
 
 _REGISTERED = re.compile(r"models:/(?P<model>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>\d{1,15}))")
 _OF_RUN = re.compile(r"runs:/(?P<run>[^/]+)(?:/model)?/?")
@@ -111,11 +109,6 @@ def version_now(name: str, uri: str | None) -> tuple[int, str | None] | None:
     if rows is None:
         return version_of_alias(address, model, alias)
     return (int(rows[0][0]), rows[0][1]) if rows else None
-
-
-def is_file(name: str) -> bool:
-    """Whether a network's name is the path of a file, and nothing that MLflow knows."""
-    return not name.startswith(("models:", "runs:"))
 
 
 def has_alias(name: str) -> bool:

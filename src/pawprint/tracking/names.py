@@ -17,6 +17,8 @@ TRIAL_TAG, PRUNED_TAG, OVERRIDES_TAG, AXES_TAG = "trial", "pruned", "overrides",
 
 LONGEST_NAME = 250  # of a metric or a tag
 NOT_IN_NAMES = re.compile(r"[^\w.\- :/]")  # MLflow refuses them; a class may have them
+# What a network may be called.
+FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or a file"
 
 
 def mlflow_name(name: str) -> str:
@@ -38,3 +40,8 @@ def no_version(model: str, which: str, address: str) -> UserError:
         return no_champion(model, address)
     word = f"version {which}" if which.isdecimal() else f"alias {which}"
     return UserError(f"{address} has no {word} of {model}; `mlflow ui` shows what there is")
+
+
+def is_file(name: str) -> bool:
+    """Whether a network's name is the path of a file, and nothing that MLflow knows."""
+    return not name.startswith(("models:", "runs:"))
