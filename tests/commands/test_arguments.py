@@ -2,7 +2,8 @@ import argparse
 
 import pytest
 
-from pawprint.commands.arguments import NetworkChoice, add_network, choose_network
+from pawprint.commands.arguments import NetworkChoice, add_network, choose_network, tool_parser
+from pawprint.commands.table import CHAMPION, COMPARE
 from pawprint.system.errors import UserError
 
 
@@ -40,3 +41,8 @@ def test_a_share_that_is_none_is_one_sentence(share):
         chosen("--model", "mine.onnx", "--sure-precision", share)
     with pytest.raises(UserError, match="sure_precision"):
         chosen("--sure-precision", share)
+
+
+def test_the_help_of_a_tool_says_of_which_keys_it_takes_settings():
+    assert "a key of tracking" in tool_parser(COMPARE).format_help()
+    assert "any key of params.yaml" in tool_parser(CHAMPION).format_help()

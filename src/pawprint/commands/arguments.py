@@ -93,7 +93,8 @@ def tool_parser(tool: Tool) -> argparse.ArgumentParser:
     operands = f" {tool.operand}" if tool.least else f" [{tool.operand}]" if tool.operand else ""
     several = " ..." if tool.most is None else ""
     parser = new_parser(tool.name, f"{operands}{several}", f"{tool.help}. {tool.more}", True)
-    what = f"{'or key=value: ' if tool.operand else ''}any key of params.yaml, for this call"
+    keys = f"a key of {', '.join(tool.keys)}" if tool.keys else "any key of params.yaml"
+    what = f"{'or key=value: ' if tool.operand else ''}{keys}, for this call"
     parser.add_argument("words", nargs="*", metavar=tool.operand or "key=value", help=what)
     if tool.add_options:
         tool.add_options(parser)
