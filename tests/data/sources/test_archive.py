@@ -10,15 +10,14 @@ import subprocess
 import tarfile
 import zipfile
 import zlib
-from pathlib import Path
 
 import pytest
+from opening import OUT, refusal
 
 from pawprint.data.sources.archive import Bounds, unpack
 from pawprint.data.sources.source import open_images
 from pawprint.system.errors import UserError
 
-OUT = Path("prepared")  # in a folder of the test's own
 COMPRESSIONS = {".tar": "", ".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2", ".tar.xz": "xz"}
 ENDINGS = [".zip", *COMPRESSIONS]
 
@@ -43,15 +42,6 @@ def pack(folder, archive):
 @pytest.fixture
 def pictures(tmp_path, paint_folder):
     return paint_folder(tmp_path / "pictures", {"cats": 3, "dogs": 3})
-
-
-def refusal(images, output=OUT, downloads=None):
-    with pytest.raises(UserError) as caught, open_images(images, output, downloads):
-        pass
-    message = str(caught.value)
-    assert message.isprintable()
-    assert not message.endswith(".")
-    return message
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -11,13 +11,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from opening import OUT, refusal
 
 from pawprint.config.paths import Paths
 from pawprint.data.layout import find_pictures
 from pawprint.data.sources.source import name_of, open_images
-from pawprint.system.errors import UserError
-
-OUT = Path("prepared")  # in a folder of the test's own
 
 
 @pytest.fixture(autouse=True)
@@ -44,15 +42,6 @@ def content_of(folder):
         for path in folder.rglob("*")
         if path.is_file()
     }
-
-
-def refusal(images, output=OUT, downloads=None):
-    with pytest.raises(UserError) as caught, open_images(images, output, downloads):
-        pass
-    message = str(caught.value)
-    assert message.isprintable()
-    assert not message.endswith(".")
-    return message
 
 
 def test_a_folder_is_yielded_as_it_is(pictures):
