@@ -111,9 +111,9 @@ def test_of_the_last_n_as_many_are_compared_as_there_are_and_that_is_told(compar
     ("words", "sentence"),
     [
         (("champion", "v1"), "champion and v1 are the same run"),
-        (("champion",), "1 runs were asked for; compare takes 2 to 10"),
+        (("champion",), "compare takes 2 to 10 runs, not 1"),
         (("champion", "longer", "--last", "2"), "name runs or give --last, not both"),
-        (("--last", "11"), "11 runs were asked for"),
+        (("--last", "11"), "compare takes 2 to 10 runs, not 11"),
     ],
 )
 def test_a_mistake_is_one_sentence(compared, words, sentence):

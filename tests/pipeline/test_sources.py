@@ -115,7 +115,7 @@ def test_pictures_from_the_web_are_downloaded_once_per_content(project, pets, se
     use(project, url)
     ran, said = prepare(project)
     assert ran
-    assert f"Downloading {url} to" in said
+    assert f"downloading {url} to" in said
     assert counted(project) == 20
     assert project.json("data/prepared/summary.json")["images"] == url
     assert not prepare(project)[0]
@@ -128,7 +128,7 @@ def test_pictures_from_the_web_are_downloaded_once_per_content(project, pets, se
     pack(pets)
     ran, said = prepare(project)
     assert ran
-    assert f"Downloading {url} to" in said
+    assert f"downloading {url} to" in said
     assert counted(project) == 21
 
 

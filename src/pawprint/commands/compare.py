@@ -61,7 +61,7 @@ def _read_runs(
         raise UserError("name runs or give --last, not both")
     count = len(words) or (LAST if last is None else last)
     if not 2 <= count <= MOST_RUNS:
-        raise UserError(f"{count} runs were asked for; compare takes 2 to {MOST_RUNS}")
+        raise UserError(f"compare takes 2 to {MOST_RUNS} runs, not {count}; name as many")
     path = sqlite_path(store_uri(tracking.uri))
     if path is not None and not path.exists():  # and must not be made by looking at it
         raise UserError(f"{path} has no run yet; train and evaluate with `dvc repro`")

@@ -17,7 +17,7 @@ from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.inference.table import FORMS, Columns, output, write_csv, write_json, write_lines
 from pawprint.registry.source import find_network
 from pawprint.system.errors import UserError
-from pawprint.system.terminal import in_words, pictures_bar, printable, watched
+from pawprint.system.terminal import format_duration, pictures_bar, printable, watched
 
 FEW = 100  # files that a person looks at in a table
 SECONDS_BETWEEN_LINES = 30
@@ -154,7 +154,7 @@ def _progress(
             now = time.monotonic()
             if now - last >= SECONDS_BETWEEN_LINES and not watched():
                 last, speed = now, done / (now - begin)
-                left = f", {in_words((total - done) / speed)} left" if total else ""
+                left = f", {format_duration((total - done) / speed)} left" if total else ""
                 of = f" of {total:,}" if total else ""
                 print(f"{done:,}{of} files, {speed:.0f} a second{left}", file=sys.stderr)
 

@@ -18,8 +18,8 @@ from pawprint.commands.arguments import PREVIEW, Stage, stage_parser
 from pawprint.commands.completion import shell_completion
 from pawprint.config.compose import (
     explained,
+    format_range,
     hydra_of,
-    in_words,
     project_root,
     read_overrides,
     typed,
@@ -137,6 +137,8 @@ def _call_task(hydra: Any, stage: Stage, given: argparse.Namespace, overrides: l
         if not stage.sweeps:
             raise UserError("only train sweeps; leave out hydra.mode")
         hydra.multirun(given.config_name, task, [*overrides, "hydra.mode=MULTIRUN"])
+    elif any(word.startswith(tuple(HYDRA_GROUPS)) for word in overrides):
+        raise UserError(f"{' and '.join(HYDRA_GROUPS)} are of sweeps; add -m, or leave them out")
     else:
         hydra.run(given.config_name, task, [*overrides, "hydra.mode=RUN"])
     if refused:
@@ -177,7 +179,7 @@ def keys(node: Any, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
         elif not prefix or field.name != "name":  # which stands at its group
             is_word = value is None or isinstance(value, bool)
             shown = json.dumps(value) if is_word else str(value)  # null, true, false
-            yield name, shown, text, in_words(field.metadata)
+            yield name, shown, text, format_range(field.metadata)
 
 
 def _row(key: str, value: str, text: str) -> str:

@@ -22,7 +22,7 @@ from pawprint.stages.train import check_prepared, find_weights
 from pawprint.suspects.find import Suspect, assign_folds, find_suspects
 from pawprint.suspects.report import PAGE, TABLE, HeldOut, write_suspects
 from pawprint.system.errors import UserError
-from pawprint.system.terminal import in_words
+from pawprint.system.terminal import format_duration
 from pawprint.tracking.provenance import provenance
 from pawprint.tracking.run import Run
 from pawprint.tracking.store import connect
@@ -110,7 +110,7 @@ def _judge(work: Work, run: Run, checkpoint: Checkpoint, state: State) -> HeldOu
             checkpoint.save(state)
             run.log_metrics({"agreement": agree}, step=fold + 1)
             rest = (time.monotonic() - begin) / (fold + 1 - done) * (folds - fold - 1)
-            left = f", about {in_words(rest)} left" if rest else ""
+            left = f", about {format_duration(rest)} left" if rest else ""
             text = "fold %d of %d: the network agrees with %.4f of the labels%s"
             log.info(text, fold + 1, folds, agree, left)
         own.remove()

@@ -263,7 +263,7 @@ def _check_ranges(node: Any, prefix: str = "") -> None:
         elif value == "???":  # taken away by ~key
             raise UserError(f"{name} has no value; give one")
         elif value is not None and not _is_allowed(value, f.metadata):
-            raise UserError(f"{name} is {value}, but must be {in_words(f.metadata)}; change it")
+            raise UserError(f"{name} is {value}, but must be {format_range(f.metadata)}; change it")
 
 
 def _is_allowed(value: Any, limits: Mapping[str, Any]) -> bool:
@@ -271,7 +271,7 @@ def _is_allowed(value: Any, limits: Mapping[str, Any]) -> bool:
     return value in limits.get(ONE_OF, [value]) and all(holds(value, x) for holds, x in bounds)
 
 
-def in_words(limits: Mapping[str, Any]) -> str:
+def format_range(limits: Mapping[str, Any]) -> str:
     """What a key may be by its metadata, as "at least 0 and below 1"; empty for anything."""
     if ONE_OF in limits:
         return f"one of {', '.join(limits[ONE_OF])}"

@@ -63,18 +63,15 @@ class Challenger:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The number that a challenger has in the registry, the decision on it, and who is champion.
-
-    ``champion`` is the number of who is it now, None if nobody.
-    """
+class Registration:
+    """A challenger's version, the decision on it, and the version that is champion, if any."""
 
     version: int
     decision: Decision
     champion: int | None
 
 
-def register_challenger(registry: Registry, challenger: Challenger) -> Outcome:
+def register_challenger(registry: Registry, challenger: Challenger) -> Registration:
     """Register a network as challenger; it is champion where the gate lets it pass.
 
     Interrupted anywhere, the registry is consistent, and the next time goes on from there: a
@@ -86,7 +83,7 @@ def register_challenger(registry: Registry, challenger: Challenger) -> Outcome:
         return decide_and_record(registry, version, challenger)
 
 
-def decide_and_record(registry: Registry, version: Version, challenger: Challenger) -> Outcome:
+def decide_and_record(registry: Registry, version: Version, challenger: Challenger) -> Registration:
     """Decide on a version and make it champion where it is promoted.
 
     On a server another process can change the champion meanwhile: then it is decided anew.
@@ -104,12 +101,12 @@ def decide_and_record(registry: Registry, version: Version, challenger: Challeng
         # Record the decision on the version, and then the change of champion.
         registry.set_tags(version, decision.as_tags())
         if not changes:
-            return Outcome(version.number, decision, before)
+            return Registration(version.number, decision, before)
         if registry.has_champion(before):
             at, newest = decision.decided, registry.newest()
             event = Event(version.number, at, REGISTER, before, decision.reason, newest)
             change_champion(registry, event)
-            return Outcome(version.number, decision, version.number)
+            return Registration(version.number, decision, version.number)
         log.info("the champion has changed meanwhile; comparing with the new one")
 
 

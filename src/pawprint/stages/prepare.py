@@ -89,7 +89,7 @@ def prepare(
         name = name_of(images)
         layout = find_pictures(root, name)
         counts = f"{len(layout.files):,} files of {len(layout.class_names)} classes"
-        log.info("Reading %s in %s.", counts, name)
+        log.info("reading %s in %s", counts, name)
 
         # Read those that no earlier run has read.
         key = settings_key(image_size, resize)
@@ -135,9 +135,9 @@ def prepare(
             _write_report(report, audit, layout, summary)
     if summary.refused:
         left_out = f"{len(summary.refused)} of {len(reading.places)}"
-        log.warning("Left out %s files; %s lists each with its problem.", left_out, out / SUMMARY)
+        log.warning("left out %s files; %s lists each with its problem", left_out, out / SUMMARY)
     counts = ", ".join(f"{part.pictures:,} {name}" for name, part in summary.splits.items())
-    log.info("Wrote %s pictures to %s; %s were decoded.", counts, out, f"{reading.decoded:,}")
+    log.info("wrote %s pictures to %s; %s were decoded", counts, out, f"{reading.decoded:,}")
     return summary
 
 

@@ -13,7 +13,7 @@ from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Summary, load_split, load_summary
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
-from pawprint.registry.champion import Challenger, Outcome, register_challenger
+from pawprint.registry.champion import Challenger, Registration, register_challenger
 from pawprint.registry.gate import broken_limit
 from pawprint.registry.scoring import correct_in_table
 from pawprint.registry.source import record_of
@@ -136,7 +136,7 @@ def _version_tags(
     }
 
 
-def _log_decision(run: Run, outcome: Outcome) -> None:
+def _log_decision(run: Run, outcome: Registration) -> None:
     """Record the decision in the run that the version is of."""
     decision = outcome.decision
     names = ("verdict", "reason", "policy", "decided", "compared_with")

@@ -20,7 +20,7 @@ from pawprint.sweep.planner import Planner, SweepSpec, TrialSource, outcome_of
 from pawprint.sweep.results import conclude, print_command, promote
 from pawprint.system.errors import UserError
 from pawprint.system.lock import locked
-from pawprint.system.terminal import in_words
+from pawprint.system.terminal import format_duration
 from pawprint.tracking.provenance import provenance
 from pawprint.tracking.run import Run
 from pawprint.tracking.store import Store, connect, link_opened_run
@@ -234,5 +234,5 @@ class ActiveSweep:
                 trial.name,
                 outcome.figures.get(ACCURACY, float("nan")),
                 outcome.figures.get(SECONDS, float("nan")),
-                f"; {left} to run, about {in_words(rest)}" if left else "",
+                f"; {left} to run, about {format_duration(rest)}" if left else "",
             )

@@ -12,7 +12,7 @@ def printable(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds below a minute and a half, minutes below an hour and a half, hours above."""
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"

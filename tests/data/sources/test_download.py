@@ -342,8 +342,8 @@ def test_one_line_says_what_comes_and_one_what_came(pets, get, caplog, capsys):
     caplog.set_level(logging.INFO)
     get(pets.url())
     first, last = (record.getMessage() for record in caplog.records)
-    assert first.startswith(f"Downloading {pets.url()} to ")
-    assert last.endswith(f"sha256 {SHA256}.")
+    assert first.startswith(f"downloading {pets.url()} to ")
+    assert last.endswith(f"sha256 {SHA256}")
     assert capsys.readouterr().err == ""  # no bar: nobody watches
 
 

@@ -45,7 +45,7 @@ class Preparation:
     def run(self, **changes: Any) -> int:
         """Prepare; returns how many files were decoded, as the log says."""
         prepare(self.images, self.out, **SETTINGS | changes)
-        said = re.search(r"; ([\d,]+) were decoded\.$", self._lines[-1])
+        said = re.search(r"; ([\d,]+) were decoded$", self._lines[-1])
         return int(said[1].replace(",", ""))
 
     def content(self) -> dict[str, bytes]:

@@ -159,11 +159,11 @@ def test_refused_files_are_listed_and_one_warning_says_where(pictures, out, capl
     ]
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(warnings) == 1
-    assert warnings[0].startswith("Left out 2 of 21 files")
+    assert warnings[0].startswith("left out 2 of 21 files")
     assert str(out / "summary.json") in warnings[0]
     assert len(caplog.records) == 3
     said = caplog.records[-1].getMessage()
-    assert said == f"Wrote 11 train, 4 validation, 4 test pictures to {out}; 21 were decoded."
+    assert said == f"wrote 11 train, 4 validation, 4 test pictures to {out}; 21 were decoded"
 
 
 def test_a_report_is_written_where_it_is_asked_for(tmp_path, pictures, out):
@@ -187,7 +187,7 @@ def test_a_report_that_cannot_be_written_costs_nothing_of_what_was_read(
         run(pictures, out, report=tmp_path / "file" / "reports")
     with caplog.at_level(logging.INFO):
         run(pictures, out)
-    assert caplog.records[-1].getMessage().endswith("; 0 were decoded.")
+    assert caplog.records[-1].getMessage().endswith("; 0 were decoded")
 
 
 def test_a_pipe_among_the_pictures_is_listed_and_does_not_stop_the_run(pictures, out):

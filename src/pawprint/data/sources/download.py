@@ -38,7 +38,7 @@ def download(url: str, folder: Path, *, policy: RetryPolicy | None = None) -> Pa
     kept = folder / address.file_name
     try:
         lock = kept.with_name(f"{kept.name}.lock")
-        busy = f"Another process downloads {address}; waiting for it."
+        busy = f"another process downloads {address}; waiting for it"
         with (
             locked(lock, busy=busy, patience=None),
             open_remote(address, policy or RetryPolicy()) as remote,
@@ -65,19 +65,19 @@ def _is_current(remote: Remote, kept: Path) -> bool:
     except (OSError, ValueError):
         record = {}
     if record.get("sha256") != digest:
-        log.warning("%s is not as it was downloaded; downloading it again.", kept)
+        log.warning("%s is not as it was downloaded; downloading it again", kept)
         return False
     try:
         return remote.version() == record.get("version") is not None
     except UserError as error:
-        log.warning("%s; using %s as downloaded earlier.", error, kept)
+        log.warning("%s; using %s as downloaded earlier", error, kept)
         return True
 
 
 def _fetch(remote: Remote, kept: Path) -> None:
     address = remote.address
     part = kept.with_name(f"{kept.name}.part")  # a folder of what is not complete or no longer kept
-    log.info("Downloading %s to %s.", address, kept.parent)
+    log.info("downloading %s to %s", address, kept.parent)
     try:
         shutil.rmtree(part, ignore_errors=True)  # what a killed process left
         part.mkdir()
@@ -95,7 +95,7 @@ def _fetch(remote: Remote, kept: Path) -> None:
         os.replace(part / "new", kept)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    log.info("Downloaded %s to %s, sha256 %s.", address, kept, digest)
+    log.info("downloaded %s to %s, sha256 %s", address, kept, digest)
 
 
 def _record(kept: Path) -> Path:

@@ -242,7 +242,7 @@ class Remote:
                         f"{cure or _RETRY}"
                     ) from error
                 pause = self.policy.pause * 2 ** (attempt - 1)
-                log.warning("%s: %s; trying again in %.3g s.", self.address, reason, pause)
+                log.warning("%s: %s; trying again in %.3g s", self.address, reason, pause)
                 time.sleep(pause)
 
 

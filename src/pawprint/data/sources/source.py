@@ -44,7 +44,7 @@ def open_images(images: Path | str, output: Path, downloads: Path | None = None)
         )
     folder = output.with_name(f".{output.name}.pictures")
     lock = folder.with_name(f"{folder.name}.lock")
-    busy = f"Another process unpacks pictures into {folder}; waiting for it."
+    busy = f"another process unpacks pictures into {folder}; waiting for it"
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(lock, busy=busy, patience=None))
