@@ -216,15 +216,20 @@ def test_a_trial_of_another_sweep_is_taken_in_this_ones_words(project, tmp_path)
 
 
 def test_two_sweeps_that_share_a_trial_train_it_once(project):
-    longer = ("epochs=150", "patience=150")
-    first = project.start(
-        "python", "-u", "-m", "pawprint", "train", "-m", "optimizer=adam,sgd", *longer
-    )
+    first = project.start("python", "-u", "-m", "pawprint", "train", "-m", "optimizer=adam,sgd")
     for line in first.stdout:
-        if line.startswith("epoch 2/"):
+        if line.startswith("epoch 1/"):
+            first.send_signal(signal.SIGSTOP)  # until the second has come to the same trial
             break
-    done = project.stage("train", "-m", "depth=1,2", "optimizer=adam", *longer)
-    assert "another process trains depth=1; waiting for it" in done.stdout
+    second = project.start(
+        "python", "-u", "-m", "pawprint", "train", "-m", "depth=1,2", "optimizer=adam"
+    )
+    for line in second.stdout:
+        if line.startswith("another process trains depth=1; waiting for it"):
+            first.send_signal(signal.SIGCONT)
+            break
+    said, _ = second.communicate(timeout=300)
+    assert second.returncode == 0, said
     first.communicate(timeout=300)
     assert first.returncode == 0
     trials = [r for r in project.runs() if "trial" in r.data.tags]

@@ -83,7 +83,7 @@ def test_a_request_that_does_not_end_is_answered_as_described(described):
 
 
 def test_a_busy_server_s_answer_is_as_described(described, network):
-    with serving(WatchedModel(str(network)), waiting_requests=0) as busy:
+    with serving(WatchedModel(str(network)), waiting_requests=0, waiting_seconds=0.1) as busy:
         response = busy.send(picture(1))
     assert response.status_code == 503
     check(described.description, "post", "/predict", response)
