@@ -106,7 +106,9 @@ def parse_tool(tool: Tool, words: list[str]) -> argparse.Namespace:
     parser = tool_parser(tool)
     if tool.add_options is None:  # else an option of that name is its own
         words = as_overrides(words)
-    given = parser.parse_intermixed_args(words)
+    place = words.index("--") if "--" in words else len(words)  # argparse refuses names like -x.jpg
+    given = parser.parse_intermixed_args(words[:place])
+    given.words += words[place + 1 :]
     given.settings = [word for word in given.words if tool.takes_setting(word)]
     given.operands = [word for word in given.words if not tool.takes_setting(word)]
     if "" in given.operands:

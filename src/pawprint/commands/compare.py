@@ -101,7 +101,6 @@ def _prepared_pictures(
     except UserError:
         return None
     rows = {path: row for row, path in enumerate(test.paths)}
-
     return lambda path: jpeg_of(test.pictures[rows[path]]) if path in rows else None
 
 

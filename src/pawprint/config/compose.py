@@ -179,11 +179,12 @@ def explained(error: BaseException) -> UserError:
         sentence = f"{sentence} {lines[1].rstrip('.')}"
     if error.__cause__ is not None:
         sentence = f"{sentence}: {str(error.__cause__).splitlines()[0].rstrip('.')}"
-    key = getattr(error, "full_key", None)
-    if key and key not in sentence:
+    if (key := getattr(error, "full_key", None)) and key not in sentence:
         sentence = f"{key}: {sentence}"
     if sentence.startswith("Ambiguous value"):  # several, as for an axis of a sweep
         return UserError(f"{sentence}; add -m to train once with each of them")
+    if sentence.startswith("Cannot find primary config"):
+        return UserError(f"{sentence.partition('.')[0]}; give --config-name a file of conf/")
     return UserError(f"{sentence}; give another value, in params.yaml or as key=value")
 
 

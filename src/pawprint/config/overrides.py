@@ -118,12 +118,12 @@ def check_keys(overrides: Sequence[str]) -> None:
     """
     for override in overrides:
         key, equals, _ = override.lstrip("+~").partition("=")
-        if not equals:
-            continue
+        if not equals and not override.startswith("~"):
+            raise UserError(f"command line: {override!r} is not a setting; give key=value")
         name = re.split(r"[.@/]", key)[0]
         if name not in (*KEYS, "hydra"):
             raise UserError(f"command line: there is no key {key!r}; {suggest(name, KEYS)}")
-        if name in CHOICES and key.startswith(f"{name}."):
+        if name in (*CHOICES, "sweep") and key.startswith(f"{name}."):
             within = [f.name for f in fields(getattr(Config(), name))]
             if (inner := key.split(".")[1]) not in within:
                 hint = suggest(inner, within)

@@ -269,7 +269,6 @@ def _fit_head(
     config = job.config
     with model.distribute_strategy.scope():
         head = head_model(model)
-
     begin = time.perf_counter()
     empty = partial(_model, job, config.image_size, empty=True)
     features = features_of_splits(config, model, job.data, job.features_folder, empty)
