@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -223,6 +224,22 @@ def test_a_library_that_is_missing_is_one_sentence(capsys):
     assert ended.value.code == 1
     said = capsys.readouterr().err
     assert said == "error: drift needs no_such_library, which is not installed here\n"
+
+
+def test_ctrl_c_before_the_command_is_loaded_leaves_no_traceback():
+    program = """
+import signal, sys
+from pawprint.__main__ import main
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "pawprint.cli":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 def raising(error):

@@ -43,7 +43,7 @@ def end_with(run: Callable[[], int], name: str) -> NoReturn:
     What a person can mend is one sentence on standard error and 1; Ctrl-C ends with 130, and
     SIGTERM with 143 where it was not left to end the process at once.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _stop)
     _open_streams()
     try:
