@@ -4,14 +4,16 @@
 
 A network that was not trained answers. Uploads of every kind are drawn with a seed: truncated and
 damaged pictures, decompression bombs, files of other types, names that are paths or scripts, huge
-and broken heads, forms and JSON that are none, requests of which half comes. Eight clients send
-them at once, while another one asks about a good picture again and again.
+and broken heads, forms and JSON that are none, requests of which half comes, bodies of 300,000
+chunks of a byte each. Eight clients send them at once, while another one asks about a good picture
+again and again.
 
 Each must get a 4xx with one sentence (a damaged picture may also be answered: it may still be one),
 none a 5xx, the good picture its answer every time, and nothing may be written to disk.
 
 EXPECTED for 1,000: 4xx for all but some damaged pictures; no 5xx, no bad answer to the good one,
-nothing written.
+nothing written. The good picture waits for less than a second where four requests of such chunks
+come at once.
 """
 
 from __future__ import annotations
@@ -96,6 +98,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, _server(Path(name)) as (where, process, empty):
         good = _picture(random.Random(0), "JPEG")
         before, first = _written(process), _megabytes(process)
+        waited = _waited_beside_chunks(where, good)
         stop, bad = threading.Event(), []
         watcher = threading.Thread(target=_ask_on, args=(where, good, stop, bad))
         watcher.start()
@@ -113,9 +116,10 @@ def main() -> None:
     print(
         f"\n{len(sent)} uploads in {seconds:.0f} s; bad answers to the good picture: {len(bad)}; "
         f"server alive: {alive}; files written: {len(files)}; bytes written: {written}; "
-        f"MB at start and end: {first:.0f}, {last:.0f}"
+        f"MB at start and end: {first:.0f}, {last:.0f}; the good picture beside four requests of "
+        f"{CHUNKS:,} chunks took {waited:.2f} s"
     )
-    if wrong or bad or files or written or not alive:
+    if wrong or bad or files or written or not alive or waited > 1:
         raise SystemExit(f"not as it must be: {wrong[:5]} {bad[:5]} {files[:5]}")
 
 
@@ -294,6 +298,13 @@ def _bad_chunks(rng: random.Random) -> list[bytes]:
     return [head.encode() + coding.encode() + b"\r\n\r\n" + chunk]
 
 
+def _small_chunks(rng: random.Random) -> list[bytes]:
+    head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+    first = head.encode() + b"Transfer-Encoding: chunked\r\n\r\n"
+    return [first, b"1\r\n%c\r\n" % rng.randrange(256) * CHUNKS]
+
+
+CHUNKS = 300_000
 HALF_CLOSE, LEAVE = b"<half close>", b"<leave>"
 KINDS: dict[str, Callable[[random.Random], list[bytes]]] = {
     "truncated": _truncated,
@@ -312,6 +323,7 @@ KINDS: dict[str, Callable[[random.Random], list[bytes]]] = {
     "silent after a half": _silent,
     "leaves in the middle": _leaves,
     "bad chunks": _bad_chunks,
+    "small chunks": _small_chunks,
 }
 
 
@@ -347,6 +359,18 @@ def _answer(client: socket.socket) -> tuple[int, str]:
         if not chunk:
             return 0, "nothing"
         got += chunk
+
+
+def _waited_beside_chunks(where: tuple[str, int], good: bytes) -> float:
+    """The seconds of the slowest answer to the good picture while four clients send chunks."""
+    slowest = 0.0
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(_say, where, _small_chunks(random.Random(0))) for _ in range(4)]
+        while not all(one.done() for one in asked):
+            begin = time.monotonic()
+            _say(where, _request(_form(good)))
+            slowest = max(slowest, time.monotonic() - begin)
+    return slowest
 
 
 def _ask_on(

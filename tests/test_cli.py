@@ -1,6 +1,9 @@
 """The command `pawprint`: names, version, settings of tools."""
 
+import errno
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -221,6 +224,46 @@ def test_a_library_that_is_missing_is_one_sentence(capsys):
     assert ended.value.code == 1
     said = capsys.readouterr().err
     assert said == "error: drift needs no_such_library, which is not installed here\n"
+
+
+def test_ctrl_c_before_the_command_is_loaded_leaves_no_traceback():
+    program = """
+import signal, sys
+from pawprint.__main__ import main
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "pawprint.cli":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+def raising(error):
+    def run():
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_a_disk_without_room_or_rights_is_one_sentence_for_every_command(capsys, number):
+    error = OSError(number, os.strerror(number), "some/file")
+    with pytest.raises(SystemExit) as ended:
+        cli.end_with(raising(error), "sample")
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: some/file cannot be read or written: {os.strerror(number)}; ")
+    assert said.count("\n") == 1
+
+
+def test_an_error_of_the_system_that_nobody_can_mend_keeps_its_traceback():
+    for error in (FileNotFoundError(errno.ENOENT, "none", "some/file"), OSError("unknown")):
+        with pytest.raises(type(error)):
+            cli.end_with(raising(error), "sample")
 
 
 def test_both_commands_called_predict_are_in_the_table():

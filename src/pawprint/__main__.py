@@ -1,6 +1,17 @@
 """`python -m pawprint`: the same as the `pawprint` command."""
 
-from pawprint.cli import main
+import signal
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command; Ctrl-C ends it quietly also before it listens to it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from pawprint import cli  # here, because it takes a while
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from pawprint.commands.arguments import Stage, Tool, parse_tool, stage_parser, t
 from pawprint.commands.stage import load, run_stage
 from pawprint.commands.table import COMMANDS, NAMES, PREDICT, overview
 from pawprint.config.overrides import as_overrides, suggest
-from pawprint.system.errors import UserError
+from pawprint.system.errors import UserError, files_explained
 
 _PRINTING = {"-h", "--help", "-c", "--cfg", "-i", "--info"}
 
@@ -42,18 +43,18 @@ def end_with(run: Callable[[], int], name: str) -> NoReturn:
     What a person can mend is one sentence on standard error and 1; Ctrl-C ends with 130, and
     SIGTERM with 143 where it was not left to end the process at once.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _stop)
+    _open_streams()
     try:
-        code = run()
-        if sys.stdout:
-            sys.stdout.flush()
+        with files_explained():
+            code = _printed(run)
     except UserError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:  # in the image that serves
         _fail(f"{name} needs {error.name}, which is not installed here")
     except KeyboardInterrupt as error:
-        sys.stdout.flush()
+        _flush()
         print("stopped", file=sys.stderr)
         code = 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
     sys.exit(code)
@@ -63,8 +64,38 @@ def _stop(number: int, _: Any) -> None:
     raise Stopped(number)
 
 
+def _printed(run: Callable[[], int]) -> int:
+    """The exit code of ``run``, all of whose output is written.
+
+    Raises:
+        UserError: standard output takes no more.
+    """
+    try:
+        code = run()
+    except OSError as error:
+        if error.filename is not None or (failure := _flush()) is None:
+            raise
+    else:
+        failure = _flush()
+        if failure is None:
+            return code
+    full = failure.errno == errno.ENOSPC
+    what = "has no room left; free some" if full else f"cannot be written ({failure.strerror})"
+    raise UserError(f"standard output {what}, or write elsewhere")
+
+
+def _flush() -> OSError | None:
+    """Write what was printed; what forbids it, after which nothing is printed any more."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
+
+
 def _fail(sentence: str) -> NoReturn:
-    sys.stdout.flush()
+    _flush()
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(1)
 
@@ -118,6 +149,7 @@ def _run_stage(stage: Stage, words: list[str]) -> int:
         tool_parser(PREDICT).print_help()
         print("\nWithout a PATH:\n")
     signal.signal(signal.SIGTERM, _stop)
+    logging.raiseExceptions = False  # else each line that finds no room would be a traceback
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8
     return run_stage(stage, words)
@@ -125,18 +157,8 @@ def _run_stage(stage: Stage, words: list[str]) -> int:
 
 def _run_tool(tool: Tool, words: list[str]) -> int:
     _end_with_reader()
-    _open_streams()
     given = parse_tool(tool, words)
-    try:
-        code = int(load(tool.function)(given))
-        sys.stdout.flush()
-        return code
-    except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
-            raise
-        # Else Python tries once more, at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise UserError("standard output has no room left; free some, or write elsewhere") from None
+    return int(load(tool.function)(given))
 
 
 def _end_with_reader() -> None:

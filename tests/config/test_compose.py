@@ -31,6 +31,7 @@ RECIPES = sorted((ROOT / "conf" / "recipe").glob("*.yaml"))
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A copy of this project's configuration, in which the code finds itself."""
+    monkeypatch.chdir(tmp_path)
     root = tmp_path / "project"
     shutil.copytree(ROOT / "conf", root / "conf")
     for name in ("params.yaml", "dvc.yaml"):
@@ -652,6 +653,14 @@ def test_code_installed_outside_finds_the_project_above_the_current_folder(
         pawprint.config.compose, "__file__", str(tmp_path / "site-packages/config.py")
     )
     monkeypatch.chdir(project / "conf" / "model")
+    assert project_root() == project
+
+
+def test_code_of_one_project_does_not_work_on_it_from_within_another(project, monkeypatch):
+    monkeypatch.chdir(ROOT / "conf")
+    with pytest.raises(UserError, match=f"^the current folder is in the project {ROOT}, but "):
+        project_root()
+    monkeypatch.chdir(project / "conf")
     assert project_root() == project
 
 

@@ -93,6 +93,36 @@ def test_a_stopped_prepare_leaves_the_earlier_output_and_goes_on_from_there(
     assert 0 < decoded < 400
 
 
+def test_a_full_disk_leaves_the_earlier_evaluation_and_says_which_file(project):
+    folder = project.root / "reports" / "evaluate"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    limited = "ulimit -f 64; python -m pawprint evaluate sure_precision=0.9"  # kB of a file
+    done = project.run("bash", "-c", limited, code=1)
+    assert re.fullmatch(
+        f"error: {folder}/report.html cannot be read or written: File too large; .*\n", done.stderr
+    )
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.glob(".*")] == []
+
+
+@pytest.mark.parametrize(
+    ("stream", "code", "said"),
+    [
+        (">&-", 0, ""),
+        (
+            "> /dev/full",
+            1,
+            "error: standard output has no room left; free some, or write elsewhere\n",
+        ),
+    ],
+)
+def test_a_stage_works_without_standard_output(fresh, tmp_path, stream, code, said):
+    project = fresh.copy(tmp_path / "project")
+    done = project.run("bash", "-c", f"python -m pawprint prepare {stream}", code=code)
+    assert done.stderr == said
+    assert (project.root / "data" / "prepared" / "summary.json").exists()
+
+
 def test_register_refuses_figures_of_another_training(project):
     project.stage("train", "epochs=1")
     done = project.stage("register", code=1)

@@ -2,6 +2,8 @@
 
 import csv
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -154,6 +156,16 @@ def test_an_experiment_in_a_temporary_workspace_is_recorded_in_the_projects_own_
     assert "test_accuracy" in run.data.metrics
     assert ".dvc" not in run.info.artifact_uri
     assert Path(run.info.artifact_uri.removeprefix("file://"), "figures/curves.png").exists()
+
+
+def test_a_project_may_stand_in_a_folder_of_any_name(fresh, tmp_path):
+    project = fresh.copy(tmp_path / "100% sure? #1, %41")
+    project.run("dvc", "repro")
+    assert [path.name for path in tmp_path.iterdir()] == [project.root.name]
+    done = project.run("python", "-m", "pawprint", "predict", "unseen")
+    assert done.stdout.count("\n") == 3
+    with closing(sqlite3.connect(project.root / "mlflow.db")) as database:
+        assert database.execute("SELECT version FROM model_versions").fetchall() == [(1,)]
 
 
 def test_a_conf_value_can_be_set_for_one_experiment(project):

@@ -106,6 +106,37 @@ def test_a_body_of_unknown_length_is_cut_off_where_it_grows_too_large(served):
     assert error.startswith("the request is larger than")
 
 
+def chunked(body, size):
+    pieces = (body[at : at + size] for at in range(0, len(body), size))
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_a_picture_may_come_in_chunks(served, size):
+    body = form((b"a.jpg", picture(1)))
+    with socket.create_connection(served.where, timeout=20) as client:
+        client.sendall(head(more="Transfer-Encoding: chunked\r\n") + chunked(body, size))
+        assert client.recv(65536).split()[1] == b"200"
+
+
+LONG_EXTENSIONS = b"1;a=%s\r\na\r\n" % (b"a" * 9000) * 90
+
+
+@pytest.mark.parametrize("body", [chunked(bytes(300_000), 1), LONG_EXTENSIONS])
+def test_chunks_that_hold_next_to_nothing_are_refused_while_others_are_answered(served, body):
+    with ThreadPoolExecutor(4) as pool:
+        first = head(kind="image/jpeg", more="Transfer-Encoding: chunked\r\n")
+        asked = [pool.submit(spoken, served, first, body) for _ in range(4)]
+        begin = time.monotonic()
+        assert served.send(picture(1)).status_code == 200
+        waited = time.monotonic() - begin
+        for one in asked:
+            status, error, _ = one.result()
+            assert status == 413
+            assert error == "the body comes in too many small chunks; send larger ones"
+    assert waited < 5
+
+
 def test_more_files_than_a_request_may_have_are_refused(served):
     response = served.send(*[picture(1)] * 5)
     assert response.status_code == 413

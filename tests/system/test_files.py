@@ -1,18 +1,23 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from pawprint.system.errors import UserError, files_explained
 from pawprint.system.files import (
-    mend_file,
-    mend_folder,
+    mend,
     replacing_file,
+    replacing_files,
     replacing_folder,
     write_json,
 )
+
+DEAD = 999_999_999  # no process has that number
 
 
 class BrokenError(Exception):
@@ -157,18 +162,18 @@ with replacing_folder(path) as folder:
 def test_a_kill_leaves_what_can_be_mended_to_the_earlier_folder(earlier, when):
     killed_inside(earlier, when)
     assert len(names_in(earlier.parent)) > 1
-    mend_folder(earlier)
+    mend(earlier)
     assert names_in(earlier.parent) == ["prepared"]
     assert (earlier / "a.npy").read_text() == "earlier"
 
 
 def test_a_kill_after_the_exchange_leaves_the_new_folder(earlier):
-    old = earlier.parent / ".prepared.old.abcd_123"
+    old = earlier.parent / f".prepared.{DEAD}.old"
     old.mkdir()
     os.replace(earlier, old / "prepared")
     earlier.mkdir()
     (earlier / "a.npy").write_text("new")
-    mend_folder(earlier)
+    mend(earlier)
     assert names_in(earlier.parent) == ["prepared"]
     assert (earlier / "a.npy").read_text() == "new"
 
@@ -176,14 +181,14 @@ def test_a_kill_after_the_exchange_leaves_the_new_folder(earlier):
 def test_a_kill_before_there_was_any_folder_leaves_none(tmp_path):
     killed_inside(tmp_path / "prepared", "writing")
     assert len(names_in(tmp_path)) == 1
-    mend_folder(tmp_path / "prepared")
+    mend(tmp_path / "prepared")
     assert names_in(tmp_path) == []
 
 
 def test_a_sound_folder_and_one_that_is_not_there_need_no_mending(earlier, tmp_path):
-    mend_folder(earlier)
+    mend(earlier)
     assert (earlier / "a.npy").read_text() == "earlier"
-    mend_folder(tmp_path / "no" / "such")
+    mend(tmp_path / "no" / "such")
     assert names_in(tmp_path) == ["prepared"]
 
 
@@ -192,33 +197,38 @@ def test_a_sound_folder_and_one_that_is_not_there_need_no_mending(earlier, tmp_p
     [
         ".prepared.memory",
         ".prepared.lock",
-        ".prepared.ABCDEFGH",
-        ".prepared.abcdefghi",
-        ".prepared.summary.json",
-        ".prepared2.abcdefgh",
-        ".other.abcdefgh",
-        "prepared.abcdefgh",
+        f".prepared.{DEAD}",
+        f".prepared.{DEAD}0.tmp",
+        f".prepared.{DEAD}.tmp.json",
+        f".prepared.0123456.{DEAD}.tmp",
+        f".prepared2.{DEAD}.tmp",
+        f".p.{DEAD}.tmp",
+        f"prepared.{DEAD}.tmp",
         ".prepared",
+        ".prepared.1.tmp",  # of a process that runs
+        f".prepared.01234567.{DEAD}.tmp",  # of another machine
     ],
 )
 def test_what_others_keep_beside_it_stays(earlier, name):
     (earlier.parent / name).mkdir()
     (earlier.parent / name / "a.npy").write_text("another's")
-    mend_folder(earlier)
+    mend(earlier)
+    for path in (earlier.with_name("p*"), earlier.with_name("[p]repared"), earlier / "no" / "such"):
+        mend(path)  # a name is no pattern
     assert (earlier.parent / name / "a.npy").read_text() == "another's"
 
 
-def test_a_name_is_not_taken_for_a_pattern(tmp_path):
-    (tmp_path / ".prepared.abcdefgh").mkdir()
-    mend_folder(tmp_path / "p*")
-    mend_folder(tmp_path / "[p]repared")
-    assert names_in(tmp_path) == [".prepared.abcdefgh"]
-    (tmp_path / ".a[b]*.abcdefgh").mkdir()
-    mend_folder(tmp_path / "a[b]*")
-    assert names_in(tmp_path) == [".prepared.abcdefgh"]
+@pytest.mark.parametrize("name", [".prepared.1.tmp", f".prepared.01234567.{DEAD}.tmp"])
+def test_what_nobody_wrote_to_for_a_day_is_removed_whoever_left_it(earlier, name):
+    left = earlier.with_name(name)
+    left.mkdir()
+    yesterday = time.time() - 90_000
+    os.utime(left, (yesterday, yesterday))
+    mend(earlier)
+    assert names_in(earlier.parent) == ["prepared"]
 
 
-def test_a_file_that_a_killed_process_left_half_written_is_removed(tmp_path):
+def test_the_next_write_removes_what_a_killed_process_left(tmp_path):
     path = tmp_path / "audit.html"
     path.write_text("earlier")
     program = """
@@ -227,24 +237,102 @@ from pathlib import Path
 from pawprint.system.files import replacing_file
 with replacing_file(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
+    Path(f"{temporary}-journal").touch()  # as SQLite would leave it
     os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program, str(path)], timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
-    assert len(names_in(tmp_path)) == 2
-    mend_file(path)
+    (tmp_path / f".audit.{DEAD}.tmp.html").write_text("of an earlier version")
+    (tmp_path / f".audit.{os.getpid()}.tmp.html").write_text("of an earlier process of our number")
+    assert len(names_in(tmp_path)) == 5
+    with replacing_file(path) as temporary:
+        temporary.write_text("new")
     assert names_in(tmp_path) == ["audit.html"]
-    assert path.read_text() == "earlier"
+    assert path.read_text() == "new"
 
 
-@pytest.mark.parametrize(
-    "name", [".audit.x.tmp.html", ".audit.1.tmp.json", ".audit.html", ".a.1.tmp.html", "audit.html"]
-)
-def test_mending_a_file_leaves_others_alone(tmp_path, name):
-    (tmp_path / name).write_text("another's")
-    mend_file(tmp_path / "audit.html")
-    mend_file(tmp_path / "a*.html")
-    assert names_in(tmp_path) == [name]
+def test_the_next_write_puts_an_earlier_folder_in_order_first(earlier):
+    killed_inside(earlier, "2")
+    assert not earlier.exists()
+    with pytest.raises(BrokenError):
+        fill_half_of_a_folder(earlier)
+    assert names_in(earlier.parent) == ["prepared"]
+    assert (earlier / "a.npy").read_text() == "earlier"
+
+
+# Several files
+
+
+def write_tables(folder, content, names=("done.json", "a.csv", "z.csv")):
+    with replacing_files(folder, "done.json") as temporary:
+        for name in names:
+            (temporary / name).write_text(content)
+        if content == "half":
+            raise BrokenError
+
+
+def test_files_are_replaced_on_success_alone_and_others_beside_them_stay(tmp_path):
+    folder = tmp_path / "evaluate"
+    write_tables(folder, "earlier")
+    (folder / "mine.txt").write_text("earlier")
+    write_tables(folder, "new")
+    with pytest.raises(BrokenError):
+        write_tables(folder, "half")
+    texts = {path.name: path.read_text() for path in folder.iterdir()}
+    assert texts == {"a.csv": "new", "done.json": "new", "z.csv": "new", "mine.txt": "earlier"}
+    assert names_in(tmp_path) == ["evaluate"]
+
+
+def test_where_not_all_files_could_be_replaced_the_last_one_is_missing(tmp_path):
+    folder = tmp_path / "evaluate"
+    write_tables(folder, "earlier")
+    (folder / "b.csv" / "folder").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        write_tables(folder, "new", names=("done.json", "a.csv", "b.csv"))
+    assert names_in(folder) == ["a.csv", "b.csv", "z.csv"]
+
+
+# Room
+
+
+@pytest.fixture
+def small_disk():
+    """No file may have more than a kilobyte."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def write_file(path):
+    with replacing_file(path) as temporary:
+        temporary.write_bytes(bytes(2000))
+
+
+def write_folder(path):
+    with replacing_folder(path) as temporary:
+        (temporary / "a.npy").write_bytes(bytes(2000))
+
+
+def write_files(path):
+    with replacing_files(path, "done.json") as temporary:
+        (temporary / "a.npy").write_bytes(bytes(2000))
+
+
+@pytest.mark.parametrize("write", [write_file, write_folder, write_files])
+def test_where_there_is_no_room_a_sentence_names_the_file_and_nothing_stays(
+    tmp_path, small_disk, write
+):
+    path = tmp_path / "report"
+    sentence = f"^{path}.* cannot be read or written: File too large; free room on the disk"
+    with pytest.raises(UserError, match=sentence), files_explained():
+        write(path)
+    assert names_in(tmp_path) == []
+
+
+def test_an_error_that_is_not_of_the_disk_is_no_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError), files_explained():
+        (tmp_path / "nowhere").read_text()
 
 
 # JSON

@@ -118,9 +118,10 @@ def test_an_interrupted_save_leaves_the_state_before_and_nothing_else(checkpoint
 
 
 def test_what_a_killed_save_left_is_cleared_away(checkpoint):
-    left = checkpoint.path.with_name(f".{checkpoint.path.stem}.123.tmp.npz")
+    left = checkpoint.path.with_name(f".{checkpoint.path.stem}.999999999.tmp.npz")
     left.write_bytes(b"half of a state")
     assert_same(checkpoint.load(), some_state())
+    checkpoint.save(some_state())
     assert list(checkpoint.path.parent.iterdir()) == [checkpoint.path]
 
 

@@ -168,7 +168,7 @@ def test_a_failed_computation_leaves_nothing(tmp_path):
 def test_what_a_killed_computation_left_is_removed_by_the_next_one(tmp_path):
     cached_features(tmp_path, KEY, "train", Computing())
     (path,) = tmp_path.glob("*/train.npy")
-    left = path.with_name(".train.123.tmp.npy")
+    left = path.with_name(".train.999999999.tmp.npy")
     path.rename(left)
     cached_features(tmp_path, KEY, "train", Computing())
     assert not left.exists()

@@ -12,11 +12,11 @@ from pawprint.data.store import Split, load_split, load_summary
 from pawprint.export.litert_predictor import LiteRTPredictor, check_litert
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.stages.evaluate import check_fit
+from pawprint.system.errors import files_explained
 from pawprint.system.files import replacing_folder, write_json
 from pawprint.system.terminal import print_rows
 from pawprint.tracking.store import connect, link_opened_run
 from pawprint.tracking.trained_run import read_record, run_of
-from pawprint.training.recording import files_explained
 from pawprint.training.tensorflow_runtime import start_tensorflow
 
 log = logging.getLogger(__name__)

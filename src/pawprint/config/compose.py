@@ -28,16 +28,32 @@ def project_root() -> Path:
     """The nearest folder with a ``dvc.yaml`` above this code, else above the current folder.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or the current folder is in another project than this code.
     """
-    for start in (Path(__file__).resolve().parent, Path.cwd()):
-        for folder in (start, *start.parents):
-            if (folder / "dvc.yaml").is_file() and (folder / "conf" / "config.yaml").is_file():
-                return folder
+    of_code = _project_above(Path(__file__).resolve().parent)
+    try:
+        here = _project_above(Path.cwd())
+    except FileNotFoundError:  # the current folder was removed
+        here = None
+    if of_code and here and not of_code.samefile(here):
+        raise UserError(
+            f"the current folder is in the project {here}, but this pawprint is the code of "
+            f"{of_code} and would work there; run it as `PYTHONPATH=src pawprint …` in {here}, or "
+            f"change into {of_code}"
+        )
+    if root := of_code or here:
+        return root
     raise UserError(
         f"no pawprint project found: neither {Path.cwd()} nor a folder above it "
         "has dvc.yaml and conf/config.yaml; change into the project's folder"
     )
+
+
+def _project_above(start: Path) -> Path | None:
+    for folder in (start, *start.parents):
+        if (folder / "dvc.yaml").is_file() and (folder / "conf" / "config.yaml").is_file():
+            return folder
+    return None
 
 
 def read_params(root: Path) -> dict[str, Any]:

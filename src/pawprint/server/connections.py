@@ -22,6 +22,9 @@ LEAST_TAKEN = 1024  # bytes a second
 _MOST = 2000  # open at the same time; each takes some kilobytes, also of the system
 _OTHER_FILES = 64  # open ones beside connections: of the store, the log, the libraries
 _BACKLOG = 100  # connections that are taken in before one is closed
+# Of a body in chunks: a client that means well sends some kilobytes in each.
+_CHUNKS, _CHUNK_BYTES = 2000, 512  # so many of any size, and more of that size on average
+_AROUND_CHUNKS = 2**19  # bytes beside its content, and what has come but is not parsed yet
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +82,44 @@ class LoopErrors:
             log.warning("connections have to wait: %s", context.get("exception"))
 
 
+class _BoundedConnection(h11.Connection):
+    """The parser of HTTP, which refuses bodies that cost much more to parse than they hold."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER)
+        self._wire = self._body = self._chunks = 0  # of one request
+
+    def receive_data(self, data: bytes) -> None:
+        """Take in what came."""
+        self._wire += len(data)
+        super().receive_data(data)
+
+    def next_event(self) -> Any:
+        """The next part of a request.
+
+        Raises:
+            RemoteProtocolError: it is none, or a body of too many chunks.
+        """
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._wire = self._body = self._chunks = 0
+        elif isinstance(event, h11.Data):
+            self._body += len(event.data)
+            self._chunks += event.chunk_end
+            share = self._body // _CHUNK_BYTES
+            around = self._wire - self._body
+            if self._chunks > _CHUNKS + share or around > _AROUND_CHUNKS + 16 * share:
+                sentence = "the body comes in too many small chunks; send larger ones"
+                raise h11.RemoteProtocolError(sentence, error_status_hint=413)
+        return event
+
+
 class TimedProtocol(H11Protocol):
     """Uvicorn's own protocol, with time limits, and a sentence for half requests."""
 
     def __init__(self, shared: Connections, **options: Any) -> None:
         super().__init__(**options)
+        self.conn = _BoundedConnection()
         self._shared = shared
         self._deadline: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
@@ -142,8 +178,13 @@ class TimedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, in the form of all errors."""
         # Uvicorn calls this while it handles the error, whose kind it does not tell.
-        if getattr(sys.exception(), "error_status_hint", 400) == 431:
+        error = sys.exception()
+        status = getattr(error, "error_status_hint", 400)
+        if status == 431:
             self._refuse(431, "the head of the request is too large; send shorter or fewer headers")
+            return
+        if status == 413:
+            self._refuse(413, str(error))
             return
         self._refuse(400, msg if msg[0].islower() else "this is no HTTP request that can be read")
 

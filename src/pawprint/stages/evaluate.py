@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from pawprint.evaluation.result import Result, compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
-from pawprint.system.files import replacing_file, write_json
+from pawprint.system.files import replacing_files, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +58,8 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     record = read_record(paths.training.run)
     check_fit(test, predictor, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
-    with store.explained():
+    # What is written takes its place when all of it is written and recorded.
+    with store.explained(), replacing_files(paths.evaluation, paths.evaluated.name) as folder:
         run = run_of(store, paths.training)
 
         # Answer the pictures that were held out, and judge the answers.
@@ -74,8 +76,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         metrics = named_metrics(result)
 
         # Write tables and the page.
-        paths.evaluated.unlink(missing_ok=True)  # until all is written, the figures are of nobody
-        write_tables(paths.evaluation, result)
+        write_tables(folder, result)
         origin = Origin(
             name=record["name"],
             run_id=run.id,
@@ -85,7 +86,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
             data=_data(summary),
             environment=environment(paths.root),
         )
-        figures = _write_report(paths, result, validation, summary.notes, origin)
+        figures = _write_report(folder, paths, result, validation, summary.notes, origin)
         log.info(
             "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
             metrics["test_accuracy"],
@@ -104,11 +105,13 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         for name, figure in figures.items():
             if name not in CURVES:  # they are in one figure already
                 run.log_figure(figure, f"figures/{name}.png")
-        run.log_files(paths.evaluation, "evaluate")
+        run.log_files(folder, "evaluate")
         run.tell_missed()
 
         # Say last of which network the figures are.
-        write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
+        write_json(
+            folder / paths.evaluated.name, {"run_id": record["run_id"], "test_digest": digest}
+        )
         link_opened_run(store, run, "evaluate")
         return metrics
 
@@ -142,9 +145,14 @@ def check_fit(
 
 
 def _write_report(
-    paths: Paths, result: Result, validation: Split, notes: Sequence[str], origin: Origin
+    folder: Path,
+    paths: Paths,
+    result: Result,
+    validation: Split,
+    notes: Sequence[str],
+    origin: Origin,
 ) -> dict[str, Figure]:
-    """Write the page; returns its figures by name, as they are for a light page."""
+    """Write the page into ``folder``; returns its figures by name, as they are for a light page."""
     from pawprint.evaluation.overlay import overlay
     from pawprint.evaluation.plots import evaluation_figures, png_of
     from pawprint.evaluation.report import Plot, report_page
@@ -176,8 +184,7 @@ def _write_report(
         jpeg=jpeg,
         notes=notes,
     )
-    with replacing_file(paths.report) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    (folder / paths.report.name).write_text(page, encoding="utf-8")
     return light
 
 

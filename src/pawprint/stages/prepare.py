@@ -26,13 +26,7 @@ from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.split import assign_splits
 from pawprint.data.store import MANIFEST, SUMMARY, Summary, summarize, write_manifest
 from pawprint.system.errors import UserError
-from pawprint.system.files import (
-    mend_file,
-    mend_folder,
-    replacing_file,
-    replacing_folder,
-    write_json,
-)
+from pawprint.system.files import mend, replacing_file, replacing_folder, write_json
 from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
@@ -173,12 +167,9 @@ def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) 
         thumbnail=thumbnails_of(layout.files),
         notes=summary.notes,
     )
-    html, figures = folder / "audit.html", folder / "metrics.json"
-    for path in (html, figures):
-        mend_file(path)
-    with replacing_file(html) as temporary:
+    with replacing_file(folder / "audit.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
-    write_json(figures, audit.figures())
+    write_json(folder / "metrics.json", audit.figures())
 
 
 @contextmanager
@@ -187,7 +178,7 @@ def _writing(out: Path) -> Iterator[None]:
     busy = f'another process is preparing pictures in "{out}": wait until it has ended'
     try:
         with locked(out.with_name(f".{out.name}.lock"), busy=busy, patience=_LOCK_TIMEOUT):
-            mend_folder(out)
+            mend(out)
             yield
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""

@@ -13,7 +13,7 @@ from pawprint.data.split import SPLITS
 from pawprint.inference.predictor import class_columns
 from pawprint.pages.render import counted, jpeg_of, render
 from pawprint.suspects.find import Suspect
-from pawprint.system.files import mend_file, replacing_file, write_table
+from pawprint.system.files import replacing_file, write_table
 
 TABLE, PAGE = "suspects.csv", "suspects.html"
 COLUMNS = (
@@ -66,8 +66,6 @@ def write_suspects(
         picture: reads the picture with an index, uint8 (size, size, 3).
         images: the source, as it was given.
     """
-    for name in (TABLE, PAGE):
-        mend_file(folder / name)
     write_suspects_table(folder / TABLE, held_out, suspects)
     content = suspects_page(
         held_out,

@@ -1,4 +1,20 @@
-"""The one exception that means "the person can mend this"."""
+"""The one exception that means "the person can mend this", and what else becomes one."""
+
+import errno
+from collections.abc import Generator
+from contextlib import contextmanager
+
+# Errors of room and rights, which a person can mend; any other one is a fault of this code.
+OF_THE_DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+)
 
 
 class UserError(Exception):
@@ -16,3 +32,17 @@ def first_line(error: BaseException) -> str:
 
 class BusyError(UserError):
     """Another process does the same at this moment."""
+
+
+@contextmanager
+def files_explained() -> Generator[None]:
+    """Say in a sentence, a ``UserError``, where the disk or its permissions stop the block."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        raise UserError(
+            f"{error.filename or 'a file'} cannot be read or written: {error.strerror}; free room "
+            "on the disk or mend permissions, then run the same command again"
+        ) from error

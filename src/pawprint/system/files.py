@@ -6,11 +6,16 @@ import json
 import os
 import re
 import shutil
-import tempfile
+import time
+import zlib
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+from pawprint.system.errors import OF_THE_DISK
+
+_DAY = 86_400  # seconds
 
 
 @contextmanager
@@ -18,15 +23,21 @@ def replacing_file(path: Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``; it takes the place of ``path`` on success.
 
     The temporary name keeps the suffix, because writers choose a format by it. On an exception
-    the temporary file is removed and ``path`` stays as it was.
+    the temporary file is removed and ``path`` stays as it was; what a killed process left is
+    removed before.
+
+    Raises:
+        OSError: it cannot be written; the error has the name ``path`` where it had none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    mend(path)
+    temporary = _beside(path, "tmp")
+    with _named(path, temporary):
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -74,14 +85,16 @@ def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]
 def replacing_folder(path: Path) -> Generator[Path]:
     """Yield an empty temporary folder beside ``path``; it takes the place of ``path`` on success.
 
-    On an exception the temporary folder is removed and ``path`` stays as it was.
+    On an exception the temporary folder is removed and ``path`` stays as it was; what a killed
+    process left is put in order before.
+
+    Raises:
+        OSError: it cannot be written; the error has the name ``path`` where it had none.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary.chmod(0o755)  # mkdtemp makes a private folder; this one is to be read by others
-    try:
+    old = _beside(path, "old")
+    with _temporary_folder(path) as temporary:
         yield temporary
-        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+        old.mkdir()
         try:
             if path.exists():
                 os.replace(path, old / path.name)
@@ -93,28 +106,101 @@ def replacing_folder(path: Path) -> Generator[Path]:
                 raise
         finally:
             shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def mend_folder(path: Path) -> None:
-    """Put in order what a killed ``replacing_folder`` left; nobody else may be writing ``path``.
+@contextmanager
+def replacing_files(folder: Path, last: str) -> Generator[Path]:
+    """Yield an empty temporary folder beside ``folder``, whose files move there on success.
 
-    The earlier folder takes its place again where it had been moved away; the rest is removed.
+    The file ``last`` says that the others belong together: the earlier one is removed before any
+    other file is replaced, the new one moves at the end. What else is in ``folder`` stays.
+
+    Raises:
+        OSError: one cannot be written; the error has the name ``folder`` where it had none.
     """
-    for left in path.parent.glob(".*"):
-        if not re.fullmatch(rf"\.{re.escape(path.name)}\.(old\.)?[a-z0-9_]{{8}}", left.name):
-            continue
-        if (left / path.name).exists() and not path.exists():
-            os.replace(left / path.name, path)
-        shutil.rmtree(left, ignore_errors=True)
+    with _temporary_folder(folder) as temporary:
+        yield temporary
+        folder.mkdir(exist_ok=True)
+        (folder / last).unlink(missing_ok=True)
+        for file in sorted(temporary.iterdir(), key=lambda file: file.name == last):
+            os.replace(file, folder / file.name)
 
 
-def mend_file(path: Path) -> None:
-    """Remove what a killed ``replacing_file`` left; nobody else may be writing ``path``."""
-    for left in path.parent.glob(".*"):
-        if re.fullmatch(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}", left.name):
-            left.unlink(missing_ok=True)
+@contextmanager
+def _temporary_folder(path: Path) -> Generator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mend(path)
+    temporary = _beside(path, "tmp")
+    with _named(path, temporary):
+        try:
+            temporary.mkdir()
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def mend(path: Path) -> None:
+    """Put in order what a killed process left when it was replacing the file or folder ``path``.
+
+    An earlier folder takes its place again where it had been moved away; the rest is removed. What
+    may be in work is left alone: that of a process that runs, and of another machine for a day.
+    """
+    try:
+        names = [entry.name for entry in os.scandir(path.parent) if entry.name.startswith(".")]
+    except FileNotFoundError:
+        return
+    stem, suffix = re.escape(path.stem), re.escape(path.suffix)
+    # SQLite keeps a journal beside a file.
+    pattern = re.compile(
+        rf"\.{stem}\.(?:([0-9a-f]{{8}})\.)?(\d{{1,9}})\.(tmp|old){suffix}(?:-journal)?"
+    )
+    for name in names:
+        left = path.with_name(name)
+        if (found := pattern.fullmatch(name)) and _is_abandoned(left, found[1], int(found[2])):
+            if found[3] == "old" and (left / path.name).exists() and not path.exists():
+                os.replace(left / path.name, path)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    """The hidden name beside ``path`` that this process has for it."""
+    return path.with_name(f".{path.stem}.{_machine()}.{os.getpid()}.{kind}{path.suffix}")
+
+
+def _machine() -> str:
+    """Eight hex digits of this machine's name; containers have their own, and their own pids."""
+    return f"{zlib.crc32(os.uname().nodename.encode()):08x}"
+
+
+def _is_abandoned(left: Path, machine: str | None, process: int) -> bool:
+    """Whether nobody writes that file or folder any more."""
+    with suppress(OSError):
+        if time.time() - left.stat().st_mtime > _DAY:
+            return True
+    if machine not in (None, _machine()):
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's
+        return False
+    return process == os.getpid()  # of an earlier process of that number
+
+
+@contextmanager
+def _named(path: Path, temporary: Path) -> Generator[None]:
+    """Give an error of the disk in the block the name that a person knows."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in OF_THE_DISK:
+            name = os.fsdecode(error.filename or path)
+            error.filename = name.replace(str(temporary), str(path))
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:

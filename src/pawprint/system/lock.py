@@ -9,6 +9,8 @@ from pawprint.system.errors import BusyError
 
 log = logging.getLogger(__name__)
 
+_QUIET_SECONDS = 5.0
+
 
 @contextmanager
 def locked(path: Path, *, busy: str, patience: float | None = 0) -> Generator[None]:
@@ -16,8 +18,8 @@ def locked(path: Path, *, busy: str, patience: float | None = 0) -> Generator[No
 
     Args:
         path: the lock file; made, with its folder, and left there.
-        busy: what is said where another process has the lock: in the error, or in the log where
-            this one waits as long as it takes; nothing is logged where it is empty.
+        busy: what is said where another process has the lock: in the error, and in the log where
+            this one waits as long as it takes, or for more than five seconds.
         patience: for how many seconds to wait, None for as long as it takes. Defaults to 0.
 
     Raises:
@@ -27,13 +29,16 @@ def locked(path: Path, *, busy: str, patience: float | None = 0) -> Generator[No
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
+    quiet = min(patience or 0, _QUIET_SECONDS)
     try:
-        held = lock.acquire(timeout=patience or 0)
-    except Timeout:
-        if patience is not None:
-            raise BusyError(busy) from None
-        if busy:
+        try:
+            held = lock.acquire(timeout=quiet)
+        except Timeout:
+            if patience == quiet:
+                raise
             log.info("%s", busy)
-        held = lock.acquire()
+            held = lock.acquire(timeout=-1 if patience is None else patience - quiet)
+    except Timeout:
+        raise BusyError(busy) from None
     with held:
         yield

@@ -51,7 +51,8 @@ class Registry:
         path = sqlite_path(self.address)
         if path is None:
             return contextlib.nullcontext()
-        return locked(path.with_name(f"{path.name}.register.lock"), busy="", patience=None)
+        busy = f"another process is changing the registry in {path}; waiting for it"
+        return locked(path.with_name(f"{path.name}.register.lock"), busy=busy, patience=None)
 
     def find(self, which: str) -> Version | None:
         """The version with that number or alias, or None where there is none."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.files import replacing_file
 from pawprint.system.machine import undisturbed
-from pawprint.tracking.location import check_answers, is_server
+from pawprint.tracking.location import check_answers
 from pawprint.tracking.names import ERROR_TAG, MODEL_ID_TAG, mlflow_name
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ class Run:
         from mlflow.exceptions import MlflowException
 
         try:
-            if not self._answered and is_server(self._uri):
+            if not self._answered:
                 check_answers(self._uri)  # quicker than MLflow's retries
             with undisturbed():  # else shown as a failure of the store
                 result = action()

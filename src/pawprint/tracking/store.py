@@ -7,11 +7,13 @@ import logging
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError, first_line
+from pawprint.system.files import replacing_file
 from pawprint.system.lock import locked
 from pawprint.tracking.location import (
     check_answers,
@@ -19,6 +21,7 @@ from pawprint.tracking.location import (
     is_server,
     run_address,
     sqlite_path,
+    sqlite_uri,
     store_uri,
 )
 from pawprint.tracking.names import MODEL_ID_TAG, RESTORED_FROM_TAG
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TRAINING_TAG = "training"
+OPENING_SECONDS = 120  # that another process may need to make a store
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,8 @@ def reach(address: str) -> MlflowClient:
     """
     if is_server(address):
         check_answers(address)
-    elif path := sqlite_path(address):
+    path = sqlite_path(address)
+    if path is not None:
         check_file(path)
     # MLflow's own patience is minutes; a training must not wait that long for a dead server.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -197,21 +202,33 @@ def reach(address: str) -> MlflowClient:
     if not registry:  # it wrote the variable, which would speak for another store too
         os.environ.pop("MLFLOW_REGISTRY_URI", None)
     with _explained(address), _creation_lock(address):
+        if path is not None and not (path.exists() and path.stat().st_size):
+            _make(path.resolve())  # a link stays one
         return mlflow.MlflowClient()
 
 
-@contextlib.contextmanager
-def _creation_lock(address: str) -> Generator[None]:
+def _make(path: Path) -> None:
+    """Make a SQLite store: whole, or, where it is stopped in the midst of its tables, not at all.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with replacing_file(path) as temporary:
+        temporary.touch()  # where that fails MLflow would try again for minutes
+        store = SqlAlchemyStore(sqlite_uri(temporary), (path.parent / "mlruns").as_uri())
+        store.engine.dispose()  # else it keeps the file open
+
+
+def _creation_lock(address: str) -> contextlib.AbstractContextManager[None]:
     """Let one process at a time create a SQLite store: several at once would crash."""
     path = sqlite_path(address)
     if path is None:
-        yield
-        return
-    with (
-        locked(path.with_name(f"{path.name}.lock"), busy="", patience=None),
-        contextlib.chdir(path.parent),  # MLflow takes it for artifacts of the default experiment
-    ):
-        yield
+        return contextlib.nullcontext()
+    lock = path.with_name(f"{path.name}.lock")
+    busy = f"another process is opening the store {path}; wait until it has, or end it"
+    return locked(lock, busy=busy, patience=OPENING_SECONDS)
 
 
 def _experiment_id(client: MlflowClient, address: str, name: str) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from pawprint.config.schema import Config
 from pawprint.data.store import Split
 from pawprint.system.code import code_digest
-from pawprint.system.files import digest_of, mend_file, replacing_file
+from pawprint.system.files import digest_of, replacing_file
 from pawprint.system.lock import locked
 from pawprint.training.tensorflow_runtime import cpu_multiplies_bfloat16
 
@@ -110,7 +110,6 @@ class Checkpoint:
 
     def load(self) -> State | None:
         """What was saved; None where nothing was, or where it cannot be read (told in the log)."""
-        mend_file(self.path)
         try:
             with np.load(self.path, allow_pickle=False) as saved:
                 content = json.loads(str(saved["content"]))

@@ -23,7 +23,7 @@ from pawprint.data.image_array import Pictures
 from pawprint.data.store import Split
 from pawprint.models.transfer import features_model
 from pawprint.system.code import code_digest
-from pawprint.system.files import digest_of, mend_file, replacing_file, write_json
+from pawprint.system.files import digest_of, replacing_file, write_json
 from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,6 @@ def cached_features(
 def _computed(
     path: Path, split: str, key: Mapping[str, Any], compute: Callable[[], Iterable[np.ndarray]]
 ) -> np.ndarray:
-    mend_file(path)
     begin = time.perf_counter()
     try:
         with replacing_file(path) as temporary:

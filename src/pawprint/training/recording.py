@@ -2,32 +2,19 @@
 
 import contextlib
 import csv
-import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pawprint.system.errors import UserError
+from pawprint.system.errors import UserError, files_explained
 from pawprint.system.files import replacing_table
 from pawprint.tracking.names import PRUNED_TAG
 from pawprint.tracking.run import Run
 from pawprint.tracking.store import Store
 from pawprint.training.checkpoint import Checkpoint, State
 from pawprint.training.trial import PRUNED, Outcome, PrunedError, Trial
-
-# Of the disk and its permissions, not of this code.
-MENDED_OUTSIDE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EISDIR,
-    errno.ENOTDIR,
-)
 
 
 @contextlib.contextmanager
@@ -131,21 +118,6 @@ class EpochReport:
     def spent(self) -> dict[str, float]:
         """Seconds of the trial, in all processes that trained it."""
         return {"trial_seconds": time.monotonic() - self._began}
-
-
-@contextlib.contextmanager
-def files_explained() -> Iterator[None]:
-    """Say in a sentence, a ``UserError``, where the disk or its permissions stop a training."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in MENDED_OUTSIDE:
-            raise
-        where = error.filename or "a file"
-        raise UserError(
-            f"{where} cannot be read or written: {error.strerror}; free room on the disk or mend "
-            "permissions, then the same command goes on"
-        ) from error
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:

@@ -318,7 +318,7 @@ def test_pixels_without_a_table_are_written_over(killed, images, expected, tmp_p
 def test_a_half_written_table_is_no_batch(killed, images, expected, tmp_path):
     shutil.copytree(killed, tmp_path / "copy")
     last = batches(tmp_path / "copy", ".arrow")[-1]
-    os.replace(last, last.with_name(f".{last.stem}.123.tmp.arrow"))
+    os.replace(last, last.with_name(f".{last.stem}.999999999.tmp.arrow"))
     assert again(tmp_path / "copy", images, expected) == 1
 
 
@@ -387,10 +387,8 @@ def test_a_table_of_the_last_run_that_is_cut_is_noticed(kept, images, expected, 
 
 def test_a_kill_while_the_last_run_is_exchanged_leaves_the_earlier_one(kept, images, expected):
     folder = kept / "memory" / "key"
-    (folder / ".last.123.tmp.arrow").write_bytes(b"half")
+    (folder / ".last.999999999.tmp.arrow").write_bytes(b"half")
     assert again(kept, images, expected) == 0
-    (folder / ".last.123.tmp.arrow").write_bytes(b"half")
-    Run(kept).read(images)
     assert sorted(path.name for path in folder.iterdir()) == ["journal", "last.arrow"]
 
 

@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from processes import is_alive
 
 BEGIN = """
 import functools, multiprocessing, os, signal, sys, threading, time
@@ -152,16 +152,6 @@ def assert_soon_gone(workers):
                 os.kill(pid, signal.SIGKILL)
             raise AssertionError(f"still there: {left}")
         time.sleep(0.02)
-
-
-def is_alive(pid):
-    try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-            not in "ZX"
-        )
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @several_cores

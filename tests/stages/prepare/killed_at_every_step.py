@@ -99,7 +99,7 @@ def _content(base: Path) -> dict[str, bytes]:
 
 
 def _is_put_aside(base: Path) -> bool:
-    return bool(list(base.glob(".prepared.old.*/prepared/manifest.parquet")))
+    return bool(list(base.glob(".prepared.*.old/prepared/manifest.parquet")))
 
 
 def _names(base: Path) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import is_alive
 
 EVERY_STEP = Path(__file__).with_name("killed_at_every_step.py")
 
@@ -115,16 +116,6 @@ def descendants(pid):
     except (FileNotFoundError, ProcessLookupError):
         return []
     return [int(child) for child in children]
-
-
-def is_alive(pid):
-    try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-            not in "ZX"
-        )
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def wait_until(condition, seconds=120):

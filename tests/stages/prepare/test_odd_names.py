@@ -96,7 +96,7 @@ def test_an_output_of_an_odd_name_is_written_and_mended(preparation, images):
     made = preparation(images)
     made.out = made.base / "pre[p]ared, *\n🐈"
     made.run()
-    left = made.base / f".{made.out.name}.abcdefgh"
+    left = made.base / f".{made.out.name}.999999999.tmp"
     left.mkdir()
     assert made.run() == 0
     assert not left.exists()

@@ -23,7 +23,7 @@ import numpy as np
 from pawprint.data.copies.fingerprint import THUMB, THUMB_BYTES
 from pawprint.data.image_array import HEADER
 from pawprint.system.code import code_digest
-from pawprint.system.files import mend_file, replacing_file
+from pawprint.system.files import replacing_file
 
 _SEARCH = "data.copies.find"  # the module that finds pairs
 _SHA256 = 32  # bytes
@@ -67,7 +67,6 @@ class PictureCache:
         self.folder = folder / key
         self._last, self._journal = self.folder / "last.arrow", self.folder / "journal"
         self._journal.mkdir(parents=True, exist_ok=True)
-        mend_file(self._last)
         self._records = [np.empty(0, RECORD)]
         self._tables: list[tuple[int, Path, Path]] = []  # first place, facts, pixels
         self._count = 0
