@@ -133,7 +133,7 @@ def problems():
     made.add("cats/copy 2.jpg", "cats", "duplicate", group=2)
     made.add("cats/near.jpg", group=3)
     made.add("cats/near 2.jpg", "cats", "near-duplicate", group=3)
-    for kind in ("blank", "tiny", "extreme aspect"):
+    for kind in ("damaged", "blank", "tiny", "extreme aspect"):
         made.add(f"dogs/{kind}.jpg", "dogs", kind, split="validation")
     return made
 
