@@ -191,3 +191,13 @@ def test_damage_is_told_without_a_word_of_libtiff_on_standard_error(capfd):
     with pytest.raises(PictureError, match="cannot be read"):
         decode_content(bytes(content), 8)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_chain_of_pages_that_leads_in_a_circle_comes_to_an_end():
+    content = bytearray(pages(16, 64))
+    with tifffile.TiffFile(io.BytesIO(content)) as tiff:
+        first, last = (page.offset for page in tiff.pages)
+    (entries,) = struct.unpack_from("<H", content, last)
+    struct.pack_into("<I", content, last + 2 + 12 * entries, first)
+    picture = decode_content(bytes(content), 8)
+    assert (picture.width, picture.frames) == (64, 2)

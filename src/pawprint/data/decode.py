@@ -4,6 +4,7 @@ import io
 import os
 import re
 import stat
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
@@ -200,9 +201,11 @@ def _decode_tiff(file: BinaryIO, image_size: int) -> Picture:
         return decode_tiff(file)
     except PictureError:
         raise
-    except Exception:
+    except Exception as error:
         file.seek(0)
         _decode(file, image_size)  # raises what says more of damage
+        if isinstance(error, (LookupError, TypeError, AttributeError, struct.error)):
+            raise PictureError("cannot be read: its directory is damaged") from error
         raise
 
 

@@ -111,7 +111,7 @@ class _Quiet:
         self._lock = threading.Lock()
         self._inside = 0
         self._filters = warnings.catch_warnings()
-        self._log = logging.getLogger("tifffile")
+        self._logs = [logging.getLogger(name) for name in ("tifffile", "PIL.TiffImagePlugin")]
 
     def __enter__(self) -> None:
         with self._lock:
@@ -119,7 +119,8 @@ class _Quiet:
                 self._filters = warnings.catch_warnings()
                 self._filters.__enter__()
                 warnings.filterwarnings("ignore", module=r"(PIL|tifffile|pi_heif)\b")
-                self._log.disabled = True
+                for log in self._logs:
+                    log.disabled = True
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -127,7 +128,8 @@ class _Quiet:
             self._inside -= 1
             if self._inside == 0:
                 self._filters.__exit__(None, None, None)
-                self._log.disabled = False
+                for log in self._logs:
+                    log.disabled = False
 
 
 QUIET = _Quiet()

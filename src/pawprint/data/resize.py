@@ -122,7 +122,8 @@ def to_8_bits(
     low, high = least, largest
     if low >= 0 and high <= whites[-1]:
         low, high = 0.0, next(agreed for agreed in whites if high <= agreed)
-    values = values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of values that are no numbers
+        values = values.astype(np.float64)
     np.nan_to_num(values, copy=False, nan=least, posinf=largest, neginf=least)
     values -= low
     values *= 255 / ((high - low) or 1)

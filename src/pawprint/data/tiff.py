@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import io
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _PREMULTIPLIED, _ALPHA = 1, 2  # kinds of extra samples
 _DEFLATE = (8, 32946)
 _PLAIN = (1, 32773, *_DEFLATE)  # compressions that tifffile undoes by itself
+_MOST_PAGES = 1000  # that are looked at
 _DEEPEST = 8  # bytes for each pixel that a picture may have
 
 
@@ -34,7 +36,7 @@ def decode_tiff(file: BinaryIO) -> Picture:
     Raises:
         PictureError: it is too large, or of a kind that is not read.
     """
-    with _open(file) as (tiff, page):
+    with _open(file) as (tiff, page, pages):
         check_size(page.imagewidth, page.imagelength)
         if page.nbytes > _DEEPEST * (Image.MAX_IMAGE_PIXELS or page.nbytes):
             raise PictureError(f"is too large ({page.nbytes:,} bytes)", "decompression bomb")
@@ -46,31 +48,55 @@ def decode_tiff(file: BinaryIO) -> Picture:
             page.imagewidth,
             page.imagelength,
             _orientation(page),
-            len(tiff.pages),
+            pages,
         )
 
 
 def tiff_size(file: BinaryIO) -> tuple[int, int]:
     """Width and height of the picture that ``decode_tiff`` decodes."""
-    with _open(file) as (_, page):
+    with _open(file) as (_, page, _pages):
         return page.imagewidth, page.imagelength
 
 
 @contextlib.contextmanager
-def _open(file: BinaryIO) -> Iterator[tuple[tifffile.TiffFile, tifffile.TiffPage]]:
-    """A file, and its page that is shown: no thumbnail, mask or raw data beside it."""
+def _open(file: BinaryIO) -> Iterator[tuple[tifffile.TiffFile, tifffile.TiffPage, int]]:
+    """A file, its page that is shown (no thumbnail, mask or raw data), and how many it has."""
     _silence_libtiff()
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
-        pages: list[tifffile.TiffPage] = [page.aspage() for page in tiff.pages]
-        pages += [inner.aspage() for page in pages for inner in (page.pages or ())]
+        outer = [_page(tiff, offset) for offset in _page_offsets(tiff)]
+        inner = [offset for page in outer for offset in page.subifds or ()]
+        pages = outer + [_page(tiff, offset) for offset in inner[:_MOST_PAGES]]
         shown = [page for page in pages if page.photometric not in _NOT_SHOWN]
         shown = [page for page in shown if not page.subfiletype & _MASK] or pages
         shown = [page for page in shown if not page.subfiletype & _REDUCED] or shown
         most = max(page.imagewidth * page.imagelength for page in shown)
         # Pages of a document are of about the same size: of them it is the first.
         first = next(p for p in shown if 2 * p.imagewidth * p.imagelength >= most)
-        yield tiff, first
+        yield tiff, first, len(outer)
+
+
+def _page_offsets(tiff: tifffile.TiffFile) -> Iterator[int]:
+    """Where pages begin, along their chain, which may lead in a circle or out of the file."""
+    layout, file, seen = tiff.tiff, tiff.filehandle, set[int]()
+    offset = tiff.pages.first.offset
+    while 0 < offset < file.size and offset not in seen and len(seen) < _MOST_PAGES:
+        seen.add(offset)
+        yield offset
+        file.seek(offset)
+        head = file.read(layout.tagnosize)
+        if len(head) < layout.tagnosize:
+            return
+        file.seek(struct.unpack(layout.tagnoformat, head)[0] * layout.tagsize, os.SEEK_CUR)
+        link = file.read(layout.offsetsize)
+        if len(link) < layout.offsetsize:
+            return
+        (offset,) = struct.unpack(layout.offsetformat, link)
+
+
+def _page(tiff: tifffile.TiffFile, offset: int) -> tifffile.TiffPage:
+    tiff.filehandle.seek(offset)
+    return tifffile.TiffPage(tiff, 0)
 
 
 @functools.cache
