@@ -506,6 +506,13 @@ def test_an_avif_with_a_tenth_of_its_bytes_zeroed_is_damaged_or_refused(texture)
     assert decode_content(zeroed(content, int(len(content) * 0.85)), 16).damage
 
 
+def test_a_png_whose_checksum_alone_is_wrong_is_damaged():
+    content = bytearray(saved(four_corners()))
+    content[content.index(b"IEND") - 5] ^= 1
+    picture = decode_content(bytes(content), 16)
+    assert picture.damage == "a checksum is wrong"
+
+
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
 @pytest.mark.parametrize(
     "options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}]

@@ -201,3 +201,29 @@ def test_a_chain_of_pages_that_leads_in_a_circle_comes_to_an_end():
     struct.pack_into("<I", content, last + 2 + 12 * entries, first)
     picture = decode_content(bytes(content), 8)
     assert (picture.width, picture.frames) == (64, 2)
+
+
+@pytest.mark.parametrize("compression", ["tiff_adobe_deflate", "tiff_lzw", "jpeg"])
+def test_a_compressed_tiff_with_a_tenth_of_its_bytes_zeroed_is_damaged_or_refused(
+    texture, compression
+):
+    file = io.BytesIO()
+    texture(2, (400, 300)).save(file, "TIFF", compression=compression)
+    content = file.getvalue()
+    assert decode_content(content, 8).damage is None
+    length = len(content) // 10
+    for part in (0.3, 0.5, 0.7, 0.85):
+        start = int(len(content) * part)
+        spoiled = content[:start] + bytes(length) + content[start + length :]
+        try:
+            assert decode_content(spoiled, 8).damage
+        except PictureError as error:
+            assert error.kind == "unreadable"  # noqa: PT017
+
+
+@pytest.mark.parametrize("compression", ["tiff_adobe_deflate", "tiff_lzw", "jpeg"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_black_tiff_is_not_taken_for_a_damaged_one(compression, mode):
+    file = io.BytesIO()
+    Image.new(mode, (1000, 700)).save(file, "TIFF", compression=compression)
+    assert decode_content(file.getvalue(), 8).damage is None

@@ -12,7 +12,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from pawprint.data.jpeg import JPEG_START, jpeg_damage, quick_jpeg, reduction, trimmed, with_end
+from pawprint.data.damage import damage_of
+from pawprint.data.jpeg import JPEG_START, quick_jpeg, reduction, trimmed, with_end
 from pawprint.data.picture import (
     MOST_PIXELS,
     QUIET,
@@ -42,7 +43,6 @@ _NOT_READ = {  # by how they begin
 
 WHOLE = 64 * 2**20  # bytes: a larger file is not read into memory at once
 TOO_LARGE = "is too large for the memory of this machine"
-_LEAST_ZEROS, _ZEROS = 32, 1 / 12  # bytes, and share of a file: flat pictures have half as many
 
 
 def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUASH) -> np.ndarray:
@@ -188,7 +188,7 @@ def _decode(file: BinaryIO, image_size: int) -> Picture:
             image.info["transparency"] = tuple(sample >> 8 for sample in hidden)
         image.load()
         rgb, orientation = trimmed(as_rgb(image), width, height, by), orientation_of(image)
-        damage = _damage(file, image)
+        damage = damage_of(file, image)
     return Picture(
         turned(rgb, orientation), file_format, mode, width, height, orientation, frames, damage
     )
@@ -226,22 +226,9 @@ def _decode_heif(file: BinaryIO) -> Picture:
     width, height = heif.size
     check_size(width, height)
     image = heif.to_pillow()  # upright
-    return Picture(as_rgb(image), "HEIF", image.mode, width, height, 1, len(heif))
-
-
-def _damage(file: BinaryIO, image: Image.Image) -> str | None:
-    """What is wrong inside a file that was decoded all the same, where that can be told."""
-    if image.format not in ("JPEG", "MPO", "WEBP", "AVIF"):
-        return None  # checksums are in most others, and an error was raised
-    file.seek(0)
-    content = file.read()
-    if content.startswith(JPEG_START):
-        return jpeg_damage(content)
-    for name in ("exif", "icc_profile", "xmp"):
-        if block := image.info.get(name):
-            content = content.replace(block, b"")
-    zeros = max(_LEAST_ZEROS, int(len(content) * _ZEROS))
-    return f"{zeros:,} zero bytes in a row" if bytes(zeros) in content else None
+    image.format = "HEIF"
+    damage = damage_of(file, image)
+    return Picture(as_rgb(image), "HEIF", image.mode, width, height, 1, len(heif), damage)
 
 
 def _problem(error: Exception) -> PictureError:

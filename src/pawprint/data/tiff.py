@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
+from pawprint.data.damage import deflate_damage, zeros_in_a_row
 from pawprint.data.picture import Picture, PictureError, check_size, turned
 from pawprint.data.resize import as_rgb, range_of, row_strips, to_8_bits
 
@@ -25,6 +26,7 @@ _NOT_SHOWN = (4, 32803, 34892, 51177)  # a mask, two kinds of what a sensor saw,
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _PREMULTIPLIED, _ALPHA = 1, 2  # kinds of extra samples
 _DEFLATE = (8, 32946)
+_DENSE = (5, 7)  # LZW and JPEG, which write few zeros in a row
 _PLAIN = (1, 32773, *_DEFLATE)  # compressions that tifffile undoes by itself
 _MOST_PAGES = 1000  # that are looked at
 _DEEPEST = 8  # bytes for each pixel that a picture may have
@@ -49,6 +51,7 @@ def decode_tiff(file: BinaryIO) -> Picture:
             page.imagelength,
             _orientation(page),
             pages,
+            _damage(page),
         )
 
 
@@ -181,15 +184,35 @@ def _check_length(page: tifffile.TiffPage) -> None:
     Raises:
         PictureError: they are not, or do not.
     """
-    file = page.parent.filehandle
-    most = int(np.prod(page.chunks)) * page.bitspersample // 8
-    for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if start + length > file.size:
+    most = _segment_bytes(page)
+    for segment, length in zip(_segments(page), page.databytecounts, strict=True):
+        if len(segment) < length:
             raise PictureError("is truncated", "truncated")
-        if page.compression in _DEFLATE:
-            file.seek(start)
-            if len(zlib.decompressobj().decompress(file.read(length), most + 1)) > most:
-                raise PictureError("cannot be read: its samples are more than its pixels")
+        packed = page.compression in _DEFLATE
+        if packed and len(zlib.decompressobj().decompress(segment, most + 1)) > most:
+            raise PictureError("cannot be read: its samples are more than its pixels")
+
+
+def _damage(page: tifffile.TiffPage) -> str | None:
+    if page.compression not in (*_DEFLATE, *_DENSE) or page.bitspersample < 8:
+        return None
+    segments = _segments(page)
+    if page.compression in _DENSE:
+        return zeros_in_a_row(b"".join(segments))
+    return deflate_damage(segments, _segment_bytes(page))
+
+
+def _segments(page: tifffile.TiffPage) -> Iterator[bytes]:
+    """The strips or tiles as they are in the file."""
+    file = page.parent.filehandle
+    for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(start)
+        yield file.read(length)
+
+
+def _segment_bytes(page: tifffile.TiffPage) -> int:
+    """Of one strip or tile, unpacked, at most."""
+    return int(np.prod(page.chunks)) * page.bitspersample // 8
 
 
 def _samples_as_rgb(values: np.ndarray, page: tifffile.TiffPage) -> Image.Image:
