@@ -227,7 +227,7 @@ EXPECTED = {
     "cut PNG": "truncated",
     "damaged PNG": "cannot be read",
     "bomb": "decompression bomb",
-    "HEIC": "HEIC is not supported",
+    "HEIC": "cannot be read",
     "broken link": "cannot be read",
     "white": "blank",
     "black": "blank",

@@ -12,11 +12,13 @@ from PIL import Image, ImageCms
 
 from pawprint.data.decode import (
     PictureError,
-    _plain_jpeg,
     decode_content,
     decode_file,
+    pixels_told,
     read_picture,
 )
+from pawprint.data.jpeg import quick_jpeg
+from pawprint.data.picture import MOST_PIXELS, pixels_at_most
 from pawprint.system.errors import UserError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -332,7 +334,7 @@ def test_a_jpeg_decoded_quickly_is_bit_for_bit_what_pillow_makes_of_it(
     texture, size, image_size, by, mode, options
 ):
     content = saved(texture(1, size).convert(mode), "JPEG", **options)
-    quick = _plain_jpeg(content, image_size)
+    quick = quick_jpeg(content, image_size)
     pillows = Image.open(io.BytesIO(content))
     pillows.draft(None, (size[0] // by, size[1] // by))
     assert pillows.size == (-(-size[0] // by), -(-size[1] // by))
@@ -366,6 +368,15 @@ def test_a_damaged_jpeg_is_what_pillow_makes_of_it(texture, mode):
         assert np.array_equal(np.asarray(picture.image), np.asarray(expected.image))
     assert seen > 20
     assert refused > 2
+
+
+def test_a_photograph_of_a_phone_of_108_megapixels_is_reduced_where_that_is_allowed():
+    content = saved(Image.linear_gradient("L").resize((12_000, 9_000)), "JPEG")
+    assert cause(content).startswith("is too large (108,000,000 pixels: ")
+    with pixels_at_most(MOST_PIXELS):
+        picture = decode_content(content, 64)
+    assert facts_of(picture) == ("JPEG", "L", 12_000, 9_000, 1, 1)
+    assert picture.image.size == (1500, 1125)
 
 
 def test_a_large_cmyk_jpeg_is_reduced_and_seen_in_its_colours():
@@ -458,6 +469,140 @@ def test_a_picture_is_cropped_or_padded_where_that_is_asked_for():
     assert not np.array_equal(read_picture(content, 12, "crop"), read_picture(content, 12))
 
 
+# Damaged inside
+
+
+def zeroed(content, start, part=0.1):
+    """The content with a part of its bytes zeroed."""
+    length = int(len(content) * part)
+    return content[:start] + bytes(length) + content[start + length :]
+
+
+@pytest.mark.parametrize("place", [0.6, 0.85])
+@pytest.mark.parametrize(
+    ("mode", "file_format", "options"),
+    [
+        ("RGB", "JPEG", {}),
+        ("L", "JPEG", {}),
+        ("RGB", "JPEG", {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"}),
+        ("CMYK", "JPEG", {}),
+        ("RGB", "WEBP", {}),
+    ],
+)
+def test_a_picture_with_a_tenth_of_its_bytes_zeroed_is_damaged(
+    texture, mode, file_format, options, place
+):
+    content = saved(texture(2, (400, 300)).convert(mode), file_format, **options)
+    assert decode_content(content, 16).damage is None
+    picture = decode_content(zeroed(content, int(len(content) * place)), 16)
+    assert picture.damage
+    assert picture.image.mode == "RGB"
+
+
+def test_an_avif_with_a_tenth_of_its_bytes_zeroed_is_damaged_or_refused(texture):
+    content = saved(texture(2, (400, 300)), "AVIF")
+    assert decode_content(content, 16).damage is None
+    assert cause(zeroed(content, len(content) // 2)).startswith("cannot be read: ")
+    assert decode_content(zeroed(content, int(len(content) * 0.85)), 16).damage
+
+
+def test_a_png_whose_checksum_alone_is_wrong_is_damaged():
+    content = bytearray(saved(four_corners()))
+    content[content.index(b"IEND") - 5] ^= 1
+    picture = decode_content(bytes(content), 16)
+    assert picture.damage == "a checksum is wrong"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}]
+)
+def test_a_sound_jpeg_is_whole_without_its_end_and_with_more_after_it(texture, mode, options):
+    content = saved(texture(2, (400, 300)).convert(mode), "JPEG", **options)
+    for variant in (content, content[:-2], content[:-1], content + b"more" * 100):
+        assert decode_content(variant, 16).damage is None
+
+
+@pytest.mark.parametrize("file_format", ["WEBP", "AVIF"])
+@pytest.mark.parametrize("kind", ["one colour", "halves", "ramp"])
+def test_a_flat_picture_is_not_taken_for_a_damaged_one(file_format, kind):
+    image = Image.new("RGB", (1024, 1024), "white")
+    if kind == "halves":
+        image.paste("navy", (0, 512, 1024, 1024))
+    elif kind == "ramp":
+        image = Image.linear_gradient("L").resize((1024, 1024)).convert("RGB")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0" + bytes(3000)
+    assert decode_content(saved(image, file_format, exif=exif), 16).damage is None
+
+
+# HEIC, as phones write it
+
+
+HEIC_SETTINGS = (
+    "0101600000009000000000001ef000fcfdf8f800000f03a00001001740010c01ffff0408000003009fa800000300"
+    "001eba0240a1000100254201010408000003009fa800000300001ea02082165baabcae0100000303e800000303e8"
+    "08a2000100064401c1718112"
+)
+HEIC_CORNERS = (
+    "00000036"
+    "2801af09e03ecaffca797ff33e687c48073bd9bce74a4fe094fff3799e2073fe44880f34ccbfc64c7dd033adcea1"
+    "2afb17aac021e0fc"
+)
+
+
+def heic(brand=b"heic", quarter_turns=0, size=(64, 32)):
+    """A HEIC of the four corners: one coded picture in the container that phones use."""
+
+    def box(kind, *parts):
+        content = b"".join(parts)
+        return struct.pack(">I", len(content) + 8) + kind + content
+
+    coded = bytes.fromhex(HEIC_CORNERS)
+    properties = [
+        box(b"hvcC", bytes.fromhex(HEIC_SETTINGS)),
+        box(b"ispe", struct.pack(">III", 0, *size)),
+        box(b"irot", bytes([quarter_turns])),
+    ]
+    of_item = struct.pack(">IIHB", 0, 1, 1, 3) + bytes([0x81, 2, 0x83])
+
+    def meta(start):
+        where = struct.pack(">IBBHHHHII", 0, 0x44, 0, 1, 1, 0, 1, start, len(coded))
+        entry = box(b"infe", struct.pack(">IHH", 2 << 24, 1, 0), b"hvc1\0")
+        return box(
+            b"meta",
+            bytes(4),
+            box(b"hdlr", bytes(8), b"pict", bytes(13)),
+            box(b"pitm", struct.pack(">IH", 0, 1)),
+            box(b"iloc", where),
+            box(b"iinf", struct.pack(">IH", 0, 1), entry),
+            box(b"iprp", box(b"ipco", *properties), box(b"ipma", of_item)),
+        )
+
+    kind = box(b"ftyp", brand, bytes(4), b"mif1heic")
+    return kind + meta(len(kind) + len(meta(0)) + 8) + box(b"mdat", coded)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+@pytest.mark.parametrize(
+    ("turns", "seen"), [(0, [RED, GREEN, BLUE, WHITE]), (3, [BLUE, RED, WHITE, GREEN])]
+)
+def test_heic_is_read_upright(tmp_path, brand, turns, seen):
+    content = heic(brand, turns)
+    (tmp_path / "phone.heic").write_bytes(content)
+    picture = decode_content(content, 16)
+    assert facts_of(picture) == ("HEIF", "RGB", *((32, 64) if turns else (64, 32)), 1, 1)
+    for source in (content, tmp_path / "phone.heic"):
+        for got, expected in zip(corners_of(read_picture(source, 16)), seen, strict=True):
+            assert_colour(np.array(got), expected, tolerance=12)
+    assert pixels_told(content) == 64 * 32
+
+
+def test_heic_cut_short_or_too_large_is_refused(monkeypatch):
+    assert cause(heic()[:-20]).startswith(("is truncated", "cannot be read: "))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    assert cause(heic()).startswith("is too large (2,048 pixels: ")
+
+
 # What is refused
 
 
@@ -480,9 +625,21 @@ def test_what_is_no_picture_is_named_so(content):
     assert cause(content) == "is not a picture"
 
 
-def test_heic_is_named_with_a_way_out():
-    content = b"\0\0\0\x18ftypheic" + b"\0" * 100
-    assert cause(content) == "cannot be read: HEIC is not supported (convert it to JPEG)"
+def test_a_broken_heic_is_told_with_its_cause():
+    assert cause(b"\0\0\0\x18ftypheic" + b"\0" * 100).startswith("cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"P7\nWIDTH 1\n", "PAM"),
+        (b"PF\n1 1\n-1\n", "PFM in colour"),
+        (b"8BPS\0\1", "Photoshop's PSD"),
+    ],
+)
+def test_pictures_of_a_kind_that_is_not_read_are_told_by_it(start, kind):
+    sentence = f"cannot be read: {kind} is not supported (convert it to PNG)"
+    assert cause(start + bytes(100)) == sentence
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM"])
@@ -532,6 +689,25 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(side):
     with pytest.raises(PictureError) as caught:
         decode_content(png_header_only(side), 8)
     assert caught.value.kind == "decompression bomb"
+
+
+@pytest.mark.parametrize("size", [(1, 50_000_000), (70_000, 2)])
+def test_a_thin_picture_is_refused_before_its_rows_take_memory(size):
+    expected = f"is too long ({size[0]:,} × {size[1]:,} pixels: a possible decompression bomb)"
+    assert cause(png_header_only(*size)) == expected
+
+
+@pytest.mark.parametrize("transparent", [0, 514])
+@pytest.mark.parametrize("colour", [0, 2])
+def test_a_transparent_value_of_16_bits_shows_white(transparent, colour):
+    value = [transparent] * (3 if colour else 1)
+    other = [0x8000] * len(value)
+    row = struct.pack(f">{2 * len(value)}H", *value, *other)
+    head = struct.pack(">IIBBBBB", 2, 1, 16, colour, 0, 0, 0)
+    key = png_chunk(b"tRNS", struct.pack(f">{len(value)}H", *value))
+    rows = png_chunk(b"IDAT", zlib.compress(b"\0" + row))
+    content = PNG_START + png_chunk(b"IHDR", head) + key + rows + png_chunk(b"IEND", b"")
+    assert read_picture(content, 2)[0, :, 0].tolist() == [255, 128]
 
 
 def test_a_jpeg_that_claims_to_be_huge_is_refused_before_it_is_decoded():
@@ -592,14 +768,16 @@ def test_decoding_in_many_threads_leaves_the_warning_filters_as_they_were():
 # Files that Pillow does not write
 
 
-def png_header_only(side):
-    def chunk(name, data):
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
+PNG_START = b"\x89PNG\r\n\x1a\n"
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+def png_chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png_header_only(width, height=None):
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height or width, 8, 2, 0, 0, 0))
+    return PNG_START + header + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
 
 
 def big_endian_tiff(values):

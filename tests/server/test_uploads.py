@@ -174,6 +174,14 @@ def test_a_body_may_be_one_picture(served, kind):
         assert served.post(data=content, headers=headers).status_code == status
 
 
+@pytest.mark.parametrize("size", [(1, 900_000), (900_000, 1)])
+def test_a_thin_picture_is_refused_undecoded(served, size):
+    response = served.send(("thin.png", bomb(*size)))
+    assert response.status_code == 413
+    sentence = "65,535 on a side are taken at most: send a smaller one"
+    assert f"is too long ({size[0]:,} × {size[1]:,} pixels); {sentence}" in response.json()["error"]
+
+
 @pytest.mark.parametrize("size", [(1008, 1000), (30_000, 30_000)])
 def test_a_picture_of_too_many_pixels_is_refused_undecoded(served, size):
     begin = time.monotonic()

@@ -4,18 +4,22 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pawprint.commands.arguments import choose_network
+from pawprint.data.picture import MOST_PIXELS, pixels_at_most
+from pawprint.data.sources.address import is_address, shown
 from pawprint.inference.batch_prediction import LIST, Tally, classify, find_files, read_list
 from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.inference.table import FORMS, Columns, output, write_csv, write_json, write_lines
-from pawprint.registry.source import find_network
+from pawprint.registry.source import Source, find_network
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import format_duration, pictures_bar, printable, watched
 
@@ -35,11 +39,27 @@ def predict(request: Namespace) -> int:
     source = find_network(choice.name, choice.uri)
     precision = None if request.threshold is not None else choice.sure_precision
     predictor = Predictor(source.network, precision, threshold=request.threshold)
+    with pixels_at_most(MOST_PIXELS), _downloaded(request.operands) as (operands, urls):
+        request.operands = operands
+        return _predict(request, form, written, source, predictor, urls)
+
+
+def _predict(
+    request: Namespace,
+    form: str | None,
+    written: list[Path],
+    source: Source,
+    predictor: Predictor,
+    urls: Mapping[str, str],
+) -> int:
+    """``predict`` with the network; ``urls`` are those of downloaded files, by path."""
     files = _files(request, written)
     seen = PredictionLog(request.log) if request.log else None
 
     def answers(files: Iterable[str]) -> Iterator[Prediction]:
         found = classify(files, predictor, measure=seen is not None)
+        if urls:
+            found = (replace(p, path=urls.get(str(p.path), p.path)) for p in found)
         return tally.of(log_predictions(found, seen, source.name, source.run_id) if seen else found)
 
     tally = Tally(lambda sentence: print(f"error: {printable(sentence)}", file=sys.stderr))
@@ -64,6 +84,33 @@ def predict(request: Namespace) -> int:
         _show(files, answers, request.top, source.name)
     tally.end()
     return 1 if tally.unread else 0
+
+
+@contextmanager
+def _downloaded(operands: list[str]) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """The operands with a file in place of each URL, for as long as it is needed; and the URLs.
+
+    Raises:
+        UserError: one cannot be downloaded.
+    """
+    given = [word for word in operands if is_address(word) and not os.path.lexists(word)]
+    if not given:
+        yield operands, {}
+        return
+    if find_spec("aiohttp") is None:  # as in the image that serves
+        raise UserError(
+            f"{shown(given[0])} needs fsspec and aiohttp, which are not installed; download it, "
+            "and give the file"
+        )
+    from pawprint.data.sources.download import download  # takes time to import
+
+    with TemporaryDirectory(prefix="pawprint-") as folder:
+        files = {url: download(url, Path(folder)) for url in given}
+        for url, file in files.items():
+            if file.is_dir():
+                raise UserError(f"{shown(url)} is a folder; give the URLs of pictures")
+        local = [str(files[word]) if word in files else word for word in operands]
+        yield local, {str(file): shown(url) for url, file in files.items()}
 
 
 def _form(request: Namespace, written: list[Path]) -> str | None:

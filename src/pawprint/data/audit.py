@@ -12,7 +12,8 @@ from pawprint.system.errors import UserError
 # are pictures that a person should look at.
 UNUSABLE = ("unreadable", "truncated", "not a picture", "decompression bomb")
 LEFT_OUT = (*UNUSABLE, "two labels", "leak")
-KINDS = (*LEFT_OUT, "duplicate", "near-duplicate", "blank", "tiny", "extreme aspect")
+DAMAGED = "damaged"
+KINDS = (*LEFT_OUT, DAMAGED, "duplicate", "near-duplicate", "blank", "tiny", "extreme aspect")
 
 _RANK = {None: 0, "train": 0, "validation": 1, "test": 2}  # who keeps a picture of two splits
 _NAMED = 3  # how many refused files an error names

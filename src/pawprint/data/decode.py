@@ -1,72 +1,48 @@
 """The one way from a file to pixels, shared by preparation, training, prediction and serving."""
 
 import io
-import math
 import os
 import re
 import stat
-import threading
-import warnings
-from dataclasses import dataclass
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from pawprint.data.damage import damage_of
+from pawprint.data.jpeg import JPEG_START, quick_jpeg, reduction, trimmed, with_end
+from pawprint.data.picture import (
+    MOST_PIXELS,
+    QUIET,
+    Picture,
+    PictureError,
+    check_size,
+    orientation_of,
+    too_large,
+    turned,
+)
 from pawprint.data.resize import SQUASH, as_rgb, resize_image
-from pawprint.system.errors import UserError
 
 # Only formats that Pillow decodes by itself: EPS, for one, would start another program.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000", "ICO", "AVIF")
-_ICON, _LARGEST_ICON = b"\0\0\1\0", 2**16
-_HEIC_STARTS = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypheim", b"ftypheis")
-
-_TURN_OF_ORIENTATION = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_ICON = b"\0\0\1\0"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1")
+_NOT_READ = {  # by how they begin
+    b"P7\n": "PAM",
+    b"PF\n": "PFM in colour",
+    b"8BPS": "Photoshop's PSD",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\x76\x2f\x31\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
 }
 
-_SPARE = 1.55  # a reduced JPEG is this much larger than the square, or more; 1.5 blurs: in step
 WHOLE = 64 * 2**20  # bytes: a larger file is not read into memory at once
-_LEAST = 64  # smaller squares reduce no further, so that perceptual hashes do not depend on them
-_MODES = {"YCbCr": "RGB", "Gray": "L"}  # of a JPEG, by its colours
 TOO_LARGE = "is too large for the memory of this machine"
-_SCAN = 0xDA  # begins the pixels of a JPEG, after all that tells of them
-_NOT_PLAIN = (b"Exif\0", b"MPF\0", b"http://ns.adobe.com/xap")  # may say how to turn, or hold more
-
-
-class PictureError(UserError):
-    """A file that cannot be shown as a picture.
-
-    The message is a short cause to stand after the file's name: "is truncated".
-
-    Attributes:
-        kind: "unreadable", "truncated", "not a picture" or "decompression bomb".
-    """
-
-    def __init__(self, message: str, kind: str = "unreadable") -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded picture and what its file says about itself."""
-
-    image: Image.Image  # as a person sees it: RGB, upright, over white; perhaps smaller than stored
-    format: str  # Pillow's name of the file format, as "JPEG"
-    mode: str  # Pillow's name of the pixel format in the file, as "RGB" or "CMYK"
-    width: int  # pixels in the file, before any turning
-    height: int  # the same
-    orientation: int  # by EXIF, 1 (upright) to 8
-    frames: int  # 1, or more for an animation; the first is the one decoded
 
 
 def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUASH) -> np.ndarray:
@@ -136,24 +112,32 @@ def decode_content(content: bytes, image_size: int) -> Picture:
         content: the whole file.
         image_size: side in pixels of the square that is to be made of it.
     """
-    return _plain_jpeg(content, image_size) or decode_file(io.BytesIO(content), image_size)
+    if content.startswith(JPEG_START):
+        if picture := quick_jpeg(content, image_size):
+            return picture
+        content = with_end(content)
+    return decode_file(io.BytesIO(content), image_size)
 
 
 def decode_file(file: BinaryIO, image_size: int) -> Picture:
-    """As ``decode_content``, of an open file, with Pillow alone; for what is too large for it."""
+    """As ``decode_content``, of an open file, without the quick way that takes its content."""
     try:
         file.seek(0)
-        if not file.read(1):
+        start = file.read(12)
+        if not start:
             raise PictureError("is empty (0 bytes)")
         file.seek(0)
-        with _PILLOW_QUIET:
+        with QUIET:
+            if start.startswith(_TIFF):
+                return _decode_tiff(file, image_size)
+            if _is_heif(start):
+                return _decode_heif(file)
             return _decode(file, image_size)
     except PictureError:
         raise
     except UnidentifiedImageError as error:
-        file.seek(4)
-        if file.read(8) in _HEIC_STARTS:
-            sentence = "cannot be read: HEIC is not supported (convert it to JPEG)"
+        if kind := next((kind for begin, kind in _NOT_READ.items() if start.startswith(begin)), ""):
+            sentence = f"cannot be read: {kind} is not supported (convert it to PNG)"
             raise PictureError(sentence) from error
         raise PictureError("is not a picture", "not a picture") from error
     except Exception as error:  # decoders meet damage with errors of any type
@@ -167,132 +151,93 @@ def pixels_told(content: bytes) -> int:
     """
     try:
         if content.startswith(_ICON):
-            return Image.MAX_IMAGE_PIXELS or _LARGEST_ICON
-        if content.startswith(b"\xff\xd8"):
+            return Image.MAX_IMAGE_PIXELS or MOST_PIXELS
+        if content.startswith(JPEG_START):
             height, width, *_ = simplejpeg.decode_jpeg_header(content)
-        else:
-            with _PILLOW_QUIET, Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                width, height = image.size
+            return width * height
+        with QUIET:
+            width, height = _size(content)
         return width * height
     except Exception:  # noqa: BLE001 - to decode it says what is wrong
         return 0
 
 
-def _is_plain(content: bytes) -> bool:
-    """Whether it is a JPEG that says nothing of how to turn it, and holds one picture."""
-    if not content.startswith(b"\xff\xd8"):
-        return False
-    place = 2
-    while content[place : place + 1] == b"\xff":
-        if content[place + 1] == _SCAN:
-            return True
-        if content.startswith(_NOT_PLAIN, place + 4):
-            return False
-        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
-    return False
+def _size(content: bytes) -> tuple[int, int]:
+    file = io.BytesIO(content)
+    if content.startswith(_TIFF):
+        from pawprint.data.tiff import tiff_size
 
+        return tiff_size(file)
+    if _is_heif(content):
+        import pi_heif
 
-def _plain_jpeg(content: bytes, image_size: int) -> Picture | None:
-    """Decode several times as fast as Pillow, to the same pixels; None is for Pillow to see to."""
-    if not _is_plain(content):
-        return None
-    try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
-        if colours not in _MODES or width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
-            return None
-        by = _reduced(width, height, image_size)
-        least_height, least_width = -(-height // by), -(-width // by)
-        pixels = simplejpeg.decode_jpeg(
-            content, "RGB", min_height=least_height, min_width=least_width
-        )
-    except (ValueError, MemoryError):  # damage, or what libjpeg warns of and Pillow lets pass
-        return None
-    image = Image.frombuffer("RGB", pixels.shape[1::-1], pixels, "raw", "RGB", 0, 1)
-    rgb = _trimmed(image, width, height, by)
-    return Picture(rgb, "JPEG", _MODES[colours], width, height, orientation=1, frames=1)
+        return pi_heif.open_heif(file).size
+    with Image.open(file, formats=_FORMATS) as image:
+        return image.size
 
 
 def _decode(file: BinaryIO, image_size: int) -> Picture:
     with Image.open(file, formats=_FORMATS) as image:
         width, height = image.size
-        if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
-            raise _too_large(width * height)
+        check_size(width, height)
         mode, file_format, frames = image.mode, image.format or "", getattr(image, "n_frames", 1)
-        by = _reduced(width, height, image_size)
+        by = reduction(width, height, image_size)
         image.draft(None, (width // by, height // by))  # of a JPEG
+        hidden = image.info.get("transparency")
+        if isinstance(hidden, tuple) and "16" in str(image.tile):  # Pillow keeps the upper bytes
+            image.info["transparency"] = tuple(sample >> 8 for sample in hidden)
         image.load()
-        rgb, orientation = _trimmed(as_rgb(image), width, height, by), _orientation(image)
-    turn = _TURN_OF_ORIENTATION.get(orientation)
-    if turn is not None:
-        rgb = rgb.transpose(turn)
-    return Picture(rgb, file_format, mode, width, height, orientation, frames)
+        rgb, orientation = trimmed(as_rgb(image), width, height, by), orientation_of(image)
+        damage = damage_of(file, image)
+    return Picture(
+        turned(rgb, orientation), file_format, mode, width, height, orientation, frames, damage
+    )
 
 
-def _reduced(width: int, height: int, image_size: int) -> int:
-    """By how much a JPEG may be reduced and still be larger than the resize has use for."""
-    needed = _SPARE * max(image_size, _LEAST)
-    return next((by for by in (8, 4, 2) if min(width, height) / by >= needed), 1)
+def _decode_tiff(file: BinaryIO, image_size: int) -> Picture:
+    from pawprint.data.tiff import decode_tiff  # takes time to import
 
-
-def _trimmed(image: Image.Image, width: int, height: int, by: int) -> Image.Image:
-    """Take off the last column and row of a reduced JPEG where less than half of them is real."""
-    if image.size == (width, height):
-        return image
-    size = ((2 * width + by) // (2 * by), (2 * height + by) // (2 * by))
-    return image if image.size == size else image.crop((0, 0, *size))
-
-
-def _orientation(image: Image.Image) -> int:
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # noqa: BLE001 - its EXIF block is broken, and the picture still there
-        return 1
-    return orientation if orientation in _TURN_OF_ORIENTATION else 1
+        return decode_tiff(file)
+    except PictureError:
+        raise
+    except Exception as error:
+        file.seek(0)
+        _decode(file, image_size)  # raises what says more of damage
+        if isinstance(error, (LookupError, TypeError, AttributeError, struct.error)):
+            raise PictureError("cannot be read: its directory is damaged") from error
+        raise
+
+
+def _is_heif(start: bytes) -> bool:
+    """Whether it is of the container of HEIC, as phones write it."""
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
+
+
+def _decode_heif(file: BinaryIO) -> Picture:
+    import pi_heif  # takes time to import
+
+    try:  # some AVIF names itself so too
+        with Image.open(file, formats=("AVIF",)):
+            return _decode(file, 0)
+    except UnidentifiedImageError:
+        file.seek(0)
+    heif = pi_heif.open_heif(file)
+    width, height = heif.size
+    check_size(width, height)
+    image = heif.to_pillow()  # upright
+    image.format = "HEIF"
+    damage = damage_of(file, image)
+    return Picture(as_rgb(image), "HEIF", image.mode, width, height, 1, len(heif), damage)
 
 
 def _problem(error: Exception) -> PictureError:
     if isinstance(error, Image.DecompressionBombError):
-        return _too_large(int(re.findall(r"\d+", str(error))[0]))
-    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+        return too_large(int(re.findall(r"\d+", str(error))[0]))
+    told = str(error).lower()
+    if isinstance(error, EOFError) or "truncated" in told or "end of file" in told:
         return PictureError("is truncated", "truncated")
     if isinstance(error, MemoryError):
         return PictureError(TOO_LARGE)
     cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return PictureError(f"cannot be read: {' '.join(cause.split()) or type(error).__name__}")
-
-
-def _too_large(pixels: int) -> PictureError:
-    return PictureError(
-        f"is too large ({pixels:,} pixels: a possible decompression bomb)", "decompression bomb"
-    )
-
-
-class _Quiet:
-    """Hides Pillow's warnings while any thread decodes.
-
-    Python's warning filters belong to the whole process, and ``catch_warnings`` in several
-    threads restores them in the wrong order: so the first in sets them, the last out puts them
-    back.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._filters.__exit__(None, None, None)
-
-
-_PILLOW_QUIET = _Quiet()

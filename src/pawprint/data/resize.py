@@ -1,7 +1,7 @@
 """From a picture of any shape and pixel format to the RGB square that the network sees."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -57,17 +57,24 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
+def row_strips(height: int, width: int) -> Iterator[slice]:
+    """Rows of a large picture to be converted at a time, from the top to the bottom."""
+    rows = max(1, _STRIP // width)
+    return (slice(top, min(height, top + rows)) for top in range(0, height, rows))
+
+
 def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
     """Boxes, from the top to the bottom."""
-    width, height = image.size
-    rows = max(1, _STRIP // width)
-    for top in range(0, height, rows):
-        yield 0, top, width, min(height, top + rows)
+    return ((0, rows.start, image.width, rows.stop) for rows in row_strips(*image.size[::-1]))
 
 
 def _strip_as_rgb(image: Image.Image, grey: tuple[float, float] | None) -> Image.Image:
     if grey is not None:
-        image = Image.fromarray(_grey_to_8_bits(np.asarray(image), *grey))
+        values, hidden = np.asarray(image), image.info.get("transparency")
+        shown = to_8_bits(values, *grey)
+        if hidden is not None:  # the value that a PNG says is transparent
+            shown[values == hidden] = 255
+        image = Image.fromarray(shown)
     if image.mode == "CMYK":
         image = _cmyk_to_rgb(image)
     if image.has_transparency_data:
@@ -90,28 +97,34 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey_range(image: Image.Image) -> tuple[float, float]:
+    return range_of(np.asarray(image.crop(box)) for box in _strips(image))
+
+
+def range_of(strips: Iterable[np.ndarray]) -> tuple[float, float]:
     """The least and the largest finite value; zeros where there is none."""
     ends = []
-    for box in _strips(image):
-        values = np.asarray(image.crop(box))
+    for values in strips:
         finite = values[np.isfinite(values)]
         if finite.size:
             ends += [float(finite.min()), float(finite.max())]
     return (min(ends), max(ends)) if ends else (0.0, 0.0)
 
 
-def _grey_to_8_bits(values: np.ndarray, least: float, largest: float) -> np.ndarray:
-    """Scale deep grey to uint8: white is 65535, or 1 or 255 too for floats.
+def to_8_bits(
+    values: np.ndarray, least: float, largest: float, white: float = 65535.0
+) -> np.ndarray:
+    """Scale samples to uint8: ``white`` becomes 255, of floats the first of 1, 255 and 65535.
 
     Values beyond, or below zero, have no agreed white: their own range is stretched.
     The least and largest finite value are of the whole picture, even for a part of it.
     """
-    whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (65535.0,)
-    black, white = least, largest
-    if black >= 0 and white <= whites[-1]:
-        black, white = 0.0, next(agreed for agreed in whites if white <= agreed)
-    values = values.astype(np.float64)
+    whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (white,)
+    low, high = least, largest
+    if low >= 0 and high <= whites[-1]:
+        low, high = 0.0, next(agreed for agreed in whites if high <= agreed)
+    with np.errstate(invalid="ignore"):  # of values that are no numbers
+        values = values.astype(np.float64)
     np.nan_to_num(values, copy=False, nan=least, posinf=largest, neginf=least)
-    values -= black
-    values *= 255 / ((white - black) or 1)
+    values -= low
+    values *= 255 / ((high - low) or 1)
     return np.rint(values, out=values).astype(np.uint8)

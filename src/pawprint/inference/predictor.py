@@ -42,7 +42,7 @@ class Prediction:
     height in the file, in pixels; ``brightness`` the mean luminance, 0 to 255, where asked for.
     """
 
-    path: Path
+    path: Path | str  # text is a URL
     probabilities: dict[str, float]
     problem: str | None = None
     threshold: float = 0.0

@@ -56,7 +56,7 @@ class Columns:
     def row(self, prediction: Prediction) -> list[Any]:
         """The values; figures of a file that is no picture are None."""
         path = prediction.path
-        if self.root and path.is_relative_to(self.root):
+        if self.root and isinstance(path, Path) and path.is_relative_to(self.root):
             path = path.relative_to(self.root)
         width = len(self.class_names) if self.top is None else 2 * self._top
         probability = prediction.probability

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
-from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 
 from pawprint import pages
 from pawprint.data.layout import files_below
+from pawprint.data.picture import pixels_at_most
 from pawprint.inference.prediction_log import PredictionLog
 from pawprint.server import schemas
 from pawprint.server.answers import Batcher, predict_uploads
@@ -85,11 +85,10 @@ def make_app(
         batchers.append(batcher)
         metrics.model(watched.model)
         watched.start(metrics.model)
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limits.pixels
         try:
-            yield
+            with pixels_at_most(limits.pixels):
+                yield
         finally:
-            Image.MAX_IMAGE_PIXELS = before
             watched.close()
             batcher.close()
 

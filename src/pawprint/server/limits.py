@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 
 from pawprint.data.decode import PictureError, pixels_told
+from pawprint.data.picture import LONGEST_SIDE
 
 MEGABYTE = 2**20
 _SMALL = 2**17  # bytes of a request that wait for no others; as much stands in buffers anyway
@@ -78,7 +79,9 @@ def too_large(limits: Limits) -> Problem:
 def problem_of(error: PictureError, limits: Limits) -> Problem:
     """The problem of a file that could not be decoded."""
     if error.kind == "decompression bomb":
-        most = f"{limits.pixels:,} pixels are taken at most: send a smaller one"
+        thin = "too long" in str(error)
+        most = f"{LONGEST_SIDE:,} on a side" if thin else f"{limits.pixels:,} pixels"
+        most += " are taken at most: send a smaller one"
         return Problem(f"{str(error).partition(':')[0].rstrip(')')}); {most}", 413)
     return Problem(str(error), 415 if error.kind == "not a picture" else 422)
 

@@ -6,6 +6,8 @@ from itertools import chain
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
+from pawprint.data.picture import pixels_at_most
+from pawprint.data.sources.address import is_address, shown
 from pawprint.inference.batch_prediction import Tally, classify, find_files
 from pawprint.inference.predictor import Predictor
 from pawprint.inference.table import Columns, write_csv
@@ -23,6 +25,11 @@ def predict(config: Config) -> None:
         UserError: there are no such pictures, none of them can be read, or there is no champion.
     """
     paths = Paths(project_root())
+    if is_address(config.predict_images):
+        raise UserError(
+            f"predict_images is a URL, {shown(config.predict_images)}; give a picture or a folder, "
+            "or run `pawprint predict URL`"
+        )
     images = paths.given(config.predict_images)
     if not images.exists():
         raise UserError(f"predict_images: {images} does not exist; give a picture or a folder")
@@ -30,7 +37,8 @@ def predict(config: Config) -> None:
     predictor = Predictor(champion.network, config.sure_precision)
     columns = Columns(tuple(predictor.class_names), root=paths.root)
     tally = Tally(log.warning)
-    with replacing_table(paths.predictions) as file:
+    limit = pixels_at_most(int(config.max_megapixels * 1e6))
+    with limit, replacing_table(paths.predictions) as file:
         files = find_files([str(images)], recursive=True)
         first = next(files)
         if first == str(images) and images.is_dir():

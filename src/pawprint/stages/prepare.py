@@ -18,6 +18,7 @@ from pawprint.data.copies.fingerprint import THUMB
 from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
 from pawprint.data.page.audit_page import audit_page, thumbnails_of
+from pawprint.data.picture import MOST_PIXELS, pixels_at_most
 from pawprint.data.reading.cache import PictureCache
 from pawprint.data.reading.files import Reading, file_records, read_files, settings_key
 from pawprint.data.resize import SQUASH
@@ -45,6 +46,7 @@ def prepare(
     resize: str = SQUASH,
     near_duplicates: bool = True,
     max_refused_fraction: float = 0.1,
+    max_megapixels: float = MOST_PIXELS / 1e6,
     source: str | None = None,
     report: Path | None = None,
     downloads: Path | None = None,
@@ -66,6 +68,7 @@ def prepare(
         resize: "squash", "crop" or "pad". Defaults to "squash".
         near_duplicates: whether pictures that only look the same are copies too. Defaults to True.
         max_refused_fraction: part of the files, 0 to 1, that may be unreadable. Defaults to 0.1.
+        max_megapixels: of a picture; larger ones are refused, undecoded. Defaults to 200.
         source: the name of ``images`` in the summary. Defaults to its path.
         report: a folder for ``audit.html`` and ``metrics.json``. Defaults to none.
         downloads: a folder for downloads. Defaults to one next to ``out``.
@@ -78,7 +81,8 @@ def prepare(
             stays as it was.
     """
     _check_out(out, images)
-    with _writing(out), open_images(images, out, downloads) as root:
+    most = int(max_megapixels * 1e6)
+    with _writing(out), open_images(images, out, downloads) as root, pixels_at_most(most):
         # Find the pictures and their classes.
         name = name_of(images)
         layout = find_pictures(root, name)
@@ -87,9 +91,8 @@ def prepare(
 
         # Read those that no earlier run has read.
         key = settings_key(image_size, resize)
-        cache = PictureCache(
-            out.with_name(f".{out.name}.memory"), key, pictures_file(out, image_size)
-        )
+        memory = out.with_name(f".{out.name}.memory")
+        cache = PictureCache(memory, key, pictures_file(out, image_size), most)
         _check_disk(out, cache, len(layout.files), image_size)
         reading = read_files(layout.files, cache, image_size=image_size, resize=resize)
         facts = cache.records(reading.places)
@@ -232,6 +235,7 @@ def stage(config: Config) -> None:
         resize=config.resize,
         near_duplicates=config.near_duplicates,
         max_refused_fraction=config.max_refused_fraction,
+        max_megapixels=config.max_megapixels,
         source=without_credentials(config.images),
         report=paths.audit,
         downloads=paths.downloads,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from mlflow.models import Model, ModelSignature
 
-REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pillow", "simplejpeg")
+_PICTURES = ("pi-heif", "pillow", "simplejpeg", "tifffile")
+REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", *_PICTURES)
 
 PACKAGE = "pawprint"
 LOADER = "tracking.pyfunc"

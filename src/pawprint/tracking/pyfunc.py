@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pawprint.data.decode import PictureError
+from pawprint.data.picture import MOST_PIXELS, pixels_at_most
 from pawprint.inference.predictor import NOT_SURE, Predictor, class_columns
 from pawprint.system.errors import UserError
 from pawprint.tracking.names import NETWORK_FILE
@@ -74,8 +75,9 @@ class PyfuncModel:
         problems = np.full(len(column), "", object)
         answers = np.full((len(column), len(self.predictor.class_names)), np.nan, np.float32)
         size = self.predictor.batch_size
-        for start in range(0, len(column), size):
-            self._answer(column.iloc[start : start + size], answers[start:], problems[start:])
+        with pixels_at_most(MOST_PIXELS):
+            for start in range(0, len(column), size):
+                self._answer(column.iloc[start : start + size], answers[start:], problems[start:])
         good = problems == ""
         labels = np.full(len(column), "", object)
         labels[good] = np.array(self.predictor.class_names, object)[answers[good].argmax(axis=1)]

@@ -203,7 +203,7 @@ def test_a_proxy_that_does_not_answer_is_named_as_such(refusal, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("status", "todo"), [(404, "correct `images`"), (403, "may read it"), (401, "~/.netrc")]
+    ("status", "todo"), [(404, "correct the URL"), (403, "may read it"), (401, "~/.netrc")]
 )
 def test_a_refusing_server_is_one_sentence_at_once(pets, refusal, status, todo):
     pets.statuses = [status] * 2

@@ -200,7 +200,7 @@ def test_a_name_that_leads_outside_is_refused(pets, refusal, tmp_path):
 
 @pytest.mark.parametrize("url", ["memory://none", "memory://none/pets.zip", "file:///none/pets"])
 def test_what_is_not_there_is_one_sentence(store, refusal, url):
-    assert f'the download of "{url}" failed (not found): correct `images`' in refusal(url)
+    assert f'the download of "{url}" failed (not found): correct the URL' in refusal(url)
 
 
 @pytest.mark.parametrize(("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs")])

@@ -352,3 +352,15 @@ def test_nothing_but_output_memory_and_lock_stays_beside(again):
         ".prepared.memory",
         "prepared",
     ]
+
+
+def test_another_limit_of_pixels_decides_again_and_about_nothing_else(again, texture):
+    texture(7, (320, 240)).save(again.images / "cats" / "large.jpg")
+    assert again.run(max_megapixels=0.05) == 1
+    assert again.run(max_megapixels=0.05) == 1  # what was refused is looked at again
+    assert again.content() == again.undisturbed(max_megapixels=0.05)
+    assert again.run(max_megapixels=0.1) == 1
+    assert again.content() == again.undisturbed(max_megapixels=0.1)
+    assert again.run(max_megapixels=0.1) == 0
+    assert again.run(max_megapixels=0.05) == 1
+    assert again.content() == again.undisturbed(max_megapixels=0.05)

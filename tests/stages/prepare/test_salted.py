@@ -37,12 +37,20 @@ def painted(change):
     return lambda path, image: change(image).save(path)
 
 
-def png_of_claimed_size(side):
+def zeroed(path, image):
+    """A tenth of the content becomes zeros, as on a failing disk."""
+    image.save(path)
+    content = path.read_bytes()
+    start, length = len(content) * 6 // 10, len(content) // 10
+    path.write_bytes(content[:start] + bytes(length) + content[start + length :])
+
+
+def png_of_claimed_size(width, height=None):
     def chunk(name, data):
         check = struct.pack(">I", zlib.crc32(name + data))
         return struct.pack(">I", len(data)) + name + data + check
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height or width, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
@@ -61,14 +69,16 @@ BAD = {
     "header.jpg": (cut(0.02), "truncated"),
     "bomb.png": (wrote(png_of_claimed_size(30_000)), "decompression bomb"),
     "large bomb.png": (wrote(png_of_claimed_size(60_000)), "decompression bomb"),
+    "thin bomb.png": (wrote(png_of_claimed_size(1, 50_000_000)), "decompression bomb"),
     "phone.heic": (wrote(HEIC), "unreadable"),
     "gone.jpg": (lambda path, _: path.symlink_to("/nowhere/at/all.jpg"), "unreadable"),
+    "zeroed.jpg": (zeroed, "damaged"),
     "white.jpg": (painted(lambda i: Image.new("RGB", i.size, "white")), "blank"),
     "black.jpg": (painted(lambda i: Image.new("RGB", i.size)), "blank"),
     "tiny.png": (painted(lambda i: i.resize((3, 3))), "tiny"),
     "banner.jpg": (painted(lambda i: i.resize((1000, 20))), "extreme aspect"),
 }
-SEEN = {"blank", "tiny", "extreme aspect"}  # pictures all the same
+SEEN = {"damaged", "blank", "tiny", "extreme aspect"}  # pictures all the same
 
 NEAR = {
     "re-encoded": lambda image, path: image.save(path, quality=40),

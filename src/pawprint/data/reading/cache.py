@@ -22,6 +22,7 @@ import numpy as np
 
 from pawprint.data.copies.fingerprint import THUMB, THUMB_BYTES
 from pawprint.data.image_array import HEADER
+from pawprint.data.picture import MOST_PIXELS
 from pawprint.system.code import code_digest
 from pawprint.system.files import replacing_file
 
@@ -44,7 +45,7 @@ RECORD = np.dtype(
         ("hash", "<u8"),
         ("inner", "<u8"),
         ("blank", "?"),
-        ("kind", "S24"),  # of the problem that makes the file unusable
+        ("kind", "S24"),  # of the problem with its content
         ("problem", "S160"),
     ]
 )
@@ -56,13 +57,16 @@ class PictureCache:
     A record's place counts through those of the last run, of a killed run and of this run.
     """
 
-    def __init__(self, folder: Path, key: str, pictures: Path) -> None:
+    def __init__(
+        self, folder: Path, key: str, pictures: Path, most_pixels: int = MOST_PIXELS
+    ) -> None:
         """Open the cache.
 
         Args:
             folder: where; made if it is not there.
             key: of what pixels depend on; others are removed when this run has ended well.
             pictures: the pixels of the last run.
+            most_pixels: that a picture may have now; what another limit decided is read again.
         """
         self.folder = folder / key
         self._last, self._journal = self.folder / "last.arrow", self.folder / "journal"
@@ -80,6 +84,10 @@ class PictureCache:
         for table in self._journal.glob("[!.]*.arrow"):
             self._load(table, table.with_suffix(".pixels"))
         known = self.records(np.arange(self._count))
+        pixels = known["width"].astype(np.int64) * known["height"]
+        other_limit = (known["kind"] == b"decompression bomb") | (pixels > most_pixels)
+        for name in ("status", "sha256"):
+            known[name][other_limit] = b""
         self._order = {name: known[name].argsort(kind="stable") for name in ("status", "sha256")}
         self._sorted = {name: known[name][order] for name, order in self._order.items()}
         self.contents = self._sorted["sha256"]  # S32 (m,): all that were known at first

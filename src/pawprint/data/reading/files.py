@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pawprint.data.audit import FileRecord, Finding
+from pawprint.data.audit import DAMAGED, UNUSABLE, FileRecord, Finding
 from pawprint.data.copies.fingerprint import THUMB_BYTES, is_blank, perceptual_hashes, thumbs_of
 from pawprint.data.decode import (
     WHOLE,
@@ -33,6 +33,7 @@ from pawprint.data.resize import resize_image
 from pawprint.system.code import code_digest
 from pawprint.system.terminal import pictures_bar
 
+_LIBRARIES = ("numpy", "pi-heif", "pillow", "simplejpeg", "tifffile")
 _STATUS = struct.Struct("<5Q")
 _SETTLED = 100_000_000  # nanoseconds
 _AT_A_TIME = 64  # files for a process; so few are read sooner than processes are started
@@ -42,7 +43,7 @@ _EXTREME = 8  # a longer side of more than so many shorter ones is no picture of
 
 def settings_key(image_size: int, resize: str) -> str:
     """Name what pixels depend on beside the file: the settings, this code, the libraries."""
-    libraries = [version(library) for library in ("numpy", "pillow", "simplejpeg")]
+    libraries = [version(library) for library in _LIBRARIES]
     words = [str(image_size), resize, *libraries, code_digest("data.reading.files")]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
 
@@ -129,6 +130,9 @@ def read_chunk(locations: list[str], image_size: int, resize: str, known: np.nda
             record["format"], record["mode"] = picture.format.encode(), picture.mode.encode()
             for name in ("width", "height", "orientation", "frames"):
                 record[name] = getattr(picture, name)
+            if picture.damage:
+                record["kind"] = DAMAGED.encode()
+                record["problem"] = f"is damaged inside ({picture.damage})".encode()
         thumbs.append(thumb)
         middles.append(middle)
     records["hash"], records["inner"] = perceptual_hashes(thumbs), perceptual_hashes(middles)
@@ -172,8 +176,10 @@ def _file_record(file: PictureFile, facts: dict[str, Any]) -> FileRecord:
     if facts["kind"]:
         problem = facts["problem"].decode(errors="ignore")
         record.findings = (Finding(facts["kind"].decode(), problem),)
-        return record
-    record.findings = tuple(_own_findings(facts["width"], facts["height"], facts["blank"]))
+        if record.findings[0].kind in UNUSABLE:
+            return record
+    own = _own_findings(facts["width"], facts["height"], facts["blank"])
+    record.findings = (*record.findings, *own)
     record.format, record.mode = (sys.intern(facts[name].decode()) for name in ("format", "mode"))
     for name in ("width", "height", "orientation", "frames"):
         setattr(record, name, facts[name])

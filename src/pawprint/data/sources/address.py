@@ -109,9 +109,7 @@ def parse(text: str) -> Address:
     url, sha256 = (checked[1], checked[2].lower()) if checked else (text, None)
     parts = _split(url)
     if parts is None:
-        raise UserError(
-            f'"{shown(text)}" is no complete URL: set `images` to one like https://host/pets.zip'
-        )
+        raise UserError(f'"{shown(text)}" is no complete URL: write one like https://host/pets.zip')
     address = Address(url.rstrip("/"), sha256)
     if "#sha256=" in url or (address.is_http and parts.fragment):
         raise UserError(

@@ -39,13 +39,13 @@ _CURES = {401: "put your user and password for that host into ~/.netrc", 403: _N
 _FAILURES: tuple[tuple[type[Exception], str, str | None], ...] = (
     (aiohttp.ClientSSLError, "its certificate is not trusted", "correct the URL or the "
      "certificates of this machine, or download the archive yourself"),
-    (aiohttp.TooManyRedirects, "it leads in a circle", "set `images` to the URL of the file"),
+    (aiohttp.TooManyRedirects, "it leads in a circle", "use the URL of the file"),
     (aiohttp.ClientConnectorDNSError, "no host of this name is known", None),
     (TimeoutError, "no answer in time", None),
     (aiohttp.ClientConnectorError, "the host, or a proxy, takes no connection", None),
     (aiohttp.ClientConnectionError, "the connection broke", None),
     (aiohttp.ClientPayloadError, "the connection broke", None),
-    (FileNotFoundError, "not found", "correct `images`"),
+    (FileNotFoundError, "not found", "correct the URL"),
     (PermissionError, "permission denied", _NO_ACCESS),
 )  # fmt: skip
 
@@ -267,7 +267,7 @@ def _explain(error: Exception, address: Address) -> tuple[str, str | None]:
         reason = escaped(f"{error.status} {error.message}".strip())
         if error.status in _TRANSIENT_STATUSES:
             return reason, None
-        return reason, _CURES.get(error.status, "correct `images`")
+        return reason, _CURES.get(error.status, "correct the URL")
     return type(error).__name__, "see the address, the network, and your credentials"
 
 

@@ -1,0 +1,66 @@
+"""What is wrong inside a picture file that is decoded all the same."""
+
+import zlib
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from PIL import Image
+
+from pawprint.data.jpeg import JPEG_START, jpeg_damage
+
+_TELLING = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF")
+_LEAST_ZEROS, _ZEROS = 32, 1 / 12  # bytes, and share of a file: flat pictures have half as many
+_PNG_START, _PNG_PIXELS = 8, (b"PLTE", b"IDAT")
+_CHECKSUM = "a checksum is wrong"
+
+
+def damage_of(file: BinaryIO, image: Image.Image) -> str | None:
+    """What is wrong inside a file, or None: other formats raise an error instead, or cannot tell.
+
+    Args:
+        file: is open.
+        image: what was decoded of it, with its ``format`` and ``info``.
+    """
+    if image.format not in _TELLING:
+        return None
+    file.seek(0)
+    content = file.read()
+    if content.startswith(JPEG_START):
+        return jpeg_damage(content)
+    if image.format == "PNG":
+        return _png_damage(content)
+    for name in ("exif", "icc_profile", "xmp"):
+        if block := image.info.get(name):
+            content = content.replace(block, b"")
+    return zeros_in_a_row(content)
+
+
+def zeros_in_a_row(content: bytes) -> str | None:
+    """Tell of more zero bytes in a row than a well compressed picture has."""
+    zeros = max(_LEAST_ZEROS, int(len(content) * _ZEROS))
+    return f"{zeros:,} zero bytes in a row" if bytes(zeros) in content else None
+
+
+def deflate_damage(streams: Iterable[bytes], most: int) -> str | None:
+    """Tell whether one of some zlib streams, each of at most so many bytes unpacked, is damaged."""
+    for stream in streams:
+        unpacker = zlib.decompressobj()
+        try:
+            unpacker.decompress(stream, most + 1)  # a checksum follows the last byte
+        except zlib.error:
+            return _CHECKSUM
+        if not unpacker.eof:
+            return "its samples are more or less than its pixels"
+    return None
+
+
+def _png_damage(content: bytes) -> str | None:
+    place, view = _PNG_START, memoryview(content)
+    while place + 12 <= len(content):
+        end = place + 8 + int.from_bytes(view[place : place + 4], "big")
+        checked = zlib.crc32(view[place + 4 : end])
+        is_pixels = content[place + 4 : place + 8] in _PNG_PIXELS
+        if is_pixels and checked != int.from_bytes(view[end : end + 4], "big"):
+            return _CHECKSUM
+        place = end + 4
+    return None
