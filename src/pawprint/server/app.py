@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from pawprint import pages
-from pawprint.data.layout import files_below
+from pawprint.data.folders import files_below
 from pawprint.inference.prediction_log import PredictionLog
 from pawprint.server import schemas
 from pawprint.server.answers import Batcher, predict_uploads

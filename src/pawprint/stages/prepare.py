@@ -49,6 +49,7 @@ def prepare(
     validation_fraction: float,
     test_fraction: float,
     resize: str = SQUASH,
+    splits: list[str] | None = None,
     near_duplicates: bool = True,
     max_refused_fraction: float = 0.1,
     source: str | None = None,
@@ -70,6 +71,8 @@ def prepare(
             validation folder is given.
         test_fraction: the same for testing; both together below 1.
         resize: "squash", "crop" or "pad". Defaults to "squash".
+        splits: the folders of given splits, see ``find_pictures``. Defaults to None: their names
+            tell.
         near_duplicates: whether pictures that only look the same are copies too. Defaults to True.
         max_refused_fraction: part of the files, 0 to 1, that may be unreadable. Defaults to 0.1.
         source: the name of ``images`` in the summary. Defaults to its path.
@@ -87,7 +90,8 @@ def prepare(
     with _writing(out), open_images(images, out, downloads) as root:
         # Find the pictures and their classes.
         name = name_of(images)
-        layout = find_pictures(root, name)
+        layout = find_pictures(root, name, splits)
+        _warn(layout.notes)
         counts = f"{len(layout.files):,} files of {len(layout.class_names)} classes"
         log.info("reading %s in %s", counts, name)
 
@@ -118,7 +122,9 @@ def prepare(
             resize=resize,
             pixels=key,
             seed=seed,
+            given_splits=splits,
         )
+        _warn(summary.notes[len(layout.notes) :])
 
         # Store pictures, manifest and summary, all at once; then what the next run need not do.
         with replacing_folder(out) as folder:
@@ -161,6 +167,11 @@ def _find_copies(
         previous=(known, cache.pairs_among(reading.places)),
     )
     return copies, comparable & (copies.exact < 0)
+
+
+def _warn(notes: list[str]) -> None:
+    for note in notes:
+        log.warning("%s", note)
 
 
 def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) -> None:
@@ -239,6 +250,7 @@ def stage(config: Config) -> None:
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
         resize=config.resize,
+        splits=config.splits,
         near_duplicates=config.near_duplicates,
         max_refused_fraction=config.max_refused_fraction,
         source=without_credentials(config.images),

@@ -128,14 +128,20 @@ def test_three_classes_are_prepared_as_well(tmp_path, paint_folder, out):
     assert summary.splits["train"].per_class == {"asps": 5, "newts": 4, "owls": 3}
 
 
-def test_given_splits_ignored_folders_and_notes_are_in_the_summary(tmp_path, paint_folder, out):
+def test_given_splits_ignored_folders_and_notes_are_in_the_summary_and_on_the_terminal(
+    tmp_path, paint_folder, out, caplog
+):
     counts = {"training_set/cats": 5, "training_set/dogs": 5, "test_set/cats": 3}
     paint_folder(tmp_path / "pictures", counts | {"single_prediction": 2})
     summary = run(tmp_path / "pictures", out)
     assert summary.splits["test"].per_class == {"cats": 3, "dogs": 0}
     assert summary.splits["validation"].per_class == {"cats": 1, "dogs": 1}
     assert summary.ignored == ["single_prediction"]
-    assert summary.notes == ['the class "dogs" has no pictures in "test_set"']
+    assert summary.notes == [
+        '"single_prediction" is no split and was passed over',
+        'the class "dogs" has no pictures in "test_set"',
+    ]
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == summary.notes
 
 
 def test_an_archive_gives_the_same_data_as_its_folder(tmp_path, pictures, out):
@@ -212,13 +218,15 @@ def test_a_given_split_of_which_nothing_is_left_is_an_error(tmp_path, pictures, 
 
 
 def test_a_class_of_which_a_given_split_has_nothing_left_is_noted(
-    tmp_path, pictures, out, paint_folder
+    tmp_path, pictures, out, paint_folder, caplog
 ):
     other = paint_folder(tmp_path / "other", {"cats": 4, "dogs": 4}, seed=7)
     images = given_splits(tmp_path / "images", train=pictures, test=other)
     for index in range(4):
         shutil.copy(images / f"test/cats/{index:03}.png", images / f"test/dogs/copy {index:03}.png")
-    assert run(images, out).notes == ['no picture of the class "cats" is left in the test split']
+    summary = run(images, out)
+    assert summary.notes == ['no picture of the class "cats" is left in the test split']
+    assert summary.notes[0] in caplog.messages
 
 
 # The same in, the same out
