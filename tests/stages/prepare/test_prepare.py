@@ -12,7 +12,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from pawprint.data.decode import read_picture
-from pawprint.data.store import load_split
+from pawprint.data.store import load_split, load_summary
 from pawprint.stages.prepare import prepare
 from pawprint.system.errors import UserError
 
@@ -143,6 +143,18 @@ def test_given_splits_ignored_folders_and_notes_are_in_the_summary_and_on_the_te
         'the class "dogs" has no pictures in "test_set"',
     ]
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == summary.notes
+
+
+def test_splits_names_the_folders_of_given_splits_and_the_summary_keeps_them(
+    tmp_path, pictures, out, paint_folder
+):
+    other = paint_folder(tmp_path / "other", {"cats": 4, "dogs": 4}, seed=7)
+    images = given_splits(tmp_path / "images", A=other, B=pictures)
+    with pytest.raises(UserError, match=r'splits: \["A", "B"\]'):
+        run(images, out)
+    summary = run(images, out, splits=["B", "A"])
+    assert summary.splits["test"].per_class == {"cats": 4, "dogs": 4}
+    assert load_summary(out).given_splits == ["B", "A"]
 
 
 def test_an_archive_gives_the_same_data_as_its_folder(tmp_path, pictures, out):
