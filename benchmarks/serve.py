@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def _pictures(folder: Path, count: int) -> list[tuple[str, bytes]]:
-    from pawprint.data.layout import files_below
+    from pawprint.data.folders import files_below
 
     paths = sorted(p for p in files_below(folder) if p.lower().endswith((".jpg", ".jpeg", ".png")))
     chosen = [paths[place * len(paths) // count] for place in range(count)]

@@ -9,6 +9,7 @@ import yaml
 
 import pawprint.config.compose
 from pawprint.config.compose import (
+    check,
     compose,
     compose_tracking,
     project_root,
@@ -612,11 +613,27 @@ def test_key_and_value_after_two_dashes_are_read_as_an_override(given, read):
     assert as_overrides(given) == read
 
 
-@pytest.mark.parametrize("path", ["~/pets", "a b/c.h5", "x=1,y.h5", "~/it's [here]"])
+@pytest.mark.parametrize("path", ["pets~", "a b/c.h5", "x=1,y.h5", "~~/it's [here]"])
 def test_a_path_needs_no_quoting(path):
     given = [f"{key}={path}" for key in ("images", "predict_images", "model.weights")]
     config = compose(as_overrides([*given, "model=transfer"]))
     assert [config.images, config.predict_images, config.model.weights] == [path] * 3
+
+
+@pytest.mark.parametrize("key", ["images", "predict_images"])
+@pytest.mark.parametrize("path", ["~/pets", "$HOME/pets", "${HOME}/pets"])
+def test_a_path_that_dvc_would_not_expand_is_refused_with_the_whole_one(monkeypatch, key, path):
+    monkeypatch.setenv("HOME", "/home/me")
+    config = compose()
+    setattr(config, key, path)
+    with pytest.raises(UserError) as caught:
+        check(config)
+    assert str(caught.value) == (
+        f"{key} is {path}, but DVC takes ~ and $ as they are; write it as /home/me/pets"
+    )
+    for other in ("$UNKNOWN/pets", "pets~/$", "s3://pets/$HOME"):
+        setattr(config, key, other)
+        check(config)
 
 
 @pytest.mark.parametrize("sweep", ["adam,sgd", "adam, sgd", "choice(adam,sgd)"])

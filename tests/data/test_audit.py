@@ -1,6 +1,15 @@
 import pytest
 
-from pawprint.data.audit import KINDS, Audit, FileRecord, Finding, audit_files, refuse_unusable
+from pawprint.data.audit import (
+    KINDS,
+    Audit,
+    FileRecord,
+    Finding,
+    audit_files,
+    conflicts,
+    refuse_left_out,
+    refuse_unusable,
+)
 from pawprint.system.errors import UserError
 
 
@@ -170,6 +179,50 @@ def test_no_files_have_nothing():
     assert Audit([]).figures()["files"] == 0
 
 
+# Under two labels
+
+
+def pairs_of(*pairs, equal):
+    """An audit of groups of two files each, of the same content or not."""
+    records = [FileRecord(path, path.split("/")[-2], None) for pair in pairs for path in pair]
+    for place, one in enumerate(records):
+        one.sha256 = str(place // 2 if equal else place)
+    return audit_files(records, [row // 2 for row in range(len(records))], [-1] * len(records))
+
+
+def test_what_only_looks_alike_is_told_with_its_first_pairs_and_the_key():
+    audit = pairs_of(*((f"O/{n}.png", f"zero/{n + 1}.png") for n in range(4)), equal=False)
+    assert conflicts(audit) == (
+        '8 pictures are under two labels: "O/0.png" and "zero/1.png"; "O/1.png" and "zero/2.png"; '
+        '"O/2.png" and "zero/3.png"; …',
+        "keep each in the folder of its class only, or set near_duplicates to false if pictures of "
+        "two classes look alike",
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "cure"),
+    [
+        ("rose/{}.png", "rose/buds/{}.png", 'away "rose/buds", a folder or link with 3 files that'),
+        (
+            "rose/{}.png",
+            "old/rose/tulip/{}.png",
+            'away one of "rose" and "old/rose/tulip", folders',
+        ),
+    ],
+)
+def test_a_folder_that_is_there_twice_is_named(one, other, cure):
+    audit = pairs_of(*((one.format(n), other.format(n)) for n in range(3)), equal=True)
+    assert cure in conflicts(audit)[1]
+    assert "near_duplicates" not in conflicts(audit)[1]
+
+
+def test_equal_files_here_and_there_are_to_be_kept_once():
+    audit = pairs_of(("a/1.png", "b/2.png"), ("a/3.png", "b/4.png"), equal=True)
+    assert conflicts(audit)[1] == "keep each in the folder of its class only"
+    assert conflicts(audited(("a/1.png", 0, -1), ("a/2.png", 0, -1))) == ("", "")
+
+
 # Too many
 
 
@@ -201,6 +254,13 @@ def test_more_refused_files_are_an_error_that_names_count_files_and_key(tmp_path
     assert "cats/0.jpg is truncated; cats/1.jpg is not a picture; " in message
     assert "cats/3.jpg" not in message
     assert "raise max_refused_fraction" in message
+
+
+def test_what_copies_leave_out_counts_too(tmp_path):
+    audit = pairs_of(("a/1.png", "b/2.png"), ("a/3.png", "a/4.png"), equal=False)
+    refuse_left_out(audit, tmp_path, max_refused_fraction=0.5)
+    with pytest.raises(UserError, match=r"2 of 4 files in .* left out \(2 two labels\), more than"):
+        refuse_left_out(audit, tmp_path, max_refused_fraction=0.4)
 
 
 def test_a_class_with_nothing_readable_is_an_error_at_any_allowance(tmp_path):

@@ -1,6 +1,7 @@
 import inspect
 import os
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from pawprint.data.layout import find_pictures
 from pawprint.system.errors import UserError
 
 
-def found(root):
-    return find_pictures(root, root)
+def found(root, splits=None):
+    return find_pictures(root, root, splits)
 
 
 def summary_of(layout):
@@ -20,9 +21,9 @@ def summary_of(layout):
     return counts
 
 
-def refusal(root, images=None):
+def refusal(root, images=None, splits=None):
     with pytest.raises(UserError) as caught:
-        find_pictures(root, images or root)
+        find_pictures(root, images or root, splits)
     return str(caught.value)
 
 
@@ -57,6 +58,60 @@ def test_hidden_files_and_folders_are_passed_over_everywhere(tmp_path, paint_fol
     assert [file.path for file in layout.files] == ["cats/000.png", "dogs/000.png"]
 
 
+@pytest.mark.parametrize(
+    "junk",
+    ["@eaDir", "$RECYCLE.BIN", "lost+found", "System Volume Information", "__MACOSX", ".Trash-1000",
+     ".Trashes", "cats/@eaDir/000.png", "cats/._more"],
+)  # fmt: skip
+def test_what_systems_leave_is_passed_over_without_a_word(tmp_path, paint_folder, junk):
+    paint_folder(tmp_path, {"cats": 1, "dogs": 1, junk: 2})
+    for name in ("cats/._000.png", "dogs/Thumbs.db", "desktop.ini"):
+        (tmp_path / name).write_bytes(b"x")
+    layout = found(tmp_path)
+    assert [file.path for file in layout.files] == ["cats/000.png", "dogs/000.png"]
+    assert layout.class_names == ["cats", "dogs"]
+    assert layout.notes == []
+
+
+def test_what_holds_pictures_and_is_passed_over_is_noted(tmp_path, paint_folder):
+    counts = {"wrap/C++": 1, "wrap/Java": 1, "wrap/.NET": 2, "wrap/.git": 0, "wrap/Java/.old/a": 1}
+    paint_folder(tmp_path, counts)
+    (tmp_path / "wrap/.git/config").touch()
+    for name in ("a.jpg", "wrap/b.PNG", "wrap/README.txt"):
+        (tmp_path / name).touch()
+    layout = found(tmp_path)
+    assert layout.class_names == ["C++", "Java"]
+    assert layout.notes == [
+        'pictures beside the class folders were passed over ("wrap/b.PNG", "a.jpg"): move them '
+        "into one if they are wanted",
+        'hidden pictures were passed over ("wrap/.NET", "wrap/Java/.old"): give what holds them a '
+        "name that does not begin with a dot if they are wanted",
+    ]
+
+
+@pytest.mark.parametrize("splits", ["", "train/"])
+def test_the_two_forms_of_a_name_in_unicode_are_one_class(tmp_path, paint_folder, splits):
+    composed, apart = (unicodedata.normalize(form, "Bär") for form in ("NFC", "NFD"))
+    counts = {splits + composed: 2, splits + apart: 3, f"{splits}Igel": 1}
+    if splits:
+        counts |= {f"test/{apart}": 1, "test/Igel": 1}
+    layout = found(paint_folder(tmp_path, counts))
+    assert layout.class_names == [composed, "Igel"]
+    given = "train" if splits else None
+    assert summary_of(layout)[given, composed] == 5
+    assert layout.notes == []
+
+
+def test_links_that_make_one_folder_two_classes_are_refused(tmp_path, paint_folder):
+    paint_folder(tmp_path, {"cats": 1, "dogs": 1})
+    (tmp_path / "lynxes").symlink_to(tmp_path / "cats")
+    message = refusal(tmp_path)
+    assert message == (
+        f'"{tmp_path}/cats" is "cats", and "{tmp_path}/lynxes" is "lynxes", but they are one '
+        "folder: take one of the two away"
+    )
+
+
 def test_stray_files_beside_class_folders_are_passed_over(tmp_path, paint_folder):
     paint_folder(tmp_path, {"cats": 1, "dogs": 1})
     (tmp_path / "README.txt").write_text("about")
@@ -67,6 +122,24 @@ def test_files_that_are_no_pictures_are_listed_for_the_audit(tmp_path, paint_fol
     paint_folder(tmp_path, {"cats": 1, "dogs": 1})
     (tmp_path / "cats" / "notes.txt").write_text("about")
     assert "cats/notes.txt" in [file.path for file in found(tmp_path).files]
+
+
+def test_a_class_may_be_called_train_and_have_sub_folders(tmp_path, paint_folder):
+    counts = {"bus": 1, "train/steam": 2, "train/electric": 1, "plane": 1}
+    layout = found(paint_folder(tmp_path, counts))
+    assert layout.class_names == ["bus", "plane", "train"]
+    assert {file.split for file in layout.files} == {None}
+    assert layout.notes == [
+        '"train" is taken for a class, as the folders beside it: if it is the training split, name '
+        "the folders of training and testing in splits"
+    ]
+    assert found(tmp_path, []).notes == []
+
+
+@pytest.mark.parametrize("other", ["steam train", "crash test"])
+def test_classes_may_have_the_word_for_a_split_in_their_names(tmp_path, paint_folder, other):
+    layout = found(paint_folder(tmp_path, {"model train": 1, other: 1, "bus": 1}))
+    assert layout.class_names == sorted(["model train", other, "bus"])
 
 
 def test_a_class_may_be_called_train(tmp_path, paint_folder):
@@ -162,7 +235,7 @@ def test_two_odd_names_are_two_files(tmp_path, paint_folder):
 # Given splits
 
 
-@pytest.mark.parametrize("train", ["train", "training", "training_set", "Train", "TRAINING_SET"])
+@pytest.mark.parametrize("train", ["train", "training", "training_set", "Train", "train2017"])
 def test_a_training_folder_of_folders_is_a_split(tmp_path, paint_folder, train):
     layout = found(paint_folder(tmp_path, {f"{train}/cats": 2, f"{train}/dogs": 1}))
     assert summary_of(layout) == {("train", "cats"): 2, ("train", "dogs"): 1}
@@ -183,7 +256,57 @@ def test_other_folders_beside_given_splits_are_named_as_ignored(tmp_path, paint_
     counts = {"training_set/cats": 1, "training_set/dogs": 1, "single_prediction": 2}
     layout = found(paint_folder(tmp_path, counts))
     assert layout.ignored == ["single_prediction"]
+    assert layout.notes == ['"single_prediction" is no split and was passed over']
     assert len(layout.files) == 2
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("seg_train/seg_train", "seg_test/seg_test"), ("Training Data", "Testing Data"),
+     ("TrainingData", "TestData"), ("flowers-train", "flowers-val-test/flowers-val-test")],
+)  # fmt: skip
+def test_splits_are_told_by_words_in_their_names(tmp_path, paint_folder, train, test):
+    counts = {f"{train}/cats": 2, f"{train}/dogs": 1, "seg_pred/seg_pred": 1}
+    if "val" not in test:
+        counts |= {f"{test}/cats": 1, f"{test}/dogs": 1}
+    else:
+        counts |= {"flowers-test/cats": 1, "flowers-test/dogs": 1}
+    layout = found(paint_folder(tmp_path / "wrap", counts))
+    assert summary_of(layout) == {
+        ("train", "cats"): 2, ("train", "dogs"): 1, ("test", "cats"): 1, ("test", "dogs"): 1
+    }  # fmt: skip
+    assert layout.notes == ['"seg_pred" is no split and was passed over']
+
+
+def test_folders_with_the_same_sub_folders_are_splits_or_classes_as_splits_says(
+    tmp_path, paint_folder
+):
+    counts = {f"{part}/{label}": 1 for part in ("A", "B", "C") for label in ("cats", "dogs")}
+    paint_folder(tmp_path / "wrap", counts)
+    message = refusal(tmp_path)
+    assert '("cats", "dogs"): if they are splits, name the one of training' in message
+    assert message.endswith('splits: ["A", "B"]; if they are classes, set splits: []')
+    assert found(tmp_path, []).class_names == ["A", "B", "C"]
+    assert {split for split, _ in summary_of(found(tmp_path, ["B", "C"]))} == {"train", "test"}
+    layout = found(tmp_path, ["A", "C", "B"])
+    assert next(f.split for f in layout.files if "/C/" in f.path) == "validation"
+    assert layout.class_names == ["cats", "dogs"]
+    assert layout.notes == []
+
+
+@pytest.mark.parametrize(
+    ("splits", "said"),
+    [
+        (["A", "nowhere"], '/nowhere", which is no folder with class folders in'),
+        (["A", "../B"], "which is no folder with class folders in"),
+        (["A", "/etc"], "splits names /etc, which is no folder"),
+        (["A", "A"], 'A" is "test", but they are one folder: take one'),
+        (["A", "B", "A", "B"], "splits names 4 folders"),
+    ],
+)
+def test_splits_that_are_not_there_are_refused(tmp_path, paint_folder, splits, said):
+    counts = {f"{part}/{label}": 1 for part in ("A", "B") for label in ("cats", "dogs")}
+    assert said in refusal(paint_folder(tmp_path, counts), splits=splits)
 
 
 def test_a_test_folder_without_classes_is_ignored_and_noted(tmp_path, paint_folder):
@@ -201,6 +324,9 @@ def test_a_split_folder_inside_its_twin_is_stepped_into(tmp_path, paint_folder):
 def test_a_class_that_a_test_split_lacks_is_noted(tmp_path, paint_folder):
     layout = found(paint_folder(tmp_path, {"train/cats": 1, "train/dogs": 1, "test/cats": 1}))
     assert layout.notes == ['the class "dogs" has no pictures in "test"']
+    paint_folder(tmp_path, {f"train/{number}": 1 for number in range(7)})
+    (note,) = found(tmp_path).notes
+    assert note.startswith('the classes "0", "1", "2", "3", "4" and 3 more have no pictures in')
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])

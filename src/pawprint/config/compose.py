@@ -1,5 +1,6 @@
 """From params.yaml, conf/ and settings to one typed configuration."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -211,9 +212,8 @@ def check(config: Config) -> None:
         UserError: names the key, its value and what it may be.
     """
     _check_ranges(config)
-    for key, meant in (("images", config.images), ("predict_images", config.predict_images)):
-        if not meant.strip():
-            raise UserError(f"{key} is empty; give the path of a folder with pictures")
+    for key in ("images", "predict_images"):
+        _check_path(key, getattr(config, key))
     for key in ("experiment", "registered_model"):
         if not getattr(config.tracking, key).strip():
             raise UserError(f"tracking.{key} is empty; give it a name")
@@ -251,6 +251,15 @@ def _check_needs(group: str, chosen: Model | Gate, name: str, keys: tuple[str, .
             f"{group}.{missing[0]} has no value, which {group}={name} needs; give one, as "
             f"conf/{group}/{name}.yaml does"
         )
+
+
+def _check_path(key: str, meant: str) -> None:
+    if not meant.strip():
+        raise UserError(f"{key} is empty; give the path of a folder with pictures")
+    # DVC watches the path as it is written, so it may not mean another one to the stages.
+    whole = os.path.expandvars(os.path.expanduser(meant))  # noqa: PTH111
+    if whole != meant and "://" not in meant:
+        raise UserError(f"{key} is {meant}, but DVC takes ~ and $ as they are; write it as {whole}")
 
 
 def _check_growth(growth: Growth) -> None:

@@ -166,7 +166,8 @@ class Config:
     resize: str = key("how pictures become square", one_of=("squash", "crop", "pad"))
     validation_fraction: float = key("share held out to choose the best epoch", above=0, below=1)
     test_fraction: float = key("share held out for the final figures", above=0, below=1)
-    max_refused_fraction: float = key("more unreadable files than this stop prepare", 0, 1)
+    splits: list[str] | None = key("folders of given splits; null: their names tell")  # noqa: RUF009
+    max_refused_fraction: float = key("more files left out than this stop prepare", 0, 1)
     max_megapixels: float = key("larger pictures are refused", above=0, below=math.inf)
     near_duplicates: bool = key("whether pictures that look the same are copies")
     seed: int = key("of the sample, the split, the weights and the order", 0, 2**32 - 1)

@@ -16,7 +16,8 @@ DAMAGED = "damaged"
 KINDS = (*LEFT_OUT, DAMAGED, "duplicate", "near-duplicate", "blank", "tiny", "extreme aspect")
 
 _RANK = {None: 0, "train": 0, "validation": 1, "test": 2}  # who keeps a picture of two splits
-_NAMED = 3  # how many refused files an error names
+_NAMED = 3  # how many refused files, or pairs of them, a sentence names
+_MANY = 2  # files that are in two folders as the same, so that the folders are
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,69 @@ def refuse_unusable(
             f"({_first(refused)}), more than max_refused_fraction: {max_refused_fraction:g} "
             "allows: mend or remove them, or raise max_refused_fraction"
         )
+
+
+def refuse_left_out(audit: Audit, images: Path | str, *, max_refused_fraction: float) -> None:
+    """Stop where so much would be in no split that the rest is not what the person meant.
+
+    Raises:
+        UserError: it is more than ``max_refused_fraction`` (0 to 1) of all files.
+    """
+    why = Counter(own[0].kind for own in audit.findings if own and own[0].kind in LEFT_OUT)
+    if why.total() <= max_refused_fraction * len(audit.records):
+        return
+    kinds = ", ".join(f"{count} {kind}" for kind, count in why.most_common())
+    what, cure = conflicts(audit)
+    raise UserError(
+        f'{why.total()} of {len(audit.records)} files in "{images}" would be left out ({kinds}), '
+        f"more than max_refused_fraction: {max_refused_fraction:g} allows"
+        f"{f'; {what}' if what else ''}: {cure or 'take them away'}, or raise max_refused_fraction"
+    )
+
+
+def conflicts(audit: Audit) -> tuple[str, str]:
+    """What is under two labels, and what to do about it; both empty where nothing is."""
+    groups: dict[int, list[FileRecord]] = {}
+    for record, own, group in zip(audit.records, audit.findings, audit.groups, strict=True):
+        if group is not None and own and own[0].kind == "two labels":
+            groups.setdefault(group, []).append(record)
+    if not groups:
+        return "", ""
+    first_pairs, only_alike = [], False
+    repeated: Counter[tuple[str, str]] = Counter()  # folders that hold the same file
+    for records in groups.values():
+        first = records[0]
+        other = next(record for record in records if record.label != first.label)
+        first_pairs.append(f'"{escaped(first.path)}" and "{escaped(other.path)}"')
+        contents: dict[str | None, FileRecord] = {}
+        equal = [(contents.setdefault(record.sha256, record), record) for record in records]
+        unlike = [(a.path, b.path) for a, b in equal if a.label != b.label]
+        only_alike = only_alike or not unlike
+        repeated.update(_apart(*paths) for paths in unlike)
+    more = "; …" if len(first_pairs) > _NAMED else ""
+    count = sum(map(len, groups.values()))
+    what = f"{count} pictures are under two labels: {'; '.join(first_pairs[:_NAMED])}{more}"
+    (outer, inner), files = max(repeated.items(), key=lambda item: item[1], default=(("", ""), 0))
+    if files < _MANY:
+        cure = "keep each in the folder of its class only"
+    elif not outer or inner.startswith(f"{outer}/"):
+        cure = f'take away "{escaped(inner)}", a folder or link with {files} files that are twice'
+    else:
+        same = f'"{escaped(outer)}" and "{escaped(inner)}"'
+        cure = f"take away one of {same}, folders or links with the same {files} files"
+    if only_alike:
+        cure += ", or set near_duplicates to false if pictures of two classes look alike"
+    return what, cure
+
+
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """What paths begin with before they are the same, the shorter first."""
+    a, b = one.split("/"), other.split("/")
+    while a and b and a[-1] == b[-1]:
+        a.pop()
+        b.pop()
+    a, b = sorted((a, b), key=len)
+    return "/".join(a), "/".join(b)
 
 
 def _first(refused: list[FileRecord]) -> str:

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from pawprint.data.audit import Audit, FileRecord
+from pawprint.data.audit import Audit, FileRecord, conflicts
 from pawprint.system.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -118,7 +118,7 @@ def _too_few(
     left_out = _left_out(audit, label=label)
     cure = "take its folder away"
     if "two labels" in left_out:
-        cure = "set near_duplicates to false if pictures of two classes look alike"
+        _, cure = conflicts(audit)
     return UserError(
         f'the class "{label}" in "{images}" has {some} but needs at least {len(to_fill)} '
         f"({needed}{left_out}): add pictures to it, or {cure}"

@@ -51,6 +51,7 @@ class Summary:
     refused: list[dict[str, str]]  # files in no split: the path of each, and its problem
     ignored: list[str]  # folders beside given splits that were not read
     notes: list[str]  # what a person may not expect, in sentences
+    given_splits: list[str] | None = None  # folders, as ``find_pictures`` takes them
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def summarize(
     resize: str,
     pixels: str,
     seed: int,
+    given_splits: list[str] | None = None,
 ) -> Summary:
     """Count and digest what is in each split."""
     inside: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
@@ -146,6 +148,7 @@ def summarize(
         ],
         ignored=layout.ignored,
         notes=[*layout.notes, *emptied],
+        given_splits=given_splits,
     )
 
 

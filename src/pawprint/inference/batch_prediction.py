@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from pawprint.data.layout import files_below, visible
+from pawprint.data.folders import files_below, visible
 from pawprint.inference.predictor import Answers, Prediction, Predictor
 from pawprint.system.errors import UserError
 

@@ -61,7 +61,7 @@ def _from_files(predictor: Predictor, test: Split, summary: Summary, paths: Path
     """Probabilities from the files themselves, at the size that the network sees."""
     images = paths.pictures(summary.images)
     with open_images(images, paths.prepared, paths.downloads) as folder:
-        files = find_pictures(folder, name_of(images)).files
+        files = find_pictures(folder, name_of(images), summary.given_splits).files
         locations = {file.path: Path(file.location) for file in files}
         gone = [path for path in test.paths if path not in locations]
         if gone:

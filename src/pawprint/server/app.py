@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from pawprint import pages
-from pawprint.data.layout import files_below
+from pawprint.data.folders import files_below
 from pawprint.data.picture import pixels_at_most
 from pawprint.inference.prediction_log import PredictionLog
 from pawprint.server import schemas

@@ -12,9 +12,15 @@ import numpy as np
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
-from pawprint.data.audit import Audit, audit_files, refuse_unusable
+from pawprint.data.audit import (
+    Audit,
+    audit_files,
+    conflicts,
+    refuse_left_out,
+    refuse_unusable,
+)
 from pawprint.data.copies.find import Copies, find_copies
-from pawprint.data.copies.fingerprint import THUMB
+from pawprint.data.copies.fingerprint import COLOURS, THUMB
 from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
 from pawprint.data.page.audit_page import audit_page, thumbnails_of
@@ -44,6 +50,7 @@ def prepare(
     validation_fraction: float,
     test_fraction: float,
     resize: str = SQUASH,
+    splits: list[str] | None = None,
     near_duplicates: bool = True,
     max_refused_fraction: float = 0.1,
     max_megapixels: float = MOST_PIXELS / 1e6,
@@ -66,8 +73,10 @@ def prepare(
             validation folder is given.
         test_fraction: the same for testing; both together below 1.
         resize: "squash", "crop" or "pad". Defaults to "squash".
+        splits: the folders of given splits, see ``find_pictures``. Defaults to None: their names
+            tell.
         near_duplicates: whether pictures that only look the same are copies too. Defaults to True.
-        max_refused_fraction: part of the files, 0 to 1, that may be unreadable. Defaults to 0.1.
+        max_refused_fraction: part of the files, 0 to 1, that may be left out. Defaults to 0.1.
         max_megapixels: of a picture; larger ones are refused, undecoded. Defaults to 200.
         source: the name of ``images`` in the summary. Defaults to its path.
         report: a folder for ``audit.html`` and ``metrics.json``. Defaults to none.
@@ -85,7 +94,8 @@ def prepare(
     with _writing(out), open_images(images, out, downloads) as root, pixels_at_most(most):
         # Find the pictures and their classes.
         name = name_of(images)
-        layout = find_pictures(root, name)
+        layout = find_pictures(root, name, splits)
+        _warn(layout.notes)
         counts = f"{len(layout.files):,} files of {len(layout.class_names)} classes"
         log.info("reading %s in %s", counts, name)
 
@@ -100,8 +110,12 @@ def prepare(
         refuse_unusable(records, name, max_refused_fraction=max_refused_fraction)
 
         # Find the copies, and judge what they mean.
-        copies, compared = _find_copies(cache, reading, facts, near_duplicates)
+        labels = [file.label for file in layout.files]
+        copies, compared = _find_copies(cache, reading, facts, labels, near_duplicates)
         audit = audit_files(records, copies.groups.tolist(), copies.exact.tolist())
+        refuse_left_out(audit, name, max_refused_fraction=max_refused_fraction)
+        what, cure = conflicts(audit)
+        _warn([f"{what}; none is in a split: {cure}"] if what else [])
 
         # Split, copies together.
         audit.splits = assign_splits(
@@ -115,7 +129,9 @@ def prepare(
             resize=resize,
             pixels=key,
             seed=seed,
+            given_splits=splits,
         )
+        _warn(summary.notes[len(layout.notes) :])
 
         # Store pictures, manifest and summary, all at once; then what the next run need not do.
         with replacing_folder(out) as folder:
@@ -139,7 +155,11 @@ def prepare(
 
 
 def _find_copies(
-    cache: PictureCache, reading: Reading, facts: np.ndarray, near_duplicates: bool
+    cache: PictureCache,
+    reading: Reading,
+    facts: np.ndarray,
+    labels: list[str],
+    near_duplicates: bool,
 ) -> tuple[Copies, np.ndarray]:
     """Which files are copies, by their records; and which were compared with all others."""
     # A picture that the last run had not is compared with all; the others were compared then.
@@ -153,11 +173,19 @@ def _find_copies(
         [own if can else b"%d" % row for row, (own, can) in enumerate(contents)],  # no picture
         facts["hash"],
         facts["inner"],
+        facts["mirrored"],
         cache.thumbs(reading.places),
+        np.ascontiguousarray(facts["colours"]).view(np.int8).reshape(-1, *COLOURS),
+        labels=labels,
         comparable=comparable,
         previous=(known, cache.pairs_among(reading.places)),
     )
     return copies, comparable & (copies.exact < 0)
+
+
+def _warn(notes: list[str]) -> None:
+    for note in notes:
+        log.warning("%s", note)
 
 
 def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) -> None:
@@ -233,6 +261,7 @@ def stage(config: Config) -> None:
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
         resize=config.resize,
+        splits=config.splits,
         near_duplicates=config.near_duplicates,
         max_refused_fraction=config.max_refused_fraction,
         max_megapixels=config.max_megapixels,

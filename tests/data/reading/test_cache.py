@@ -55,7 +55,7 @@ class Run:
         return self
 
     def keep(self, pairs=(), compared=None):
-        pairs = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        pairs = np.array(pairs, dtype=np.int64).reshape(-1, 3)
         read = self.reading
         compared = read.places >= 0 if compared is None else compared
         self.cache.keep(read.places, read.statuses, self.starts, pairs, compared)
@@ -84,7 +84,7 @@ def expected(images, tmp_path_factory):
 @pytest.fixture
 def kept(images, tmp_path):
     """The folder of a run that ended well."""
-    Run(tmp_path).read(images).hand_over().keep([(0, 2), (1, 4)])
+    Run(tmp_path).read(images).hand_over().keep([(0, 2, 0), (1, 4, 1)])
     return tmp_path
 
 
@@ -471,10 +471,10 @@ def test_nothing_can_be_asked_for(tmp_path, images):
 
 def test_pairs_are_kept_and_told_by_the_positions_of_today(kept, images):
     cache = Run(kept).read(images).cache
-    assert cache.pairs.tolist() == [[0, 2], [1, 4]]
-    assert cache.pairs_among(np.arange(7)).tolist() == [[0, 2], [1, 4]]
-    assert cache.pairs_among(np.array([4, 3, 2, 1, 0])).tolist() == [[4, 2], [3, 0]]
-    assert cache.pairs_among(np.array([2, 99, 1, 0])).tolist() == [[3, 0]]
+    assert cache.pairs.tolist() == [[0, 2, 0], [1, 4, 1]]
+    assert cache.pairs_among(np.arange(7)).tolist() == [[0, 2, 0], [1, 4, 1]]
+    assert cache.pairs_among(np.array([4, 3, 2, 1, 0])).tolist() == [[4, 2, 0], [3, 0, 1]]
+    assert cache.pairs_among(np.array([2, 99, 1, 0])).tolist() == [[3, 0, 0]]
     assert cache.pairs_among(np.array([1, 2])).tolist() == []
 
 

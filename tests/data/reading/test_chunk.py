@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.data.copies.fingerprint import THUMB_BYTES, perceptual_hashes, thumbs_of
+from pawprint.data.copies.fingerprint import THUMB, THUMB_BYTES, perceptual_hashes, thumbs_of
 from pawprint.data.decode import read_picture
 from pawprint.data.image_array import decode
 from pawprint.data.reading import files as files_module
@@ -85,6 +85,8 @@ def test_thumbnails_and_hashes_are_those_of_the_upright_picture(files):
     assert [found.records["hash"][2], found.records["inner"][2]] == list(
         perceptual_hashes([whole, middle])
     )
+    mirrored = np.frombuffer(whole, np.uint8).reshape(THUMB, THUMB)[:, ::-1]
+    assert found.records["mirrored"][2] == perceptual_hashes([mirrored.tobytes()])[0]
     assert found.thumbs[THUMB_BYTES : 2 * THUMB_BYTES] == bytes(THUMB_BYTES)
 
 

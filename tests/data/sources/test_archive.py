@@ -130,6 +130,23 @@ def test_an_encrypted_zip_is_refused_with_a_way_out(tmp_path, pictures):
 # members
 
 
+@pytest.mark.parametrize(
+    ("method", "called"), [(9, "Deflate64, as Windows packs large files"), (97, "method 97")]
+)
+def test_a_zip_packed_as_is_not_supported_is_not_called_damaged(tmp_path, pictures, method, called):
+    archive = pack(pictures, tmp_path / "pictures.zip")
+    content = archive.read_bytes()
+    for start, at in ((b"PK\3\4", 8), (b"PK\1\2", 10)):  # of every member, in both its headers
+        parts = content.split(start)
+        at -= len(start)
+        parts[1:] = [p[:at] + struct.pack("<H", method) + p[at + 2 :] for p in parts[1:]]
+        content = start.join(parts)
+    archive.write_bytes(content)
+    message = refusal(archive)
+    assert f'is packed with {called}, which is not supported ("cats/000.png")' in message
+    assert "damaged" not in message
+
+
 def zip_of(path, *members, compression=zipfile.ZIP_STORED):
     """A zip of (name or ZipInfo, content) pairs."""
     with zipfile.ZipFile(path, "w", compression) as file:

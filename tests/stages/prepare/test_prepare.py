@@ -8,10 +8,11 @@ import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 from pyarrow import parquet
 
 from pawprint.data.decode import read_picture
-from pawprint.data.store import load_split
+from pawprint.data.store import load_split, load_summary
 from pawprint.stages.prepare import prepare
 from pawprint.system.errors import UserError
 
@@ -128,14 +129,32 @@ def test_three_classes_are_prepared_as_well(tmp_path, paint_folder, out):
     assert summary.splits["train"].per_class == {"asps": 5, "newts": 4, "owls": 3}
 
 
-def test_given_splits_ignored_folders_and_notes_are_in_the_summary(tmp_path, paint_folder, out):
+def test_given_splits_ignored_folders_and_notes_are_in_the_summary_and_on_the_terminal(
+    tmp_path, paint_folder, out, caplog
+):
     counts = {"training_set/cats": 5, "training_set/dogs": 5, "test_set/cats": 3}
     paint_folder(tmp_path / "pictures", counts | {"single_prediction": 2})
     summary = run(tmp_path / "pictures", out)
     assert summary.splits["test"].per_class == {"cats": 3, "dogs": 0}
     assert summary.splits["validation"].per_class == {"cats": 1, "dogs": 1}
     assert summary.ignored == ["single_prediction"]
-    assert summary.notes == ['the class "dogs" has no pictures in "test_set"']
+    assert summary.notes == [
+        '"single_prediction" is no split and was passed over',
+        'the class "dogs" has no pictures in "test_set"',
+    ]
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == summary.notes
+
+
+def test_splits_names_the_folders_of_given_splits_and_the_summary_keeps_them(
+    tmp_path, pictures, out, paint_folder
+):
+    other = paint_folder(tmp_path / "other", {"cats": 4, "dogs": 4}, seed=7)
+    images = given_splits(tmp_path / "images", A=other, B=pictures)
+    with pytest.raises(UserError, match=r'splits: \["A", "B"\]'):
+        run(images, out)
+    summary = run(images, out, splits=["B", "A"])
+    assert summary.splits["test"].per_class == {"cats": 4, "dogs": 4}
+    assert load_summary(out).given_splits == ["B", "A"]
 
 
 def test_an_archive_gives_the_same_data_as_its_folder(tmp_path, pictures, out):
@@ -208,17 +227,53 @@ def test_a_given_split_of_which_nothing_is_left_is_an_error(tmp_path, pictures, 
     other = paint_folder(tmp_path / "other", {"cats": 4, "dogs": 4}, seed=7)
     images = given_splits(tmp_path / "images", train=pictures, val=other, test=other)
     with pytest.raises(UserError, match=r"of the validation split .* left out: 8 leak"):
+        run(images, out, max_refused_fraction=1)
+    with pytest.raises(
+        UserError, match=r"8 of 36 files .* \(8 leak\), .*: take them away, or raise"
+    ):
         run(images, out)
 
 
 def test_a_class_of_which_a_given_split_has_nothing_left_is_noted(
-    tmp_path, pictures, out, paint_folder
+    tmp_path, pictures, out, paint_folder, caplog
 ):
     other = paint_folder(tmp_path / "other", {"cats": 4, "dogs": 4}, seed=7)
     images = given_splits(tmp_path / "images", train=pictures, test=other)
     for index in range(4):
         shutil.copy(images / f"test/cats/{index:03}.png", images / f"test/dogs/copy {index:03}.png")
-    assert run(images, out).notes == ['no picture of the class "cats" is left in the test split']
+    summary = run(images, out, max_refused_fraction=1)
+    assert summary.notes == ['no picture of the class "cats" is left in the test split']
+    assert summary.notes[0] in caplog.messages
+
+
+def test_a_folder_that_is_once_more_inside_itself_is_named(tmp_path, paint_textures, out):
+    images = paint_textures(tmp_path / "flowers", {"rose": 8, "tulip": 8})
+    shutil.copytree(images, tmp_path / "copy")
+    (tmp_path / "copy").rename(images / "flowers")
+    cure = 'take away "flowers", a folder or link with 16 files that are twice'
+    with pytest.raises(UserError) as caught:
+        run(images, out)
+    assert str(caught.value) == (
+        f'32 of 32 files in "{images}" would be left out (32 two labels), more than '
+        "max_refused_fraction: 0.1 allows; 32 pictures are under two labels: "
+        '"flowers/rose/000.jpg" and "rose/000.jpg"; "flowers/rose/001.jpg" and "rose/001.jpg"; '
+        f'"flowers/rose/002.jpg" and "rose/002.jpg"; …: {cure}, or raise max_refused_fraction'
+    )
+    with pytest.raises(UserError, match=f"or {cure}"):
+        run(images, out, max_refused_fraction=1)
+
+
+def test_pictures_of_two_classes_that_look_alike_are_told(tmp_path, paint_textures, out, caplog):
+    images = paint_textures(tmp_path / "letters", {"O": 30, "0": 30})
+    for index in range(2):
+        with Image.open(images / f"O/{index:03}.jpg") as image:
+            image.resize((100, 80)).save(images / f"0/{index:03}.jpg")
+    run(images, out)
+    assert caplog.messages[0] == (
+        '4 pictures are under two labels: "0/000.jpg" and "O/000.jpg"; "0/001.jpg" and '
+        '"O/001.jpg"; none is in a split: keep each in the folder of its class only, or set '
+        "near_duplicates to false if pictures of two classes look alike"
+    )
 
 
 # The same in, the same out

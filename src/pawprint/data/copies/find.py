@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pawprint.data.copies.fingerprint import THUMB
+from pawprint.data.copies.fingerprint import COLOURS, THUMB
 from pawprint.data.copies.likeness import alike
 from pawprint.data.copies.neighbours import near_pairs
 
@@ -25,23 +25,28 @@ class Copies:
 
     groups: np.ndarray  # int32 (n,), the group that each is in, or -1 where it has no copy
     exact: np.ndarray  # int64 (n,), the first with the same content, or -1 where it is the first
-    pairs: np.ndarray  # int64 (m, 2), of different content that look the same, sorted
+    pairs: np.ndarray  # int64 (m, 3), two of different content that look the same, and 1 where
+    # one has to be mirrored for that, else 0; sorted
 
 
 def find_copies(
     contents: Sequence[bytes],
     hashes: np.ndarray,
     inner: np.ndarray,
+    mirrored: np.ndarray,
     thumbs: np.ndarray,
+    colours: np.ndarray,
     *,
+    labels: Sequence[str],
     comparable: np.ndarray | None = None,
     previous: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Copies:
-    """Group pictures that are copies: re-encoded, resized, cropped a little, lit otherwise.
+    """Group pictures that are copies: re-encoded, resized, mirrored, cropped a little, lit anew.
 
     Candidates are pairs whose hashes differ in at most 12 bits, those of the wholes or of one's
-    whole and the other's middle. Each is then verified on the thumbnails, see ``alike``. A
-    group is what such pairs and equal contents connect.
+    whole and the other's middle or mirror image. Each is then verified on the thumbnails, see
+    ``alike``. A group is what such pairs and equal contents connect; a mirrored picture under
+    another label is no copy, for it may be the direction that the labels are of.
 
     Where many pictures share a hash and there would be more than 20 million candidates, such
     pictures are only compared with the first of them.
@@ -50,12 +55,15 @@ def find_copies(
         contents: a digest of each file's content.
         hashes: uint64 (n,), perceptual hash of the whole picture.
         inner: uint64 (n,), perceptual hash of its middle, 6 % cut off each side.
+        mirrored: uint64 (n,), perceptual hash of its mirror image.
         thumbs: uint8 (n, 32, 32), the whole picture in grey; may be a memory map.
+        colours: int8 (n, 4, 4, 2), as ``colours_of`` makes them.
+        labels: the class of each.
         comparable: bool (n,), False for pictures whose hash means nothing, which are grouped by
             content alone. Defaults to True for all.
         previous: of an earlier search, so that its pictures are not compared again: bool (n,),
             those it had as the first of their content, and its ``pairs`` of these, as int64
-            (m, 2), by their places now. The result is the same as without, up to 20 million
+            (m, 3), by their places now. The result is the same as without, up to 20 million
             candidates.
 
     Raises:
@@ -63,27 +71,40 @@ def find_copies(
     """
     count = len(contents)
     comparable = np.ones(count, bool) if comparable is None else comparable
-    lengths = [count, *map(len, (hashes, inner, thumbs, comparable))]
+    arrays = (hashes, inner, mirrored, thumbs, colours)
+    lengths = [count, *map(len, arrays), len(labels), len(comparable)]
     if len(set(lengths)) > 1:
         raise ValueError(f"there must be one of each for each picture, not {lengths}")
     if thumbs.shape[1:] != (THUMB, THUMB):
         raise ValueError(f"thumbs must be (n, {THUMB}, {THUMB}), not {thumbs.shape}")
+    if colours.shape[1:] != COLOURS:
+        raise ValueError(f"colours must be (n, *{COLOURS}), not {colours.shape}")
     places: dict[bytes, int] = {}
     first = np.fromiter((places.setdefault(c, i) for i, c in enumerate(contents)), int, count)
     everyone = np.arange(count)
     chosen = np.flatnonzero((first == everyone) & comparable)
 
     known = np.zeros(count, bool)
-    pairs = np.empty((0, 2), np.int64)
+    pairs = np.empty((0, 3), np.int64)
     if previous is not None:
         known[first[previous[0]]] = True
-        pairs = first[previous[1].reshape(-1, 2)]
-        pairs = pairs[comparable[pairs].all(axis=1)]
-    candidates = chosen[_candidates(hashes[chosen], inner[chosen], ~known[chosen])]
-    pairs = _unique_pairs(np.concatenate([pairs, candidates[alike(thumbs, candidates)]]), count)
+        pairs = previous[1].reshape(-1, 3).copy()
+        pairs[:, :2] = first[pairs[:, :2]]
+        pairs = pairs[comparable[pairs[:, :2]].all(axis=1)]
+    new = ~known[chosen]
+    upright = _candidates(hashes[chosen], inner[chosen], new)
+    turned = _candidates(hashes[chosen], mirrored[chosen], new)
+    turned = turned[_are_close(hashes[chosen], mirrored[chosen], turned)]
+    for candidates, turn in ((upright, 0), (turned, 1)):
+        tried = np.column_stack([chosen[candidates], np.full(len(candidates), turn)])
+        pairs = np.concatenate([pairs, tried[alike(thumbs, colours, tried)]])
+    pairs = _each_pair_once(pairs, count)
 
+    _, classes = np.unique(np.asarray(labels), return_inverse=True)
+    is_copy = (pairs[:, 2] == 0) | (classes[pairs[:, 0]] == classes[pairs[:, 1]])
     copied = np.flatnonzero(first != everyone)
-    root = _components(count, np.concatenate([pairs, np.stack([first[copied], copied], axis=1)]))
+    equal = np.stack([first[copied], copied], axis=1)
+    root = _components(count, np.concatenate([pairs[is_copy, :2], equal]))
     grouped = np.bincount(root, minlength=count) > 1
     numbers = np.where(grouped, np.cumsum(grouped) - 1, -1)
     exact = np.where(first == everyone, -1, first)
@@ -95,6 +116,22 @@ def _unique_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
     pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
     keys = np.unique(pairs[:, 0] * count + pairs[:, 1])
     return np.stack(np.divmod(keys, max(count, 1)), axis=1)
+
+
+def _each_pair_once(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Pairs (m, 3) as by ``_unique_pairs``; one that is there in both ways counts as upright."""
+    turn = pairs[:, 2].astype(bool)
+    upright, turned = (_unique_pairs(pairs[chosen, :2], count) for chosen in (~turn, turn))
+    pairs = np.concatenate([upright, turned])
+    _, at = np.unique(pairs[:, 0] * count + pairs[:, 1], return_index=True)
+    return np.column_stack([pairs[at], at >= len(upright)])
+
+
+def _are_close(hashes: np.ndarray, others: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Which pairs are close as the whole of one and the other hash of the other; bool (m,)."""
+    a, b = pairs.T
+    apart = [np.bitwise_count(hashes[one] ^ others[other]) for one, other in ((a, b), (b, a))]
+    return np.minimum(*apart) <= _RADIUS
 
 
 def _components(count: int, pairs: np.ndarray) -> np.ndarray:

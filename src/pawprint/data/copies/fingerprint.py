@@ -1,4 +1,4 @@
-"""What pictures look like in a few bytes: perceptual hashes and a small grey thumbnail."""
+"""What pictures look like in a few bytes: hashes, a small grey thumbnail, and their colours."""
 
 import functools
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from PIL import Image
 
 THUMB = 32  # side of the thumbnail in pixels, and what the hash is taken of
 THUMB_BYTES = THUMB * THUMB
+COLOURS = (4, 4, 2)  # of int8: a grid of blue-yellow and red-green (Cb and Cr, less 128)
+COLOURS_BYTES = 32
 _ENOUGH = 48  # pixels of the shorter side, of which thumbnails are made
 _KEPT = 8  # lowest frequencies, in each direction
 _MIDDLE = _KEPT * _KEPT // 2
@@ -30,6 +32,16 @@ def thumbs_of(image: Image.Image) -> tuple[Image.Image, Image.Image]:
     return grey.resize(size, bilinear), grey.resize(size, bilinear, middle)
 
 
+def colours_of(image: Image.Image) -> bytes:
+    """What the parts of a picture (RGB, upright) have for colours, whatever their brightness.
+
+    Returns:
+        ``COLOURS_BYTES`` bytes, an int8 array of the shape ``COLOURS``; 0 is grey.
+    """
+    parts = image.resize(COLOURS[:2], Image.Resampling.BOX).convert("YCbCr")
+    return (np.asarray(parts)[:, :, 1:] ^ 128).tobytes()
+
+
 def perceptual_hashes(thumbs: Sequence[bytes]) -> np.ndarray:
     """The pHash of many thumbnails at once, as ``imagehash.phash`` says of each.
 
@@ -41,14 +53,14 @@ def perceptual_hashes(thumbs: Sequence[bytes]) -> np.ndarray:
     2010).
 
     Args:
-        thumbs: n of 32×32 bytes, 0 to 255.
+        thumbs: n of 32×32 bytes, 0 to 255; or several of them joined.
 
     Returns:
         uint64 (n,); ``f"{value:016x}"`` is what ``imagehash`` writes.
     """
     pixels = np.frombuffer(b"".join(thumbs), dtype=np.uint8).reshape(-1, THUMB, THUMB)
     waves = _lowest_waves()
-    waves = (waves @ pixels.astype(np.float64) @ waves.T).reshape(len(thumbs), _KEPT * _KEPT)
+    waves = (waves @ pixels.astype(np.float64) @ waves.T).reshape(len(pixels), _KEPT * _KEPT)
     waves = waves.round(6)  # so that what is nothing is 0, whatever the order of the sums
     ordered = np.partition(waves, (_MIDDLE - 1, _MIDDLE), axis=1)
     bits = waves > ordered[:, _MIDDLE - 1 : _MIDDLE + 1].mean(axis=1, keepdims=True)

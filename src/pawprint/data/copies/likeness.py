@@ -1,4 +1,4 @@
-"""Whether two small grey pictures show the same, cropped or lit otherwise."""
+"""Whether two small pictures show the same, cropped, mirrored or lit otherwise."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,23 +11,31 @@ from pawprint.system.machine import usable_cores
 _RESEMBLING = 0.88  # in the best of the fixed windows; copies reach it, few others do
 _LIKE = 0.98  # after moving it; copies reach it, different photographs stay below 0.94
 _NOISE = 1 / 64  # one grey level: pictures without contrast are like nothing
+_HUE = 0.9  # correlation of the colours of copies, brightened ones among them; red and orange: 0.83
+_PALER = 4  # times: the most that the colours of one are stronger
+_COLOUR = 10  # of 255, root mean square: colours that differ by less are the same
+_GREY = 3  # of 255: colours of a picture without any, saved as JPEG
+_TONE = 4  # of 255: the most that a grey copy differs from its original in the mean
 _CHUNK = 128  # pairs verified at once, in a few megabytes
 
 
-def alike(thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def alike(thumbs: np.ndarray, colours: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Which pairs look the same; bool (m,).
+
+    A pair is two places and whether the second is to be mirrored: int64 (m, 3).
 
     One thumbnail is seen through a window, which the other may have been cropped to, and
     compared with the whole of the other: first through 28 fixed windows of either, then the best
     is moved and stretched by least squares (Lucas and Kanade, "An Iterative Image Registration
     Technique with an Application to Stereo Vision", 1981). They are alike where the tones of one
-    give those of the other by a quadratic, which forgives brightening with clipped lights.
+    give those of the other by a quadratic, which forgives brightening with clipped lights, and
+    the colours are the same but for their strength, or one is grey and as bright as the other.
     """
     likeness = _Likeness()
     parts = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
     pool = ThreadPoolExecutor(len(usable_cores()))
     try:
-        found = list(pool.map(partial(likeness.alike, thumbs), parts))
+        found = list(pool.map(partial(likeness.alike, thumbs, colours), parts))
     finally:  # at Ctrl-C there is more to do
         pool.shutdown(cancel_futures=True)
     return np.concatenate([np.empty(0, bool), *found])
@@ -50,9 +58,14 @@ class _Likeness:
         self.boxes = np.array(boxes)  # (windows, 4): top, height, left and width in pixels
         self.whole = _sampling(np.zeros(1), np.full(1, THUMB), self.fine)[0]
 
-    def alike(self, thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    def alike(self, thumbs: np.ndarray, colours: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Which pairs look the same; bool (m,)."""
         a, b = ((thumbs[pairs[:, side]].astype(np.float32) - 128) / 64 for side in (0, 1))
+        mirrored = pairs[:, 2] > 0
+        b[mirrored] = b[mirrored, :, ::-1]
+        of_a, of_b = (colours[pairs[:, side]].astype(np.float32) for side in (0, 1))
+        of_b[mirrored] = of_b[mirrored, :, ::-1]
+        same_colours = _same_colours(of_a, of_b, 64 * np.abs(a - b).mean(axis=(1, 2)))
         through_a, through_b = self._through_windows(a), self._through_windows(b)
         first, second = (
             _correlation(through_a, through_b[:, 0]),
@@ -60,7 +73,7 @@ class _Likeness:
         )
         scores = np.concatenate([first, second], axis=1)
         best = scores.round(4).argmax(axis=1)
-        rest = np.flatnonzero(scores.max(axis=1) >= _RESEMBLING)
+        rest = np.flatnonzero((scores.max(axis=1) >= _RESEMBLING) & same_colours)
         alike = np.zeros(len(pairs), bool)
         alike[rest] = _explained(a[rest], b[rest]) >= _LIKE
         rest = rest[~alike[rest]]
@@ -91,6 +104,17 @@ class _Likeness:
             if not last:
                 boxes = _moved(boxes, view, target)
         return best
+
+
+def _same_colours(a: np.ndarray, b: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Whether colours float32 (n, …) are the same; ``apart`` (n,) is how much the tones differ."""
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    strengths = np.stack([np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)])
+    same_hue = (a * b).sum(axis=1) >= _HUE * strengths.prod(axis=0)
+    same_hue &= strengths.max(axis=0) <= _PALER * strengths.min(axis=0)
+    close = np.linalg.norm(a - b, axis=1) <= _COLOUR * a.shape[1] ** 0.5
+    is_grey = np.minimum(np.abs(a).max(axis=1), np.abs(b).max(axis=1)) <= _GREY
+    return same_hue | close | (is_grey & (apart <= _TONE))
 
 
 def _sampling(low: np.ndarray, size: np.ndarray, cells: int) -> np.ndarray:

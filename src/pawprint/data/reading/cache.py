@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from pawprint.data.copies.fingerprint import THUMB, THUMB_BYTES
+from pawprint.data.copies.fingerprint import COLOURS_BYTES, THUMB, THUMB_BYTES
 from pawprint.data.image_array import HEADER
 from pawprint.data.picture import MOST_PIXELS
 from pawprint.system.code import code_digest
@@ -44,6 +44,8 @@ RECORD = np.dtype(
         ("frames", "<u4"),
         ("hash", "<u8"),
         ("inner", "<u8"),
+        ("mirrored", "<u8"),
+        ("colours", f"S{COLOURS_BYTES}"),
         ("blank", "?"),
         ("kind", "S24"),  # of the problem with its content
         ("problem", "S160"),
@@ -76,10 +78,10 @@ class PictureCache:
         self._count = 0
         facts = self._load(self._last, pictures) or {}
         self.last = self._count  # records, which are of the last run that ended well
-        self.pairs = np.empty((0, 2), np.int64)  # their places, of pictures that are near copies
+        self.pairs = np.empty((0, 3), np.int64)  # near copies: two places, and whether mirrored
         self.compared = np.zeros(self.last, bool)  # which of them were compared with the others
         if facts.get("search") == code_digest(_SEARCH):  # another code may find other pairs
-            self.pairs = np.array(facts["pairs"], np.int64).reshape(-1, 2)
+            self.pairs = np.array(facts["pairs"], np.int64).reshape(-1, 3)
             self.compared[facts["compared"]] = True
         for table in self._journal.glob("[!.]*.arrow"):
             self._load(table, table.with_suffix(".pixels"))
@@ -160,7 +162,8 @@ class PictureCache:
         position = np.full(self.last, -1, dtype=np.int64)
         known = np.nonzero(places < self.last)[0]
         position[places[known]] = known
-        pairs = position[self.pairs]
+        pairs = self.pairs.copy()
+        pairs[:, :2] = position[pairs[:, :2]]
         return pairs[(pairs >= 0).all(axis=1)]
 
     def keep(
@@ -177,7 +180,7 @@ class PictureCache:
             places: int64 (n,), its records.
             statuses: S40 (n,), of its files.
             starts: int64 (n,), where their pixels start now.
-            pairs: int64 (m, 2), pictures that are near copies, by position in ``places``.
+            pairs: int64 (m, 3), near copies as ``Copies`` has them, by position in ``places``.
             compared: bool (n,), which were compared with the others, and not only equal to one.
         """
         records = self.records(places)

@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from pawprint.data.audit import DAMAGED, UNUSABLE, FileRecord, Finding
-from pawprint.data.copies.fingerprint import THUMB_BYTES, is_blank, perceptual_hashes, thumbs_of
+from pawprint.data.copies.fingerprint import (
+    THUMB,
+    THUMB_BYTES,
+    colours_of,
+    is_blank,
+    perceptual_hashes,
+    thumbs_of,
+)
 from pawprint.data.decode import (
     WHOLE,
     Picture,
@@ -127,6 +134,7 @@ def read_chunk(locations: list[str], image_size: int, resize: str, known: np.nda
             pixels.append(encode(resize_image(picture.image, image_size, resize)))
             record["length"], record["check"] = len(pixels[-1]), zlib.crc32(pixels[-1])
             record["blank"] = is_blank(picture.image, whole)
+            record["colours"] = colours_of(picture.image)
             record["format"], record["mode"] = picture.format.encode(), picture.mode.encode()
             for name in ("width", "height", "orientation", "frames"):
                 record[name] = getattr(picture, name)
@@ -136,6 +144,8 @@ def read_chunk(locations: list[str], image_size: int, resize: str, known: np.nda
         thumbs.append(thumb)
         middles.append(middle)
     records["hash"], records["inner"] = perceptual_hashes(thumbs), perceptual_hashes(middles)
+    turned = np.frombuffer(b"".join(thumbs), np.uint8).reshape(-1, THUMB, THUMB)[:, :, ::-1]
+    records["mirrored"] = perceptual_hashes([turned.tobytes()])
     new_thumbs = itertools.compress(thumbs, np.logical_not(is_known))
     return Chunk(records, b"".join(new_thumbs), b"".join(pixels), is_known)
 

@@ -32,6 +32,13 @@ from pawprint.system.errors import UserError
 
 _COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
 _ZIP_TYPES = {0: tarfile.REGTYPE, stat.S_IFREG: tarfile.REGTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
+_ZIP_COMPRESSIONS = (
+    zipfile.ZIP_STORED,
+    zipfile.ZIP_DEFLATED,
+    zipfile.ZIP_BZIP2,
+    zipfile.ZIP_LZMA,
+)
+_ZIP_OTHERS = {9: "Deflate64, as Windows packs large files", 93: "Zstandard", 95: "xz", 98: "PPMd"}
 _UNICODE_PATH = 0x7075  # Info-ZIP's extra field of a zip's member
 _RESERVE = 200 * 10**6  # bytes of disk that stay free, or a twentieth where that is less
 _MAX_DEPTH = 100  # folders inside each other
@@ -131,6 +138,12 @@ def _zip_members(archive: Path, writer: _Writer) -> _Members:
                 yield member, io.BytesIO()
                 continue
             member.type = _ZIP_TYPES.get(stat.S_IFMT(mode), tarfile.CHRTYPE)
+            if info.compress_type not in _ZIP_COMPRESSIONS:
+                how = _ZIP_OTHERS.get(info.compress_type, f"method {info.compress_type}")
+                raise UserError(
+                    f'is packed with {how}, which is not supported ("{_brief(member.name)}"): '
+                    "unpack it with the program that made it, and set `images` to the folder"
+                )
             with file.open(info) as content:
                 if member.issym():
                     member.linkname = os.fsdecode(content.read(_MAX_TARGET))
