@@ -84,7 +84,8 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
             data=_data(summary),
             environment=environment(paths.root),
         )
-        figures = _write_report(paths, result, validation, summary.notes, origin)
+        notes = [*summary.notes, *record.get("notes", [])]
+        figures = _write_report(paths, result, validation, notes, origin)
         log.info(
             "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
             metrics["test_accuracy"],
