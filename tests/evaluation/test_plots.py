@@ -14,6 +14,7 @@ from pawprint.evaluation.plots import (
     roc_figure,
 )
 from pawprint.inference.calibration import Reliability
+from pawprint.system.errors import UserError
 
 HISTORY = """epoch,accuracy,loss,val_accuracy,val_loss,learning_rate
 1,0.5,0.7,0.25,0.9,0.001
@@ -50,6 +51,25 @@ def test_curves_show_training_and_validation_by_epoch(tmp_path):
 def test_curves_of_one_epoch_are_drawn(tmp_path):
     (tmp_path / "history.csv").write_text("\n".join(HISTORY.splitlines()[:2]))
     assert drawn(curves_figure(tmp_path / "history.csv")).std() > 5
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "is missing"),
+        ("", "holds no epoch"),
+        (HISTORY.splitlines()[0], "holds no epoch"),
+        (HISTORY.replace("0.75", "x"), "is damaged"),
+        (HISTORY.rsplit(",", 2)[0], "is damaged"),
+        (HISTORY.replace("loss", "lose"), "is damaged"),
+    ],
+)
+def test_a_history_without_its_epochs_is_one_sentence(tmp_path, content, problem):
+    path = tmp_path / "history.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=f"{path} {problem}; train again with `dvc repro train`"):
+        curves_figure(path)
 
 
 def test_the_confusion_matrix_shows_each_count_in_its_cell():

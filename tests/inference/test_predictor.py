@@ -1,9 +1,10 @@
 import itertools
+import json
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from pawprint.data.decode import PictureError, read_picture
 from pawprint.inference.predictor import Prediction, Predictor, pictures_at_a_time
@@ -270,3 +271,56 @@ def test_a_network_that_takes_other_pictures_is_refused(tmp_path):
     helper.set_model_props(network, {"class_names": '["cats", "dogs"]'})
     onnx.save(network, tmp_path / "model.onnx")
     assert "does not take uint8 pictures" in refused(tmp_path / "model.onnx")
+
+
+def bias(value):
+    """What lets every answer of the network become that value."""
+
+    def change(model):
+        last = next(node for node in model.graph.node if "probabilities" in node.output)
+        last.output[0] = "before"
+        added = numpy_helper.from_array(np.array(value, np.float32), "bias")
+        model.graph.initializer.append(added)
+        model.graph.node.append(helper.make_node("Add", ["before", "bias"], ["probabilities"]))
+
+    return change
+
+
+def with_shape(*shape):
+    def change(model):
+        dimensions = model.graph.input[0].type.tensor_type.shape.dim
+        for dimension, size in zip(dimensions, shape, strict=False):
+            if size:
+                dimension.dim_value = size
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"class_names": ["cats", "dogs"]}, "it names 2 classes, but gives 3 probabilities"),
+        ({"class_names": ["cats", "dogs", "cats"]}, "its class_names name a class twice"),
+        ({"class_names": {"cats": 0, "dogs": 1, "newts": 2}}, "its class_names are no list"),
+        ({"resize": "stretch"}, "its resize is stretch, none of squash, crop, pad"),
+        ({"temperature": "nan"}, "its temperature is nan"),
+        ({"sure_points": [[0.5]]}, "SurePoint"),
+        (bias(np.nan), "what it answers to a black picture are no probabilities"),
+        (bias(-0.5), "what it answers to a black picture are no probabilities"),
+        (bias(1), "what it answers to a black picture are no probabilities"),
+        (lambda model: model.graph.output.append(model.graph.output[0]), ""),
+        (with_shape(None, 16, 12), "not RGB squares of one size"),
+        (with_shape(4), "it takes 4 pictures at a time"),
+    ],
+)
+def test_a_network_of_which_the_parts_do_not_fit_is_refused(network, tmp_path, change, reason):
+    model = onnx.load(network.path)
+    if isinstance(change, dict):
+        properties = {entry.key: entry.value for entry in model.metadata_props}
+        words = {k: v if isinstance(v, str) else json.dumps(v) for k, v in change.items()}
+        del model.metadata_props[:]
+        helper.set_model_props(model, properties | words)
+    else:
+        change(model)
+    onnx.save(model, tmp_path / "model.onnx")
+    assert reason in refused(tmp_path / "model.onnx")

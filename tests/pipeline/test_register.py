@@ -280,6 +280,7 @@ def test_rollbacks_go_back_one_by_one_and_who_was_rolled_back_stays_out(contest)
     assert plain[0] == "champion\tpawprint version 3"
     assert plain[2] == "test accuracy\t1.0000"
     assert [line.split("\t")[:3] for line in plain[4:]] == [
+        ["version", "from", "by"],
         ["3", "1", "register"],
         ["1", "2", "rollback"],
         ["2", "3", "rollback"],

@@ -16,7 +16,7 @@ FROM_TRAIN = ALL[2:]
 
 def test_dvc_repro_writes_what_each_stage_promises(finished):
     for path in (
-        "data/sample/cats",
+        "data/sample",
         "data/single_prediction",
         "data/prepared/manifest.parquet",
         "models/model.keras",
@@ -29,6 +29,7 @@ def test_dvc_repro_writes_what_each_stage_promises(finished):
         "reports/predict/predictions.csv",
     ):
         assert (finished.root / path).exists(), path
+    assert not any((finished.root / "data/sample").iterdir())  # nobody asked for it
     metrics = finished.json("reports/evaluate/metrics.json")
     assert {"test_accuracy", "test_log_loss", "test_roc_auc", "test_recall_cats"} <= set(metrics)
     with (finished.root / "reports/predict/predictions.csv").open() as file:

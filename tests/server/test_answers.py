@@ -146,7 +146,8 @@ def test_answers_have_the_form_that_the_description_promises(served):
 
 
 def test_health_and_model_tell_who_answers(served, network):
-    assert served.get("health").json() == {"status": "ok", "model": str(network)}
+    healthy = {"status": "ok", "model": str(network), "problem": None}
+    assert served.get("health").json() == healthy
     facts = served.get("model").json()
     assert facts["class_names"] == NAMES
     assert (facts["image_size"], facts["resize"], facts["threshold"]) == (8, "squash", 0.0)

@@ -95,12 +95,13 @@ def test_a_champion_of_other_classes_and_size_of_batches_takes_over(registry):
         assert set(row["probabilities"]) == {"red", "green", "blue"}
 
 
-@pytest.mark.parametrize("harm", ["gone", "broken", "nobody"])
+@pytest.mark.parametrize("harm", ["gone", "broken", "unfit", "nobody"])
 def test_a_champion_that_cannot_answer_leaves_the_old_one_and_is_told_once(registry, caplog, harm):
     registry.add()
     caplog.set_level(logging.WARNING, "pawprint")
     with serving(WatchedModel(CHAMPION, registry.uri, seconds=0.05)) as server:
-        version, path = registry.add(crown=False)
+        names = NAMES[:2] if harm == "unfit" else NAMES
+        version, path = registry.add(crown=False, names=names)
         if harm == "gone":
             path.unlink()
         elif harm == "broken":
@@ -113,6 +114,9 @@ def test_a_champion_that_cannot_answer_leaves_the_old_one_and_is_told_once(regis
         time.sleep(0.5)
         assert caplog.text.count("colours version 1 goes on answering") == 1
         assert answered(server)[0] == 1
+        problem = server.get("health").json()["problem"]
+        assert f"goes on answering: {problem}" in caplog.text
+        assert harm != "unfit" or "names 2 classes, but gives 3 probabilities" in problem
         version, _ = registry.add()
         eventually(lambda: answered(server)[0] == version)
 

@@ -137,6 +137,26 @@ def test_chunks_that_hold_next_to_nothing_are_refused_while_others_are_answered(
     assert waited < 5
 
 
+@pytest.mark.parametrize("form", ["standard", "no padding", "URL-safe", "in lines", "data URL"])
+def test_base64_of_every_kind_is_taken(served, form):
+    # Of a length that needs padding, and with the digits in which the alphabets differ.
+    content = next(
+        one
+        for seed in range(99)
+        if len(one := picture(seed)) % 3 and {43, 47} <= set(base64.b64encode(one))
+    )
+    text = {
+        "standard": base64.b64encode,
+        "no padding": lambda one: base64.b64encode(one).rstrip(b"="),
+        "URL-safe": lambda one: base64.urlsafe_b64encode(one).rstrip(b"="),
+        "in lines": base64.encodebytes,
+        "data URL": lambda one: b"data:image/jpeg;base64," + base64.b64encode(one),
+    }[form](content).decode()
+    (row,) = served.post(json={"pictures": [text]}).json()["predictions"]
+    (expected,) = served.send(content).json()["predictions"]
+    assert row["probabilities"] == expected["probabilities"]
+
+
 def test_more_files_than_a_request_may_have_are_refused(served):
     response = served.send(*[picture(1)] * 5)
     assert response.status_code == 413

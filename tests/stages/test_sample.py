@@ -1,4 +1,6 @@
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -70,6 +72,34 @@ def test_an_interrupted_run_leaves_the_earlier_sample(tmp_path, monkeypatch):
         draw(tmp_path, seed=8)
     assert contents(tmp_path) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sample", "single"]
+
+
+@pytest.mark.parametrize(
+    ("images", "predict_images", "is_drawn"),
+    [
+        ("data/sample", "elsewhere", True),
+        ("data/sample/../sample/", "elsewhere", True),
+        ("elsewhere", "data/single_prediction/cat_1.jpg", True),
+        ("data", "elsewhere", True),
+        ("elsewhere", "data/samples", False),
+        ("https://localhost/data/sample.zip", "elsewhere", False),
+    ],
+)
+def test_the_stage_draws_where_the_pictures_are_asked_for(
+    tmp_path, monkeypatch, images, predict_images, is_drawn
+):
+    monkeypatch.setattr(sample, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(sample, "draw_sample", partial(sample.draw_sample, pictures=4))
+    config = SimpleNamespace(images=images, predict_images=predict_images, seed=7)
+    sample.stage(config)
+    before = contents(tmp_path)
+    assert bool(before) == is_drawn
+    assert (tmp_path / "data/sample").is_dir()
+    assert (tmp_path / "data/single_prediction").is_dir()
+    config.images = config.predict_images = "elsewhere"
+    config.seed = 8
+    sample.stage(config)
+    assert contents(tmp_path) == before
 
 
 def test_a_new_sample_replaces_the_whole_earlier_one(tmp_path):

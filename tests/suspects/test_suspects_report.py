@@ -9,7 +9,7 @@ from PIL import Image
 
 from pawprint.pages.render import jpeg_of, render
 from pawprint.suspects.find import Suspect
-from pawprint.suspects.report import HeldOut, suspect_tiles, suspects_page
+from pawprint.suspects.report import HeldOut, agreement, suspect_tiles, suspects_page
 
 PATHS = [f"cats/{n:03}.jpg" for n in range(200)]
 NAMES = ["cats", "dogs"]
@@ -27,9 +27,11 @@ def picture(index):
     return np.full((8, 8, 3), index, np.uint8)
 
 
-def held_out(paths=PATHS, names=NAMES, splits=SPLITS):
+def held_out(paths=PATHS, names=NAMES, splits=SPLITS, others=0):
+    """Pictures of the first class; the first ``others`` look like the second one."""
     n = len(splits)
-    return HeldOut(paths, splits, np.zeros(n, int), np.full((n, len(names)), 0.5), names)
+    probabilities = np.where(np.arange(n)[:, np.newaxis] < others, [0.1, 0.9], [0.9, 0.1])
+    return HeldOut(paths, splits, np.zeros(n, int), probabilities, names)
 
 
 def section(found, jpeg=lambda index: jpeg_of(picture(index)), **other):
@@ -41,7 +43,8 @@ def page(found, **other):
     def jpeg(index):
         return b"a jpeg"
 
-    return suspects_page(held_out(**other), found, jpeg, images="pets", table="suspects.csv")
+    pictures = held_out(others=len(found), **other)
+    return suspects_page(pictures, found, jpeg, images="pets", table="suspects.csv")
 
 
 def test_each_tile_shows_its_picture_both_classes_and_both_probabilities():
@@ -77,13 +80,24 @@ def test_large_pictures_do_not_make_a_page_too_large_to_open():
 
 
 def test_no_suspects_are_told():
-    assert "No label is suspect" in section([])
-    assert "0 labels of 200 may be wrong, 0 of them probably." in page([])
+    drawn = page([])
+    assert "The network agrees with all 200 labels." in drawn
+    assert "<figure" not in drawn
+
+
+def test_a_network_that_knows_too_little_says_so_and_calls_no_label_wrong():
+    said = (
+        "the network agrees with 48.5 % of 200 labels and knows too little to call any of the "
+        "others probably wrong"
+    )
+    assert agreement(held_out(others=103), wrong=0) == said
 
 
 def test_the_page_counts_by_split_and_names_the_confusion():
     drawn = page(suspects(160))
-    assert "160 labels of 200 may be wrong, 9 of them probably. Most often: 160 cats that " in drawn
+    assert (
+        "with 20.0 % of 200 labels; of the 160 others 9 are probably wrong. Most often: " in drawn
+    )
     figures = re.findall(r'<dt>([^<]+)</dt><dd class="figure">([\d,]+)', drawn)
     assert figures == [
         ("labels", "200"),

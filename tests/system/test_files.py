@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import resource
@@ -11,10 +12,12 @@ import pytest
 from pawprint.system.errors import UserError, files_explained
 from pawprint.system.files import (
     mend,
+    read_rows,
     replacing_file,
     replacing_files,
     replacing_folder,
     write_json,
+    write_table,
 )
 
 DEAD = 999_999_999  # no process has that number
@@ -34,6 +37,22 @@ def fill_half_of_a_folder(path):
     with replacing_folder(path) as temporary:
         (temporary / "new.npy").write_text("half")
         raise BrokenError
+
+
+NAMES = ["=1+1.jpg", "+a", "-a", "@a", "\ta", "\ra", "\na", "＝a", "'=a", "''-a", "'-1", "-"]
+TAME = ["a=b", "'a", "'", "''", "", " =a", "-1", "-0.500000", "+2e-3"]
+
+
+@pytest.mark.parametrize("header", [["path", "value"], ["=class", "-"]])
+def test_a_spreadsheet_runs_no_cell_of_a_table_and_names_are_read_back(tmp_path, header):
+    path = tmp_path / "table.csv"
+    rows = [[cell, "-0.5"] for cell in NAMES + TAME]
+    write_table(path, header, rows)
+    with path.open(newline="") as file:
+        cells = [row[0] for row in csv.reader(file)][1:]
+    assert cells == [f"'{name}" for name in NAMES] + TAME
+    with path.open(newline="") as file:
+        assert list(read_rows(file)) == [header, *rows]
 
 
 def names_in(folder):

@@ -76,6 +76,7 @@ CELLS = {
     "bytes": lambda path: path.read_bytes(),
     "bytearray": lambda path: bytearray(path.read_bytes()),
     "base64": lambda path: text(path.read_bytes()),
+    "URL-safe base64": lambda path: base64.urlsafe_b64encode(path.read_bytes()).decode(),
     "base64 in lines": lambda path: base64.encodebytes(path.read_bytes()).decode(),
     "data URL": lambda path: f"data:image/jpeg;base64,{text(path.read_bytes())}",
     "path": str,

@@ -16,6 +16,8 @@ from pawprint.tracking.names import no_champion
 from pawprint.tracking.registry import Registry
 from pawprint.tracking.store import connect
 
+LINE = ("version", "from", "by", "at", "why")  # columns of the line of champions
+
 
 def champion(given: Namespace) -> int:
     """Print who is champion, after going back to the one before for `--rollback`; returns 0.
@@ -57,6 +59,7 @@ def champion(given: Namespace) -> int:
         print("since", facts["since"], sep="\t")
         print("test accuracy", _accuracy(facts), sep="\t")
         print("why", facts["why"], sep="\t")
+        print(*LINE, sep="\t")
         for event in facts["line"]:
             print(*_row(event), sep="\t")
     return 0
@@ -102,9 +105,9 @@ def print_tables(facts: dict[str, Any]) -> None:
     )
     console.print(escape(facts["why"]), highlight=False)
     table = Table(title="line of champions, newest first")
-    for name in ("version", "from", "by", "at"):
+    for name in LINE[:-1]:
         table.add_column(name, no_wrap=name != "at")
-    table.add_column("why", overflow="fold", ratio=1)
+    table.add_column(LINE[-1], overflow="fold", ratio=1)
     for event in facts["line"]:
         table.add_row(*map(escape, _row(event)))
     console.print(table)

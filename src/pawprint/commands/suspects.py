@@ -20,7 +20,7 @@ from pawprint.data.store import Pool, Split, load_pool, load_split, load_summary
 from pawprint.inference.predictor import Predictor
 from pawprint.stages.train import check_prepared, find_weights
 from pawprint.suspects.find import Suspect, assign_folds, find_suspects
-from pawprint.suspects.report import PAGE, TABLE, HeldOut, write_suspects
+from pawprint.suspects.report import PAGE, TABLE, HeldOut, agreement, write_suspects
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import format_duration
 from pawprint.tracking.provenance import provenance
@@ -178,5 +178,4 @@ def _record(run: Run, folder: Path, judged: HeldOut, found: Sequence[Suspect]) -
     run.log_metrics(figures | {f"suspects_{split}": of[split] for split in set(judged.splits)})
     for name in (TABLE, PAGE):
         run.log_file(folder / name, "suspects")
-    text = "%d of %d labels are suspect, %d of them probably wrong: %s"
-    log.info(text, len(found), len(judged.labels), wrong, folder / PAGE)
+    log.info("%s: %s", agreement(judged, wrong), folder / PAGE)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pawprint.system.files import read_rows
+
 _FIXED = ["path", "label", "predicted"]
 
 
@@ -49,7 +51,10 @@ def parse_predictions(text: str) -> Predictions:
     Raises:
         ValueError: it is none, or has no picture.
     """
-    header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    try:
+        header, *rows = list(read_rows(io.StringIO(text, newline=""))) or [[]]
+    except csv.Error:
+        header, rows = [], []
     if header[:3] != _FIXED or not rows or any(len(row) != len(header) for row in rows):
         raise ValueError("no table of path, label, predicted and a column per class")
     paths, labels, predicted, *columns = zip(*rows, strict=True)

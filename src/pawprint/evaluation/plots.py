@@ -13,6 +13,7 @@ from matplotlib.figure import Figure  # without pyplot: no global state, no wind
 from pawprint.evaluation.metrics import confusion_matrix
 from pawprint.evaluation.result import Result
 from pawprint.inference.calibration import Reliability
+from pawprint.system.errors import UserError
 
 BLUE, ORANGE = "#2a6f97", "#e07a3f"
 BLUE_ON_DARK, ORANGE_ON_DARK = "#7dbadd", "#ec9463"
@@ -20,6 +21,7 @@ INK, INK_ON_DARK = "#17232d", "#c3ced6"
 MOST_NAMED = 25  # classes in a confusion matrix
 MOST_IN_LEGEND = 8
 LONGEST_NAME = 40  # characters of a class in a figure
+CURVES = ("accuracy", "val_accuracy", "loss", "val_loss")
 MOST_MEDIANS = 5  # of a curve's values: above it, it is cut off
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -50,6 +52,30 @@ def evaluation_figures(history: Path, result: Result, *, dark: bool = False) -> 
     }
 
 
+def read_history(path: Path) -> list[dict[str, float]]:
+    """The epochs of a ``history.csv``, as the train stage writes it: numbers by column.
+
+    Raises:
+        UserError: it is missing, damaged, or holds no epoch.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        epochs = [
+            {"epoch": int(row["epoch"])} | {name: float(row[name]) for name in CURVES}
+            for row in rows
+        ]
+    except OSError as error:
+        problem = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
+    except (ValueError, TypeError, KeyError, csv.Error):
+        problem = "is damaged"
+    else:
+        problem = "" if epochs else "holds no epoch"
+    if problem:
+        raise UserError(f"{path} {problem}; train again with `dvc repro train`")
+    return epochs
+
+
 def curves_figure(
     history: Path, names: Sequence[str] = ("accuracy", "loss"), *, dark: bool = False
 ) -> Figure:
@@ -57,17 +83,16 @@ def curves_figure(
 
     What is far above the rest, as a loss at the beginning can be, is cut off.
     """
-    with history.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_history(history)
     epochs = [int(row["epoch"]) for row in rows]
     figure = _epochs_figure(names, 4.5, 3.6, dark)
     for axes, name in zip(figure.axes, names, strict=True):
         for key, label, colour in zip(
             (name, f"val_{name}"), ("training", "validation"), _pair(dark), strict=True
         ):
-            values = [float(row[key]) for row in rows]
+            values = [row[key] for row in rows]
             axes.plot(epochs, values, label=label, color=colour, marker="o", markersize=3)
-        everything = [float(row[key]) for row in rows for key in (name, f"val_{name}")]
+        everything = [row[key] for row in rows for key in (name, f"val_{name}")]
         middle = float(np.nanmedian(everything))
         if np.nanmax(everything) > MOST_MEDIANS * middle > 0:
             axes.set_ylim(0, MOST_MEDIANS * middle)

@@ -9,7 +9,7 @@ import numpy as np
 from pawprint.evaluation.result import Example, Result, SureThreshold
 from pawprint.evaluation.slices import FEWEST_PICTURES
 from pawprint.pages.render import counted, points, render
-from pawprint.suspects.report import suspect_tiles
+from pawprint.suspects.report import agreement, suspect_tiles
 
 MOST_SUSPECTS = 30
 TAKEN_AT_WORD, TOO_WIDE = 2.0, 6.0  # points that probabilities may be off by, and perhaps are
@@ -99,6 +99,7 @@ def report_page(
         wrong=int((result.probabilities.argmax(axis=1) != test.labels).sum()),
         mistakes=[(one, *explained(one)) for one in result.mistakes],
         good=[(one, *explained(one)) for one in result.good],
+        agreement=agreement(result.held_out, len(result.suspects)),
         suspects=suspect_tiles(result.held_out, result.suspects, jpeg, MOST_SUSPECTS),
         origin=origin,
         origin_facts={

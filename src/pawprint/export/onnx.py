@@ -52,7 +52,7 @@ def export_onnx(
         What Keras answers to ``pictures``, float32 (n, classes).
 
     Raises:
-        RuntimeError: they do not agree; nothing is written.
+        RuntimeError: they do not agree, or are not finite; nothing is written.
     """
     import onnx
 
@@ -63,6 +63,8 @@ def export_onnx(
         expected = keras.ops.convert_to_numpy(wrapped(pictures, training=False)[0])
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(rounds)
+    if not np.isfinite(expected).all():
+        raise RuntimeError("the network answers with what is no number")
     with replacing_file(path) as temporary:
         with undisturbed(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for an old name

@@ -16,12 +16,13 @@ import numpy as np
 
 from pawprint.data.brightness import brightness
 from pawprint.data.decode import PictureError, read_picture_with_facts
-from pawprint.data.resize import SQUASH
+from pawprint.data.resize import RESIZES, SQUASH
 from pawprint.inference.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.system.errors import UserError, first_line
 
 PROBABILITIES, MAPS = "probabilities", "maps"  # outputs of the network
 NOT_SURE = "not sure"
+SUM_OFF = 1e-3  # that probabilities may be off from a sum of 1
 MOST_PICTURES = 256  # at a time, but fewer of large ones:
 MOST_PIXELS = 32 * 224**2  # what is in work then stays near the processor
 
@@ -126,7 +127,8 @@ class Predictor:
         content: the file's, where it was read already. Defaults to none: it is read now.
 
     Raises:
-        UserError: the file is missing or not such a network, or never that precise.
+        UserError: the file is missing or not such a network, its parts do not fit each other, or it
+            was never that precise.
     """
 
     def __init__(
@@ -154,16 +156,21 @@ class Predictor:
             self.class_names: list[str] = json.loads(properties["class_names"])
             pictures = self._session.get_inputs()[0]
             outputs = [output.name for output in self._session.get_outputs()]
-            if pictures.type != "tensor(uint8)" or PROBABILITIES not in outputs:
+            if pictures.type != "tensor(uint8)" or outputs != [PROBABILITIES]:
                 raise ValueError("it does not take uint8 pictures and give probabilities")
             self._input: str = pictures.name
-            _, self.image_size, _, _ = pictures.shape
+            count, self.image_size, *others = pictures.shape
+            if type(self.image_size) is not int or others != [self.image_size, 3]:
+                raise ValueError(f"its pictures are {pictures.shape}, not RGB squares of one size")
+            if type(count) is int:
+                raise ValueError(f"it takes {count} pictures at a time, not any number")
             self.resize: str = properties.get("resize", SQUASH)
             self.temperature = float(properties.get("temperature", 1.0))
             points = json.loads(properties.get("sure_points", "[]"))
             self.sure_points = [SurePoint(*point) for point in points]
             self._calibrated = "temperature" in properties
             self.batch_size = pictures_at_a_time(self.image_size)
+            self._check_answer()
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's own have no common base
             reason = first_line(error)
             raise UserError(
@@ -173,6 +180,29 @@ class Predictor:
         self.path = path
         self.sure = None if sure_precision is None else self.sure_point(sure_precision)
         self.threshold = self.sure.threshold if self.sure else threshold or 0.0
+
+    def _check_answer(self) -> None:
+        """Refuse a network of which the parts do not fit each other, as one answer shows.
+
+        Raises:
+            ValueError: they do not.
+        """
+        names = self.class_names
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("its class_names are no list of names")
+        if len(set(names)) != len(names):
+            raise ValueError("its class_names name a class twice")
+        if self.resize not in RESIZES:
+            raise ValueError(f"its resize is {self.resize}, none of {', '.join(RESIZES)}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"its temperature is {self.temperature:g}")
+        blank = np.zeros((1, self.image_size, self.image_size, 3), np.uint8)
+        answer = self.probabilities(blank)
+        if answer.shape != (1, len(names)):
+            shape = " × ".join(map(str, answer.shape[1:]))
+            raise ValueError(f"it names {len(names)} classes, but gives {shape} probabilities")
+        if not (answer >= 0).all() or not abs(answer.sum() - 1) < SUM_OFF:  # nor if one is NaN
+            raise ValueError("what it answers to a black picture are no probabilities")
 
     def sure_point(self, sure_precision: float) -> SurePoint:
         """Where answers begin of which at least that share, 0 to 1, is right.

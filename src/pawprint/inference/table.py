@@ -17,7 +17,7 @@ import numpy as np
 
 from pawprint.inference.predictor import Prediction, Predictor, class_columns
 from pawprint.system.errors import UserError
-from pawprint.system.files import RowWriter, replacing_file, replacing_table
+from pawprint.system.files import RowWriter, read_rows, replacing_file, replacing_table
 from pawprint.system.lock import locked
 from pawprint.system.terminal import printable
 
@@ -131,7 +131,7 @@ def write_lines(file: TextIO, predictions: Iterable[Prediction], top: int | None
 
 def read_csv(file: TextIO, columns: Columns) -> Iterator[list[Any]]:
     """Yield the rows that ``write_csv`` wrote, as ``Columns.row`` gives them."""
-    reader = csv.reader(file, strict=True)
+    reader = read_rows(file)
     next(reader)
     is_figure = [columns.is_figure(name) for name in columns.names]
     for row in reader:
@@ -211,7 +211,7 @@ class Output:
     def _drop_unneeded(self) -> None:
         self.done -= self._earlier.count
         with _open_text(self._part) as file, replacing_table(self._part) as out:
-            rows, kept = csv.reader(file, strict=True), RowWriter(out)
+            rows, kept = read_rows(file), RowWriter(out)
             kept.writerow(next(rows))
             kept.writerows(row for row in rows if not self._earlier.take(row[0]))
 
@@ -290,7 +290,7 @@ def _cut_torn_row(part: Path, columns: Columns) -> list[np.uint64]:
 
     end, digests = 0, []
     with _open_text(part) as file:
-        rows = csv.reader(counted(file), strict=True)
+        rows = read_rows(counted(file))
         with contextlib.suppress(csv.Error):  # the end of a file within quotes
             if next(rows, None) == columns.names and whole:
                 end = size

@@ -11,6 +11,7 @@ from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.store import Split, Summary
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
+from pawprint.system.files import read_rows
 
 
 def correct_in_table(predictions: Path, test: Split) -> np.ndarray:
@@ -26,8 +27,10 @@ def correct_in_table(predictions: Path, test: Split) -> np.ndarray:
     try:
         # Names of files need not be UTF-8.
         with predictions.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            predicted = {row["path"]: row["predicted"] for row in csv.DictReader(file)}
-    except (OSError, KeyError, csv.Error):
+            header, *rows = read_rows(file)
+        place, answer = header.index("path"), header.index("predicted")
+        predicted = {row[place]: row[answer] for row in rows}
+    except (OSError, ValueError, IndexError, csv.Error):
         predicted = {}
     if set(predicted) != set(test.paths):
         raise UserError(

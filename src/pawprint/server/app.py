@@ -141,8 +141,12 @@ def make_app(
 
     @app.get("/health", response_description="It does.", response_model=schemas.Health)
     async def health() -> Any:
-        """Tell that the server answers."""
-        return {"status": "ok", "model": watched.model.source.name}
+        """Tell that the server answers, and whether another network should."""
+        return {
+            "status": "ok",
+            "model": watched.model.source.name,
+            "problem": watched.problem,
+        }
 
     @app.get("/model", response_description="Facts.", response_model=schemas.ModelFacts)
     async def model() -> Any:

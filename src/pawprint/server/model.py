@@ -54,8 +54,6 @@ class Model:
         self.predictor = Predictor(
             source.network, sure_precision, alone=False, content=self._content
         )
-        side = self.predictor.image_size
-        self.predictor.probabilities(np.zeros((1, side, side, 3), np.uint8))  # the first is slow
         self._explainer_lock = threading.Lock()
         self._explainer: Explainer | None = None
         self._sure_precision = sure_precision
@@ -127,6 +125,10 @@ def map_as_png(place_map: np.ndarray) -> bytes:
 class WatchedModel:
     """A network by its name: whoever has the alias, or what the file holds, at the moment.
 
+    Attributes:
+        model: the network that answers.
+        problem: why the last look into the store, or at the file, did not work; None where it did.
+
     Args:
         name: as ``find_network`` takes it.
         uri: configured tracking URI, or None for the project's own.
@@ -152,7 +154,7 @@ class WatchedModel:
         if not self._of_file:
             self._known = (self.model.source.version, self.model.source.run_id)
         self._last = self._known
-        self._problem: str | None = None
+        self.problem: str | None = None
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -170,7 +172,7 @@ class WatchedModel:
     @property
     def looked(self) -> bool:
         """Whether the last look into the store worked."""
-        return self._problem is None
+        return self.problem is None
 
     def close(self) -> None:
         """Look no more."""
@@ -187,12 +189,12 @@ class WatchedModel:
                 if self._reload_if_changed():
                     log.warning("%s answers now", self.model.source.name)
                     changed(self.model)
-                self._problem = None
+                self.problem = None
             except Exception as error:  # noqa: BLE001 - the store may fail as it likes
                 kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-                if (problem := f"{kind}{error}") != self._problem:  # once, not at each look
+                if (problem := f"{kind}{error}") != self.problem:  # once, not at each look
                     log.warning("%s goes on answering: %s", self.model.source.name, problem)
-                self._problem = problem
+                self.problem = problem
 
     def _reload_if_changed(self) -> bool:
         """Whether another network is meant now and is loaded."""

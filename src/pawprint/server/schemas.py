@@ -79,6 +79,10 @@ class Health(_Form):
 
     status: str = Field(examples=["ok"])
     model: str = Field(examples=["pawprint version 3"])
+    problem: str | None = Field(
+        description="Why the network that should answer instead does not; null where all is well.",
+        examples=[None],
+    )
 
 
 class ModelFacts(_Form):

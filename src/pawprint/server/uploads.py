@@ -31,7 +31,7 @@ _LARGE = 2**16  # bytes of JSON; reading more would keep other requests waiting
 _MARKS_PER_FILE, _MARKS = 4, 200  # of JSON's own signs; base64 has none of them
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 _FIRST_SECONDS = 20.0  # to arrive, while others may have to wait until it has
-_SPACE = str.maketrans("", "", " \t\r\n")
+_STANDARD = str.maketrans("-_", "+/", " \t\r\n")  # of the URL-safe alphabet, without spaces
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,8 @@ def _decoded(name: str, text: str, limits: Limits) -> Upload:
     if match := _DATA_URL.match(text):
         text = text[match.end() :]
     try:
-        content = base64.b64decode(text.translate(_SPACE), validate=True)
+        digits = text.translate(_STANDARD).rstrip("=")
+        content = base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except (binascii.Error, ValueError):
         return Upload(name, b"", Problem("is no base64 text"))
     return _upload(name, content, limits)

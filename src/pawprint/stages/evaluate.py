@@ -40,7 +40,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     Raises:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
     """
-    from pawprint.evaluation.plots import curves_figure
+    from pawprint.evaluation.plots import curves_figure, read_history
     from pawprint.evaluation.report import Origin
     from pawprint.tracking.location import is_server
     from pawprint.tracking.provenance import environment
@@ -52,8 +52,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     summary = load_summary(paths.prepared)
     validation = load_split(paths.prepared, "validation")
     test = load_split(paths.prepared, "test")
-    if not paths.training.history.is_file():
-        raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
+    read_history(paths.training.history)
     predictor = Predictor(paths.training.onnx)
     record = read_record(paths.training.run)
     check_fit(test, predictor, summary, record, paths)
@@ -86,7 +85,8 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
             data=_data(summary),
             environment=environment(paths.root),
         )
-        figures = _write_report(folder, paths, result, validation, summary.notes, origin)
+        notes = [*summary.notes, *record.get("notes", [])]
+        figures = _write_report(folder, paths, result, validation, notes, origin)
         log.info(
             "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
             metrics["test_accuracy"],

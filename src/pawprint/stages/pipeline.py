@@ -37,6 +37,8 @@ def pipeline(given: argparse.Namespace) -> int:
         tracking = compose().tracking
         store = connect(tracking.uri, tracking.experiment)
         link_opened_run(store, run_of(store, Paths(root).training), "pipeline")
+    if code == 0:
+        print("`pawprint serve` opens a page to try the champion on, `mlflow ui` one of the runs")
     return code
 
 

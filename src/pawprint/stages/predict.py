@@ -51,4 +51,5 @@ def predict(config: Config) -> None:
                 f"predict_images: none of the {tally.files} files in {images} is a picture"
             )
     read = tally.files - tally.unread
-    log.info("%d pictures classified by %s version %d", read, champion.model, champion.version)
+    who = f"{champion.model} version {champion.version}"
+    log.info("%d pictures classified by %s: %s", read, who, paths.predictions)

@@ -145,7 +145,8 @@ def prepare(
 
         # Report, while the pictures are still there for their thumbnails.
         if report:
-            _write_report(report, audit, layout, summary)
+            page = _write_report(report, audit, layout, summary)
+            log.info("what was found in the pictures: %s", page)
     if summary.refused:
         left_out = f"{len(summary.refused)} of {len(reading.places)}"
         log.warning("left out %s files; %s lists each with its problem", left_out, out / SUMMARY)
@@ -188,7 +189,8 @@ def _warn(notes: list[str]) -> None:
         log.warning("%s", note)
 
 
-def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) -> None:
+def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) -> Path:
+    """Write page and figures; returns where the page is."""
     page = audit_page(
         audit,
         images=summary.images,
@@ -201,6 +203,7 @@ def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) 
     with replacing_file(folder / "audit.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     write_json(folder / "metrics.json", audit.figures())
+    return folder / "audit.html"
 
 
 @contextmanager

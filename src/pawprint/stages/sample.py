@@ -3,6 +3,7 @@
 A picture is background, animal, something in front of it, then light, blur and noise of a camera.
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.drawing import Colour, Pencil, draw_animal, shade, tube
 from pawprint.system.files import replacing_folder
+
+log = logging.getLogger(__name__)
 
 SIZE = 96  # pixels, of a finished picture
 UNSEEN = 12  # pictures
@@ -192,6 +195,17 @@ def _photograph(image: Image.Image, rng: Generator) -> Image.Image:
 
 
 def stage(config: Config) -> None:
-    """Draw the project's sample."""
+    """Draw the project's sample, where it is asked for; else its folders stay as they are."""
     paths = Paths(project_root())
-    draw_sample(paths.sample, paths.single_prediction, seed=config.seed)
+    drawn = (paths.sample, paths.single_prediction)
+    asked = [paths.pictures(key) for key in (config.images, config.predict_images)]
+    if any(_overlap(one, folder) for one in asked if isinstance(one, Path) for folder in drawn):
+        draw_sample(*drawn, seed=config.seed)
+        return
+    for folder in drawn:  # DVC wants what a stage writes to be there
+        folder.mkdir(parents=True, exist_ok=True)
+    log.info("nothing is drawn, as neither images nor predict_images is in %s", paths.sample)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)

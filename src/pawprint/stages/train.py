@@ -24,6 +24,7 @@ from pawprint.tracking.run import Run
 from pawprint.tracking.store import connect
 from pawprint.training.augmentation import augmentation_of, draw_preview
 from pawprint.training.checkpoint import identity_of
+from pawprint.training.mirror_images import warning_of_mirroring
 from pawprint.training.recording import EpochReport, recorded, write_history
 from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
 from pawprint.training.trial import FINISHED, Outcome, PrunedError, Trial
@@ -84,6 +85,16 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     check_prepared(config, summary)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
     find_weights(config, paths)
+
+    # Say what costs accuracy before it costs a training; in a sweep once.
+    notes = []
+    if trial is None or trial.number == 0:
+        train = data["train"]
+        if mirrored := warning_of_mirroring(
+            config, train.pictures, train.labels, train.class_names
+        ):
+            log.warning("%s", mirrored)
+            notes.append(mirrored)
 
     # Name the run and say what it is of.
     default = f"{config.model.name} depth={config.blocks} {config.optimizer.name}"
@@ -151,6 +162,7 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
             "store": store.uri,
             "parameters": parameters,
             "tags": tags,
+            "notes": notes,
             **result,
         }
         write_json(files.run, record)

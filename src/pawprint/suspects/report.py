@@ -11,7 +11,7 @@ import numpy as np
 
 from pawprint.data.split import SPLITS
 from pawprint.inference.predictor import class_columns
-from pawprint.pages.render import counted, jpeg_of, render
+from pawprint.pages.render import jpeg_of, percent, render
 from pawprint.suspects.find import Suspect
 from pawprint.system.files import replacing_file, write_table
 
@@ -119,10 +119,8 @@ def suspects_page(
     labels, by_split, names = len(held_out.splits), Counter(held_out.splits), held_out.class_names
     found = Counter(held_out.splits[suspect.index] for suspect in suspects)
     wrong = sum(suspect.probably_wrong for suspect in suspects)
-    verdict = (
-        f"{counted(len(suspects), 'label', 'labels')} of {labels:,} may be wrong, "
-        f"{wrong:,} of them probably."
-    )
+    sentence = f"{agreement(held_out, wrong)}."
+    verdict = sentence[0].upper() + sentence[1:]
     confused = Counter((suspect.label, suspect.suggested) for suspect in suspects)
     if confused:
         often = (
@@ -143,6 +141,24 @@ def suspects_page(
         suspects=suspect_tiles(held_out, suspects, jpeg),
         table=table,
     )
+
+
+def agreement(held_out: HeldOut, wrong: int) -> str:
+    """How many labels the network agrees with, and what that says of the others, in a clause.
+
+    Args:
+        held_out: all pictures.
+        wrong: how many labels are called probably wrong.
+    """
+    labels, answers = len(held_out.labels), held_out.probabilities
+    given = answers[np.arange(labels), held_out.labels]
+    others = int((answers.max(axis=1) > given).sum())
+    if not others:
+        return f"the network agrees with all {labels:,} labels"
+    agrees = f"the network agrees with {percent(labels - others, labels)} of {labels:,} labels"
+    if not wrong:
+        return f"{agrees} and knows too little to call any of the others probably wrong"
+    return f"{agrees}; of the {others:,} others {wrong:,} are probably wrong"
 
 
 def suspect_tiles(

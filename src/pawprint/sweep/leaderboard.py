@@ -1,6 +1,5 @@
 """The ranked table of a sweep's trials."""
 
-import csv
 import io
 import statistics
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 
 from pawprint.sweep.planner import SEED, name_of
 from pawprint.system.errors import UserError
+from pawprint.system.files import RowWriter
 from pawprint.tracking.trials import TrialRun
 
 ACCURACY = "best_val_accuracy"
@@ -148,9 +148,7 @@ def group_rows(leaderboard: Leaderboard) -> list[dict[str, str]]:
 def as_csv(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows as CSV with a head."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
+    RowWriter(text).writerows([list(rows[0]), *(list(row.values()) for row in rows)])
     return text.getvalue()
 
 

@@ -6,9 +6,10 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +17,8 @@ from typing import Any, TextIO
 from pawprint.system.errors import OF_THE_DISK
 
 _DAY = 86_400  # seconds
+_FORMULAS = frozenset("=+-@\t\r\n＝＋－＠")  # what a formula begins with in a spreadsheet
+_BEFORE_FORMULAS = _FORMULAS | {"'"}
 
 
 @contextmanager
@@ -54,7 +57,11 @@ def replacing_table(path: Path) -> Generator[TextIO]:
 
 
 class RowWriter:
-    """Writes rows of CSV that every reader takes apart again: names may hold any character."""
+    """Writes rows of CSV that every reader takes apart again: names may hold any character.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front, as OWASP advises
+    against CSV injection; ``read_rows`` takes it away.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._plain = csv.writer(file, lineterminator="\n")
@@ -62,7 +69,7 @@ class RowWriter:
 
     def writerow(self, row: Iterable[Any]) -> None:
         """Write one row."""
-        row = list(row)
+        row = [f"'{cell}" if _is_formula(cell) else cell for cell in row]
         # Python 3.11 does not quote them, and reads them as ends of rows.
         returns = any(type(cell) is str and "\r" in cell for cell in row)
         (self._quoted if returns else self._plain).writerow(row)
@@ -71,6 +78,32 @@ class RowWriter:
         """Write many."""
         for row in rows:
             self.writerow(row)
+
+
+def read_rows(file: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the rows that ``RowWriter`` wrote, the first included, with their cells as given.
+
+    Args:
+        file: its lines, with their ends as they are (``newline=""``).
+
+    Raises:
+        csv.Error: it is no such table.
+    """
+    for row in csv.reader(file, strict=True):
+        yield [cell[1:] if cell[:1] == "'" and _is_formula(cell[1:]) else cell for cell in row]
+
+
+def _is_formula(cell: Any) -> bool:
+    """Whether a cell is a text that begins as a formula does, perhaps behind apostrophes."""
+    if type(cell) is not str or cell[:1] not in _BEFORE_FORMULAS:
+        return False
+    if cell.lstrip("'")[:1] not in _FORMULAS:
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    return False  # a number
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -24,6 +24,7 @@ FIXED = ("label", "probability", "problem")
 SURE_PRECISION, THRESHOLD, PATHS = "sure_precision", "threshold", "paths"
 _SERVED = "__pyfunc_model_path__"  # set by MLflow where its scoring server is to load the model
 _LONGEST_PATH = 4096
+_STANDARD = bytes.maketrans(b"-_", b"+/")  # of the URL-safe alphabet
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> PyfuncModel:
@@ -142,9 +143,9 @@ def _source(cell: Any, paths: bool) -> bytes | Path:
 
 
 def _decoded(text: str) -> bytes | None:
-    """The bytes that base64 text stands for, which may have line breaks; None if it is not that."""
+    """The bytes that base64 text, URL-safe or not, stands for; None if it is not that."""
     try:
-        lines = text.encode("ascii").translate(None, b"\r\n")
+        lines = text.encode("ascii").translate(_STANDARD, b"\r\n")
         return base64.b64decode(lines, validate=True)
     except (UnicodeEncodeError, binascii.Error):
         return None

@@ -16,8 +16,6 @@ import tensorflow as tf
 from pawprint.config.schema import Config
 from pawprint.training.loop import Fitted
 
-log = logging.getLogger(__name__)
-
 _SIDE = 2048  # of the matrices that show the peak: 17 GFLOP a product
 
 
@@ -112,5 +110,4 @@ def training_costs(
         figures["matrix_peak_gflops"] = peak / 1e9
         devices = model.distribute_strategy.num_replicas_in_sync
         figures["share_of_matrix_peak"] = done / fitted.seconds / peak / devices
-    log.info("%s", ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
     return figures
