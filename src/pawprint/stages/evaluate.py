@@ -11,12 +11,14 @@ import numpy as np
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
+from pawprint.data.layout import listed
 from pawprint.data.store import Split, Summary, load_sizes, load_split, load_summary
 from pawprint.evaluation.result import Result, compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_json
+from pawprint.tracking.names import NETWORK_TAG
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +46,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     from pawprint.tracking.location import is_server
     from pawprint.tracking.provenance import environment
     from pawprint.tracking.store import connect, link_opened_run
-    from pawprint.tracking.trained_run import read_record, run_of
+    from pawprint.tracking.trained_run import read_trained, run_of
 
     # What was prepared and trained, which must fit.
     paths = paths or Paths(project_root())
@@ -53,12 +55,12 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     test = load_split(paths.prepared, "test")
     if not paths.training.history.is_file():
         raise UserError(f"{paths.training.history} is missing; train again with `dvc repro train`")
+    record = read_trained(paths)
     predictor = Predictor(paths.training.onnx)
-    record = read_record(paths.training.run)
     check_fit(test, predictor, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
     with store.explained():
-        run = run_of(store, paths.training)
+        run = run_of(store, paths)
 
         # Answer the pictures that were held out, and judge the answers.
         result = compute_result(
@@ -107,8 +109,9 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         run.log_files(paths.evaluation, "evaluate")
         run.tell_missed()
 
-        # Say last of which network the figures are.
-        write_json(paths.evaluated, {"run_id": record["run_id"], "test_digest": digest})
+        # Say last of which network the figures are, and all of them.
+        of = {key: record[key] for key in ("run_id", NETWORK_TAG)} | {"test_digest": digest}
+        write_json(paths.evaluated, {**of, "metrics": metrics})
         link_opened_run(store, run, "evaluate")
         return metrics
 
@@ -124,9 +127,9 @@ def check_fit(
     side = test.pictures.shape[1]
     if predictor.image_size != side or predictor.class_names != test.class_names:
         raise UserError(
-            f"the network knows {', '.join(predictor.class_names)} at {predictor.image_size} "
-            f"pixels, but the test split has {', '.join(test.class_names)} at {side}; train "
-            "again with `dvc repro train`"
+            f"the network knows {listed(predictor.class_names)} at {predictor.image_size} pixels, "
+            f"but the test split has {listed(test.class_names)} at {side}; train again with "
+            "`dvc repro train`"
         )
     if predictor.resize != summary.resize:
         raise UserError(

@@ -118,6 +118,10 @@ def prepare(
             resize=resize,
             pixels=key,
             seed=seed,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
+            max_refused_fraction=max_refused_fraction,
+            near_duplicates=near_duplicates,
         )
 
         # Store pictures, manifest and summary, all at once; then what the next run need not do.

@@ -124,6 +124,12 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def sha256_of(path: Path) -> str:
+    """The digest of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def digest_of(content: Any) -> str:
     """16 hex digits of what JSON holds, whatever the order of its keys; the rest as its text."""
     text = json.dumps(content, sort_keys=True, default=str)
