@@ -9,7 +9,8 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
-from conftest import HERE
+
+from pawprint.config.compose import project_root
 
 ALL = ["sample", "prepare", "train", "evaluate", "register", "predict"]
 FROM_TRAIN = ALL[2:]
@@ -165,14 +166,18 @@ def test_an_experiment_in_a_temporary_workspace_is_recorded_in_the_projects_own_
 
 
 def test_a_conf_value_can_be_set_for_one_experiment(project):
-    project.run("dvc", "exp", "run", "-S", "conf/optimizer/adamw.yaml:learning_rate=0.01")
+    project.commit("an experiment")
+    settings = ("-S", "conf/optimizer/adamw.yaml:learning_rate=0.01", "-S", "depth=2")
+    project.run("dvc", "exp", "run", *settings)
     run = project.runs()[-1]
     assert run.data.params["learning_rate"] == "0.01"
-    assert run.info.run_name == "optimizer.learning_rate=0.01"
+    assert run.info.run_name == "depth=2 optimizer.learning_rate=0.01"
     # With one experiment, the command of the README shows a table that a terminal has room for.
-    (command,) = re.findall(r"^(dvc exp show .*)$", (HERE / "README.md").read_text(), re.M)
+    (command,) = re.findall(
+        r"^(dvc exp show .*)$", (project_root() / "README.md").read_text(), re.M
+    )
     lines = project.run(*shlex.split(command), COLUMNS="1000").stdout.splitlines()
-    assert "test_accuracy" in lines[1]
+    assert {"test_accuracy", "depth"} <= set(lines[1].split())
     assert f"{run.data.metrics['test_accuracy']:.5g}" in lines[-2]
     assert max(map(len, lines)) <= 160
     assert "# null: the optimizer's own" in (project.root / "params.yaml").read_text()

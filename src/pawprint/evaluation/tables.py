@@ -82,11 +82,9 @@ def write_tables(folder: Path, result: Result) -> None:
         ),
     )
     write_suspects_table(folder / SUSPECTS, result.held_out, result.suspects)
-    intervals = named_intervals(result)
-    write_json(folder / INTERVALS, intervals)
-    named = named_metrics(result) | intervals
-    compared = (*(f"test_{name}" for name in COMPARED), "test_accuracy_low", "test_accuracy_high")
-    write_json(folder / METRICS, {name: named[name] for name in compared if name in named})
+    write_json(folder / INTERVALS, named_intervals(result))
+    named = named_metrics(result)
+    write_json(folder / METRICS, {f"test_{name}": named[f"test_{name}"] for name in COMPARED})
 
 
 def _ends(interval: tuple[float, float] | None) -> tuple[str, str]:

@@ -153,6 +153,7 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
             "name": name,
             "store": store.uri,
             **description,
+            "epochs": state.reports,
             **result,
         }
         write_json(files.run, record)

@@ -182,6 +182,7 @@ def promote(winner: TrialRun, spec: SweepSpec, paths: Paths, store: Store) -> No
             "store": store.uri,
             "parameters": dict(winner.parameters),
             "tags": run.tags,
+            "epochs": [{k: v for k, v in row.items() if k != "epoch"} for row in rows],
             **result,
         }
         write_json(files.run, record)

@@ -1,6 +1,5 @@
 """The run that a stage's files belong to, opened anew where this store does not have it."""
 
-import csv
 import json
 import logging
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from pawprint.tracking.store import Store
 
 log = logging.getLogger(__name__)
 
-_NEEDED = ("run_id", NETWORK_TAG, "config", "class_names", "datasets")
+_NEEDED = ("run_id", NETWORK_TAG, "config", "class_names", "datasets", "epochs")
 _OF_THE_STORE = (MODEL_ID_TAG, NETWORK_TAG, ERROR_TAG)  # tags that mean nothing in another one
 
 
@@ -110,12 +109,10 @@ def run_of(store: Store, paths: Paths) -> Run:
         restored = {RESTORED_FROM_TAG: record["run_id"], NETWORK_TAG: network}
         tags = {k: v for k, v in record["tags"].items() if k not in _OF_THE_STORE}
         describe(run, {**record, "tags": tags | restored})
-        with files.history.open(encoding="utf-8", newline="") as file:
-            rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-        for row in rows:
-            run.log_metrics(row, step=int(row.pop("epoch")))
+        for epoch, figures in enumerate(record["epochs"], start=1):
+            run.log_metrics(figures, step=epoch)
         figures = {k: v for k, v in record.items() if isinstance(v, int | float)}
-        run.log_metrics(figures, step=len(rows))
+        run.log_metrics(figures, step=len(record["epochs"]))
         for path, folder in (
             (files.history, None),
             (files.model, None),
