@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from pawprint.config.compose import compose, project_root
 from pawprint.config.paths import Paths
@@ -24,6 +25,11 @@ def summary(tmp_path_factory, paint_folder):
     given = {key: getattr(config, key) for key in keys} | {"source": config.images}
     prepare(pictures, folder / "out", seed=7, **given)
     return load_summary(folder / "out")
+
+
+def test_all_keys_of_prepare_but_the_seed_are_compared():
+    stages = yaml.safe_load((project_root() / "dvc.yaml").read_text())["stages"]
+    assert {*PREPARED, "seed"} == set(stages["prepare"]["params"])
 
 
 @pytest.mark.parametrize(
