@@ -1,7 +1,7 @@
 """What the folders mean: class folders, or class folders inside given splits."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def find_pictures(root: Path, images: Path | str) -> Layout:
     if _is_split(inner):
         return _split_layout(folders, shown)
     if all(folder.name.lower() in _SPLIT_OF for folder in folders):
-        names = listed([folder.name for folder in folders])
+        names = _listed([folder.name for folder in folders])
         raise UserError(
             f"the folders {names} in {shown(inner)} look like splits, but there are no class "
             "folders inside a training split: make a sub-folder per class in each"
@@ -124,7 +124,7 @@ def _split_layout(folders: list[Path], shown: _ShownPaths) -> Layout:
         if foreign := [label for label in labels if label not in class_names]:
             raise UserError(
                 f'the class "{foreign[0]}" is in {shown(folder)} but not among the training '
-                f"classes {listed(class_names)}: add it there or take it away here"
+                f"classes {_listed(class_names)}: add it there or take it away here"
             )
         empty = [label for label in class_names if label not in labels]
         where = shown.relative(folder)
@@ -249,8 +249,6 @@ def _text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names of classes for a sentence, the first ``most`` of them, with how many more there are."""
-    shown = [f'"{escaped(name)}"' for name in names[:most]]
-    more = [f"and {len(names) - most:,} more"] if len(names) > most else []
-    return ", ".join([*shown, *more])
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f'"{escaped(name)}"' for name in names[:10])
+    return shown + (", …" if len(names) > 10 else "")

@@ -11,7 +11,7 @@ import numpy as np
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
-from pawprint.data.layout import listed
+from pawprint.data.sources.address import named
 from pawprint.data.store import Split, Summary, load_sizes, load_split, load_summary
 from pawprint.evaluation.result import Result, compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
@@ -127,8 +127,8 @@ def check_fit(
     side = test.pictures.shape[1]
     if predictor.image_size != side or predictor.class_names != test.class_names:
         raise UserError(
-            f"the network knows {listed(predictor.class_names)} at {predictor.image_size} pixels, "
-            f"but the test split has {listed(test.class_names)} at {side}; train again with "
+            f"the network knows {named(predictor.class_names)} at {predictor.image_size} pixels, "
+            f"but the test split has {named(test.class_names)} at {side}; train again with "
             "`dvc repro train`"
         )
     if predictor.resize != summary.resize:
