@@ -92,7 +92,7 @@ def test_an_axis_over_what_was_prepared_is_refused(axis):
         spec({"depth": "2,3", axis: "a,b"})
     assert str(refused.value) == (
         f"{axis} is an axis, but it is of `pawprint prepare`, and all trials learn from what that "
-        f"prepared; run prepare and a sweep for each {axis}"
+        f"prepared; run prepare and a sweep for each value"
     )
 
 

@@ -44,7 +44,7 @@ class SweepSpec:
             if key in PREPARED:
                 raise UserError(
                     f"{axis} is an axis, but it is of `pawprint prepare`, and all trials learn "
-                    f"from what that prepared; run prepare and a sweep for each {key}"
+                    f"from what that prepared; run prepare and a sweep for each value"
                 )
             if key in (*ELSEWHERE, "hydra"):
                 raise UserError(
