@@ -44,7 +44,8 @@ def _prepare(copy: Copy, images: Path, seed: int) -> None:
 def _report(copy: Copy, images: Path, seed: int, epochs: int, rate: str) -> None:
     begin = time.monotonic()
     length = (f"epochs={epochs}", f"patience={epochs}")
-    copy.stage("train", *RECIPE, *length, f"learning_rate={rate}", f"seed={seed}")
+    given = f"images={images.resolve()}"
+    copy.stage("train", *RECIPE, given, *length, f"learning_rate={rate}", f"seed={seed}")
     seconds = time.monotonic() - begin
     copy.stage("evaluate")
     run = copy.json("models/run.json")

@@ -48,7 +48,7 @@ def main() -> None:
     with copied() as copy:
         for name, settings in (("article", ["recipe=article"]), ("default", [])):
             copy.stage("prepare", images, *settings)
-            train(copy, *settings, "epochs=1", "growth=none")
+            train(copy, images, *settings, "epochs=1", "growth=none")
             whole, alone = [], []
             for _ in range(given.rounds):
                 begin = time.monotonic()

@@ -82,8 +82,8 @@ def _trainings(
 ) -> Iterator[tuple[str, Trained, dict[str, float]]]:
     """Prepare, train and evaluate; yields a name, the training and its test accuracy."""
     settings = [] if recipe == DEFAULT else [f"recipe={recipe}"]
-    settings += [f"seed={seed}", *given.settings]
-    copy.stage("prepare", *settings, f"images={given.folder.resolve()}")
+    settings += [f"images={given.folder.resolve()}", f"seed={seed}", *given.settings]
+    copy.stage("prepare", *settings)
     if recipe in PRETRAINED:
         settings += [f"model.weights={given.weights.resolve()}", *BACKBONE]
         shutil.rmtree(copy.root / "data" / "features", ignore_errors=True)

@@ -44,11 +44,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--trials", type=int, default=10, help="unpruned ones that the budget is")
     given = parser.parse_args()
-    settings = (*SETTINGS, f"epochs={given.epochs}")
+    settings = (*SETTINGS, f"epochs={given.epochs}", f"images={given.folder.resolve()}")
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     tables.head("seed", "way", "trials", "pruned", "epochs", "best val_accuracy")
     with copied() as copy:
-        copy.stage("prepare", f"images={given.folder.resolve()}", *settings)
+        copy.stage("prepare", *settings)
         budget = given.trials * given.epochs
         for seed in range(given.seeds):
             for way, words in WAYS.items():

@@ -85,7 +85,8 @@ def main() -> None:
     given = parser.parse_args()
     with copied() as copy:
         recipe = [] if given.recipe == "default" else [f"recipe={given.recipe}"]
-        copy.stage("prepare", f"images={given.folder.resolve()}", *recipe)
+        recipe.append(f"images={given.folder.resolve()}")
+        copy.stage("prepare", *recipe)
         copy.stage("train", *recipe, "epochs=1", "growth=none")
         copy.stage("evaluate", *recipe)
         copy.stage("register", *recipe)

@@ -102,8 +102,9 @@ def _our_round(
     copy: Copy, folder: Path, seed: int, recipe: str, given: argparse.Namespace
 ) -> tuple[float, float]:
     """The seconds of one training, and its test accuracy."""
-    settings = [*([] if recipe == "default" else [f"recipe={recipe}"]), *given.settings]
-    copy.stage("prepare", f"images={folder}", *settings)
+    settings = [*([] if recipe == "default" else [f"recipe={recipe}"]), f"images={folder}"]
+    settings += given.settings
+    copy.stage("prepare", *settings)
     trained = train(copy, *settings, f"seed={seed}")
     score = test_accuracy(copy)
     good = score >= given.target

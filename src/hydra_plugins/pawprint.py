@@ -79,7 +79,7 @@ class GridSweeper(Sweeper):
         """What chooses the trials, once it is told what is done; a mistake is told before that."""
         from tqdm import tqdm
 
-        from pawprint.sweep.planner import Grid
+        from pawprint.sweep.planner import Grid, check_effects
 
         values: dict[str, list[str]] = {}
         for override in overrides:
@@ -102,6 +102,7 @@ class GridSweeper(Sweeper):
             disable=not sys.stderr.isatty(),
         )
         combinations = [(words, spec.resolve(words)) for words in shown]
+        check_effects(spec.axes, combinations)
         return lambda planner, known: Grid(planner, known, combinations)
 
     def _resolve(self, words: Sequence[str]) -> Config:
@@ -190,7 +191,7 @@ class OptunaSweeper(GridSweeper):
     def _source(self, spec: SweepSpec, overrides: list[Override]) -> Callable[..., TrialSource]:
         from pawprint.config.compose import project_root
         from pawprint.config.paths import Paths
-        from pawprint.sweep.planner import SEED, check_at_least
+        from pawprint.sweep.planner import SEED, check_at_least, check_effects
 
         try:
             from pawprint.sweep import search
@@ -206,8 +207,10 @@ class OptunaSweeper(GridSweeper):
                 "command line: there is nothing to search; give an axis, for example "
                 "optimizer=adam,sgd or 'learning_rate=tag(log,interval(1e-4,1e-1))'"
             )
-        for words in search.corners(space):  # a mistake in it is told before a run opens
-            spec.resolve([*spec.fixed, *words])
+        # A mistake in it is told before a run opens.
+        corners = [(w, spec.resolve([*spec.fixed, *w])) for w in search.corners(space)]
+        if not any(key.startswith("model") for key in space):  # which decides what has an effect
+            check_effects(space, corners)
         settings = search.SearchSettings(
             space=space,
             seeds=[word for override in seeds for word in override.sweep_string_iterator()],

@@ -35,6 +35,7 @@ def test_two_classes_by_hand():
         {
             "accuracy": 3 / 5,
             "balanced_accuracy": (2 / 3 + 1 / 2) / 2,
+            "macro_f1": (2 / 3 + 1 / 2) / 2,
             # of 3 × 2 pairs of a cat and a dog, the dog has more in 4: 0.3 > 0.1, 0.9 > all
             "roc_auc": 4 / 6,
             # of dogs: the first and the fourth; of cats: the first, the third and the fourth
@@ -65,6 +66,7 @@ def test_three_classes_by_hand():
         {
             "accuracy": 2 / 4,
             "balanced_accuracy": (1 / 2 + 1 + 0) / 3,
+            "macro_f1": (1 / 2 + 2 / 3 + 0) / 3,
             # asps: 0.7 and 0.2 against 0.1 and 0.5: 3 of 4; newts: 0.8 above all; owls: 0.4 too
             "roc_auc": (3 / 4 + 1 + 1) / 3,
             "average_precision": ((1 + 2 / 3) / 2 + 1 + 1) / 3,
@@ -117,7 +119,7 @@ def test_rounding_of_float32_probabilities_is_no_matter():
 def test_of_two_classes_one_without_pictures_is_left_out(labels, second, left):
     figures = classification_metrics(np.array(labels), pairs(*second), ["cats", "dogs"])
     assert set(figures) == {
-        *("accuracy", "balanced_accuracy", "log_loss", "brier_score"),
+        *("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier_score"),
         "expected_calibration_error",
         *(f"{name}_{left}" for name in ("precision", "recall", "f1")),
     }

@@ -1,3 +1,5 @@
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from keras import layers
 from lively import lively
 
 from pawprint.config.compose import project_root
+from pawprint.config.schema import UNREAD
 from pawprint.export.onnx import export_onnx
 from pawprint.inference.predictor import Predictor
 from pawprint.models import build
@@ -30,6 +33,12 @@ def test_every_choice_of_conf_is_built_under_its_name(name):
     model = build_model(content["name"], 32, 2, **SETTINGS | given, weights="none")
     assert model.name == name
     assert model.output_shape == (None, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_keys_that_a_network_does_not_read_are_told(name):
+    read = inspect.signature(NETWORKS[name]).parameters
+    assert UNREAD.get(name, ()) == tuple(k for k in SETTINGS if k not in read)
 
 
 def test_the_registry_and_the_files_of_conf_have_the_same_networks():

@@ -115,6 +115,12 @@ class Project:
             client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
         )
 
+    def commit(self, message: str) -> None:
+        """Commit all that there is."""
+        self.run("git", "add", "-A")
+        who = ("-c", "user.name=tester", "-c", "user.email=tester@localhost")
+        self.run("git", *who, "commit", "-qm", message)
+
     def copy(self, root: Path) -> Project:
         """Another project with the same files and results."""
         shutil.copytree(self.root, root, symlinks=True)
@@ -142,9 +148,7 @@ def _lay_out(root: Path, paint_folder: Callable[..., Any]) -> Project:
     shutil.copy(HERE / ".dvcignore", root / ".dvcignore")
     project.run("dvc", "config", "core.analytics", "false")
     shutil.copytree(HERE / ".dvc" / "plots", root / ".dvc" / "plots")
-    project.run("git", "add", "-A")
-    who = ("-c", "user.name=tester", "-c", "user.email=tester@localhost")
-    project.run("git", *who, "commit", "-qm", "a project")
+    project.commit("a project")
     return project
 
 

@@ -96,7 +96,7 @@ def test_without_a_name_the_last_two_are_compared_and_other_test_pictures_are_no
     assert pair["verdict"] is None
     assert "other pictures" in pair["sentence"]
     assert told["changed"] == []
-    assert set(told["parameters"]) == {"epochs", "learning_rate", "seed"}
+    assert set(told["parameters"]) == {"epochs", "learning_rate", "seed", "split_seed"}
     assert set(told["origins"]) == {"test_digest"}
 
 

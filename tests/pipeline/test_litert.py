@@ -110,7 +110,9 @@ def test_before_anything_was_prepared_or_trained_it_says_so(fresh, finished, tmp
     shutil.rmtree(project.root / "models")
     refused = project.stage("litert", code=1)
     assert refused.stderr.count("\n") == 1
-    assert "models/run.json is missing or broken; train first" in refused.stderr
+    assert (
+        "models/run.json is missing, broken or of an earlier version; train first" in refused.stderr
+    )
     assert not (project.root / "models").exists()
 
 
@@ -130,4 +132,6 @@ def test_pictures_that_were_prepared_anew_are_refused(converted, tmp_path):
     project = converted[0].copy(tmp_path / "project")
     project.stage("prepare", "image_size=24")
     refused = project.stage("litert", code=1)
-    assert "at 16 pixels, but the test split has cats, dogs at 24; train again" in refused.stderr
+    assert (
+        'at 16 pixels, but the test split has "cats", "dogs" at 24; train again' in refused.stderr
+    )

@@ -23,7 +23,7 @@ def test_train_uses_the_run_that_mlflow_opened_and_takes_its_parameters(project)
     )
     (run,) = [r for r in project.runs() if r.info.run_id not in before]
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "cnn depth=2 sgd"
+    assert run.info.run_name == "depth=2 optimizer=sgd"
     assert run.data.params["optimizer"] == "sgd"
     assert run.data.params["resolved.learning_rate"] == "0.02"
     assert "val_accuracy" in run.data.metrics

@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from crafted import train
@@ -111,6 +112,7 @@ def test_a_version_and_its_run_tell_the_whole_decision(contest):
         "test_accuracy_low": "0.7",
         "test_accuracy_high": "1.0",
         "git_commit": commit,
+        "network_sha256": contest.json("models/run.json")["network_sha256"],
         "test_digest": summary["splits"]["test"]["digest"],
         "verdict": "promoted",
         "policy": "better",
@@ -309,10 +311,50 @@ def test_after_a_rollback_dvc_repro_predicts_with_the_champion_of_now(project):
 
 
 def test_without_an_evaluation_nothing_is_registered(project):
-    (project.root / "reports/evaluate/metrics.json").unlink()
+    (project.root / "reports/evaluate/evaluated.json").unlink()
     done = project.stage("register", code=1)
     assert "evaluate first" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_network_that_is_not_the_one_trained_is_neither_judged_nor_registered(project):
+    network = project.root / "models/model.onnx"
+    record = network.with_name("run.json")
+    own = network.read_bytes(), record.read_bytes()
+    train(project, "right")
+    record.write_bytes(own[1])
+    for stage in ("evaluate", "register"):
+        assert project.stage(stage, code=1).stderr == (
+            f"error: {network} is not the network that {record} tells of, but another file; "
+            "`dvc repro train` brings back its own\n"
+        )
+    assert project.repro() == ["train", "evaluate"]
+    assert (network.read_bytes(), record.read_bytes()) == own
+
+
+def test_figures_of_another_network_are_not_registered(contest):
+    evaluated = contest.json("reports/evaluate/evaluated.json") | {"network_sha256": "0" * 64}
+    (contest.root / "reports/evaluate/evaluated.json").write_text(json.dumps(evaluated))
+    done = contest.stage("register", code=1)
+    assert "evaluated.json has no figures of this network on these test pictures" in done.stderr
+
+
+def test_the_file_that_was_judged_is_registered_also_where_its_run_has_another(contest):
+    before = contest.client().get_model_version("pawprint", "1")
+    run_id = contest.json("models/run.json")["run_id"]
+    train(contest, "right", run_id)
+    contest.stage("register")
+    version = contest.client().get_model_version("pawprint", "2")
+    digest = contest.json("models/run.json")["network_sha256"]
+    assert version.tags["network_sha256"] == digest
+    model_id = version.source.removeprefix("models:/")
+    folder = contest.client().get_logged_model(model_id).artifact_location
+    file = Path(folder.removeprefix("file://"), "model.onnx")
+    assert file.read_bytes() == (contest.root / "models/model.onnx").read_bytes()
+    runs = {run.info.run_id: run.data for run in contest.runs()}
+    assert runs[version.run_id].tags["network_sha256"] == digest
+    assert runs[before.run_id].metrics["test_accuracy"] == 0  # the other run stays as it was
+    assert runs[version.run_id].metrics["test_accuracy"] == 1
 
 
 def test_answers_for_other_pictures_are_not_taken(founded, tmp_path):

@@ -1,6 +1,8 @@
 """The pipeline under real DVC, real MLflow and real pictures."""
 
 import csv
+import re
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
@@ -9,6 +11,8 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
+
+from pawprint.config.compose import project_root
 
 ALL = ["sample", "prepare", "train", "evaluate", "register", "predict"]
 FROM_TRAIN = ALL[2:]
@@ -31,7 +35,10 @@ def test_dvc_repro_writes_what_each_stage_promises(finished):
         assert (finished.root / path).exists(), path
     assert not any((finished.root / "data/sample").iterdir())  # nobody asked for it
     metrics = finished.json("reports/evaluate/metrics.json")
-    assert {"test_accuracy", "test_log_loss", "test_roc_auc", "test_recall_cats"} <= set(metrics)
+    assert {"test_accuracy", "test_log_loss", "test_macro_f1"} <= set(metrics)
+    assert len(metrics) + len(finished.json("reports/prepare/metrics.json")) <= 12
+    metrics = finished.json("reports/evaluate/evaluated.json")["metrics"]
+    assert {"test_accuracy", "test_roc_auc", "test_recall_cats"} <= set(metrics)
     with (finished.root / "reports/predict/predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["path", "label", "probability", "cats", "dogs", "problem"]
@@ -42,7 +49,7 @@ def test_dvc_repro_writes_what_each_stage_promises(finished):
 def test_one_run_carries_parameters_curves_data_model_and_test_figures(finished):
     (run,) = finished.runs()
     client = finished.client()
-    assert run.info.run_name == "cnn depth=1 adamw"
+    assert run.info.run_name == "cnn adamw pictures"
     assert run.info.status == "FINISHED"
     assert run.data.params["optimizer"] == "adamw"
     assert run.data.params["learning_rate"] == "0.002"
@@ -61,9 +68,11 @@ def test_one_run_carries_parameters_curves_data_model_and_test_figures(finished)
     names = {a.path for a in client.list_artifacts(run.info.run_id, "figures")}
     drawn = ("curves", "confusion_matrix", "reliability", "roc", "precision_recall")
     assert names == {f"figures/{n}.png" for n in drawn}
-    for file in ("metrics.json", "intervals.json"):
-        for name, value in finished.json(f"reports/evaluate/{file}").items():
-            assert run.data.metrics[name] == value, name
+    figures = finished.json("reports/evaluate/evaluated.json")["metrics"]
+    for name, value in (figures | finished.json("reports/evaluate/intervals.json")).items():
+        assert run.data.metrics[name] == value, name
+    classes = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/class_names.json")
+    assert classes == ["cats", "dogs"]
     report = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/evaluate/report.html")
     assert report == (finished.root / "reports" / "evaluate" / "report.html").read_text()
     assert run.info.run_id in report
@@ -152,7 +161,7 @@ def test_metrics_and_plots_render_with_dvc(finished):
 def test_an_experiment_in_a_temporary_workspace_is_recorded_in_the_projects_own_store(project):
     project.run("dvc", "exp", "run", "--temp", "-S", "depth=2", "-S", "optimizer=sgd")
     run = project.runs()[-1]
-    assert run.info.run_name == "cnn depth=2 sgd"
+    assert run.info.run_name == "depth=2 optimizer=sgd"
     assert run.data.tags["dvc_exp_name"]
     assert "test_accuracy" in run.data.metrics
     assert ".dvc" not in run.info.artifact_uri
@@ -170,8 +179,20 @@ def test_a_project_may_stand_in_a_folder_of_any_name(fresh, tmp_path):
 
 
 def test_a_conf_value_can_be_set_for_one_experiment(project):
-    project.run("dvc", "exp", "run", "-S", "conf/optimizer/adamw.yaml:learning_rate=0.01")
-    assert project.runs()[-1].data.params["learning_rate"] == "0.01"
+    project.commit("an experiment")
+    settings = ("-S", "conf/optimizer/adamw.yaml:learning_rate=0.01", "-S", "depth=2")
+    project.run("dvc", "exp", "run", *settings)
+    run = project.runs()[-1]
+    assert run.data.params["learning_rate"] == "0.01"
+    assert run.info.run_name == "depth=2 optimizer.learning_rate=0.01"
+    # With one experiment, the command of the README shows a table that a terminal has room for.
+    (command,) = re.findall(
+        r"^(dvc exp show .*)$", (project_root() / "README.md").read_text(), re.M
+    )
+    lines = project.run(*shlex.split(command), COLUMNS="1000").stdout.splitlines()
+    assert {"test_accuracy", "depth"} <= set(lines[1].split())
+    assert f"{run.data.metrics['test_accuracy']:.5g}" in lines[-2]
+    assert max(map(len, lines)) <= 160
     assert "# null: the optimizer's own" in (project.root / "params.yaml").read_text()
 
 

@@ -49,7 +49,7 @@ def test_flipped_labels_stand_first_whatever_their_split(looked):
 def test_the_run_has_parameters_counts_table_and_page(looked):
     project, done = looked
     (run,) = project.runs()
-    assert run.info.run_name == "suspects of cnn depth=1 adamw"
+    assert run.info.run_name == "suspects of learning_rate=0.02 epochs=30 mirror=false"
     assert run.info.status == "FINISHED"
     assert run.data.tags["kind"] == "suspects"
     assert run.data.params["folds"] == "2"
@@ -129,7 +129,7 @@ def test_given_splits_are_judged_too(fresh, tmp_path):
         (["-m", "depth=1,2"], "only train sweeps; leave out -m"),
         (["folds=1"], "folds is 1, but must be at least 2 and at most 20; change it"),
         (["folds=20"], "fewer than folds=20; add pictures to it or set folds to "),
-        (["image_size=32"], "image_size is 32, but the pictures were prepared with 16 pixels"),
+        (["image_size=32"], "image_size is 32, but the pictures were prepared with 16; run"),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_opens_no_run(prepared, settings, said):

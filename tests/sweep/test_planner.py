@@ -1,11 +1,14 @@
 """What makes two trials, or two sweeps, the same."""
 
+import itertools
 from pathlib import Path
 
 import pytest
 
 from pawprint.config.compose import compose
-from pawprint.sweep.planner import Planner, SweepSpec, trial_identity
+from pawprint.config.schema import PREPARED
+from pawprint.sweep.planner import Grid, Planner, SweepSpec, check_effects, trial_identity
+from pawprint.system.errors import UserError
 
 
 def spec(axes, *fixed, kind="grid"):
@@ -81,3 +84,64 @@ def test_a_trial_is_named_by_its_settings_along_the_axes_and_keeps_all_of_them()
     assert trial.overrides == ("epochs=3", "optimizer=sgd", "depth=2")
     assert (trial.config.epochs, trial.config.depth, trial.config.optimizer.name) == (3, 2, "sgd")
     assert trial.folder == Path("trials/7")
+
+
+@pytest.mark.parametrize("axis", PREPARED)
+def test_an_axis_over_what_was_prepared_is_refused(axis):
+    with pytest.raises(UserError) as refused:
+        spec({"depth": "2,3", axis: "a,b"})
+    assert str(refused.value) == (
+        f"{axis} is an axis, but it is of `pawprint prepare`, and all trials learn from what that "
+        f"prepared; run prepare and a sweep for each value"
+    )
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [
+        *("gate", "gate.margin", "sure_precision", "folds", "predict_images", "tracking"),
+        *("tracking.uri", "sweep.promote", "hydra/launcher", "hydra.launcher.n_jobs"),
+    ],
+)
+def test_an_axis_that_no_training_reads_is_refused(axis):
+    with pytest.raises(UserError) as refused:
+        spec({axis: "a,b"})
+    assert str(refused.value) == (
+        f"{axis} is an axis, but no training reads it, so that all trials would be the same; give "
+        "it one value"
+    )
+
+
+def combined(*axes, fixed=()):
+    words = [[*fixed, *chosen] for chosen in itertools.product(*axes)]
+    return [(one, compose(one)) for one in words]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "axis"),
+    [
+        ("model=article", ["depth=2", "depth=3"]),
+        ("model=transfer", ["depth=2", "depth=3"]),
+        ("model=transfer", ["width=8", "width=16"]),
+        ("model=transfer", ["model.head_rate=0.1", "model.head_rate=0.2"]),
+        ("model=transfer", ["augment=light", "augment=strong"]),
+        ("model=resnet", ["dense_units=8", "dense_units=16"]),
+        ("optimizer=sgd", ["learning_rate=null", "learning_rate=0.02"]),
+    ],
+)
+def test_an_axis_along_which_all_trainings_are_the_same_is_refused(fixed, axis):
+    key, model = axis[0].partition("=")[0], compose([fixed]).model.name
+    with pytest.raises(UserError) as refused:
+        check_effects([key, "seed"], combined(axis, ["seed=0", "seed=1"], fixed=[fixed]))
+    assert str(refused.value) == (
+        f"{key} is an axis, but with model={model} all its values make the same training; leave it "
+        "out"
+    )
+
+
+def test_an_axis_that_one_of_the_networks_reads_is_none_of_those():
+    combinations = combined(["model=cnn", "model=article"], ["depth=2", "depth=3"])
+    check_effects(["model", "depth"], combinations)
+    planner = Planner(spec({"model": "cnn,article", "depth": "2,3"}), "data", "run", "store")
+    grid = Grid(planner, {}, combinations)
+    assert grid.plan() == "0 done, 3 to run; 1 more would be the same as one of them"

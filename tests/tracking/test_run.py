@@ -4,6 +4,7 @@ import mlflow
 import pytest
 from matplotlib.figure import Figure
 
+from pawprint.tracking.names import class_names_tag
 from pawprint.tracking.run import Run
 
 
@@ -60,3 +61,43 @@ def test_a_model_of_a_run_that_ended_early_is_not_kept_beside_the_one_of_its_end
     run.reopen()
     (left,) = client.search_logged_models([experiment])
     assert left.model_id == kept.model_id
+
+
+def test_figures_are_set_and_not_added(client, run):
+    def points(name):
+        return [(p.step, p.value) for p in client.get_metric_history(run.id, name)]
+
+    for _ in range(2):
+        again = Run(client, "sqlite://", run.id)  # as another process has it
+        for _ in range(2):
+            again.log_metrics({"test_accuracy": 0.5, "recall_a": 0.25})
+    assert points("test_accuracy") == [(0, 0.5)]
+    again.log_metrics({"test_accuracy": 0.75, "recall_a": 0.25})
+    assert again.metrics == {"test_accuracy": 0.75, "recall_a": 0.25}
+    assert points("recall_a") == [(0, 0.25)]
+
+
+def test_what_is_recorded_of_an_epoch_is_not_recorded_again_by_a_run_that_goes_on(client, run):
+    for epoch in (1, 2):
+        run.log_metrics({"loss": 1 / epoch, "seconds": epoch}, step=epoch)
+    again = Run(client, "sqlite://", run.id)
+    again.reopen()
+    for epoch in (1, 2, 3):
+        again.log_metrics({"loss": 1 / epoch, "seconds": 9.0}, step=epoch)
+    points = client.get_metric_history(run.id, "seconds")
+    assert [(p.step, p.value) for p in points] == [(1, 1), (2, 2), (3, 9)]
+
+
+def test_many_long_class_names_stand_whole_in_their_tag_and_the_rest_is_counted(
+    client, run, recwarn, caplog
+):
+    names = [f"{n:03} {'a class of a long name ' * 5}" for n in range(150)]
+    tag = class_names_tag(names)
+    run.set_tags({"class_names": tag})
+    assert client.get_run(run.id).data.tags["class_names"] == tag
+    shown = tag.split(", ")
+    assert shown[:-1] == names[: len(shown) - 1]
+    assert shown[-1] == f"and {150 - len(shown) + 1} more"
+    assert len(shown) > 30
+    assert class_names_tag(["cats", "dogs"]) == "cats, dogs"
+    assert [str(w.message) for w in recwarn] + caplog.messages == []

@@ -16,7 +16,7 @@ from pawprint.system.errors import files_explained
 from pawprint.system.files import replacing_folder, write_json
 from pawprint.system.terminal import print_rows
 from pawprint.tracking.store import connect, link_opened_run
-from pawprint.tracking.trained_run import read_record, run_of
+from pawprint.tracking.trained_run import read_trained, run_of
 from pawprint.training.tensorflow_runtime import start_tensorflow
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def litert(config: Config) -> None:
     summary = load_summary(paths.prepared)
     splits = ("train", "validation", "test")
     train, validation, test = (load_split(paths.prepared, split) for split in splits)
-    record = read_record(files.run)
+    record = read_trained(paths)
     onnx = Predictor(files.onnx)
     check_fit(test, onnx, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
@@ -53,7 +53,7 @@ def litert(config: Config) -> None:
     count = len(train.labels)
     shown = np.random.default_rng(0).choice(count, min(SHOWN, count), replace=False)
     with files_explained(), store.explained():
-        run = run_of(store, files)
+        run = run_of(store, paths)
         with replacing_folder(files.litert) as folder:
             written = export_litert(
                 load_model(files.model),

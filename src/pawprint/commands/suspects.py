@@ -6,26 +6,26 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
 from pawprint.data.store import Pool, Split, load_pool, load_split, load_summary
 from pawprint.inference.predictor import Predictor
-from pawprint.stages.train import check_prepared, find_weights
+from pawprint.stages.train import check_prepared, describe_training, find_weights, name_of
 from pawprint.suspects.find import Suspect, assign_folds, find_suspects
 from pawprint.suspects.report import PAGE, TABLE, HeldOut, agreement, write_suspects
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import format_duration
-from pawprint.tracking.provenance import provenance
+from pawprint.tracking.names import KIND_TAG
 from pawprint.tracking.run import Run
 from pawprint.tracking.store import connect
+from pawprint.tracking.trained_run import describe
 from pawprint.training.augmentation import augmentation_of
 from pawprint.training.checkpoint import Checkpoint, State, identity_of
 from pawprint.training.recording import recorded
@@ -67,21 +67,19 @@ def suspects(config: Config) -> None:
     pool = load_pool(paths.prepared, ("train", "validation"))
     test = load_split(paths.prepared, "test")
     fold_of = assign_folds(pool.labels, pool.groups, config.folds, config.seed, names)
-    parameters = config.flat() | {"images": summary.images}
+    name = f"suspects of {name_of(config, summary.images, paths.root)}"
     find_weights(config, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
-    tags = {"kind": "suspects", "data_digest": summary.digest, "class_names": ", ".join(names)}
-    tags |= provenance(paths.root)
-    name = f"suspects of {config.model.name} depth={config.blocks} {config.optimizer.name}"
+    description = describe_training(config, summary, paths)
+    description["parameters"] |= {"folds": config.folds}
+    description["tags"] |= {KIND_TAG: "suspects"}
     start_tensorflow()
     whole = pool.whole()
     identity = identity_of(config, {"all": whole, "test": test})
     identity |= {"folds": hashlib.sha256(fold_of.tobytes()).hexdigest()}
     work = Work(config, paths, pool, whole, test, fold_of, identity)
     with recorded(store, name, paths.checkpoints, identity) as (run, checkpoint, state):
-        run.log_parameters(parameters)
-        run.set_tags(tags)
-        run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
+        describe(run, description)
         judged = _judge(work, run, checkpoint, state)
         found = find_suspects(judged.labels, judged.probabilities)
 

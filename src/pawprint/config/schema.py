@@ -7,6 +7,24 @@ from typing import Any
 # Keys that decide nothing of what a training of given pictures ends with.
 LATER = ("folds", "gate", "sure_precision", "sweep")
 ELSEWHERE = (*LATER, "images", "predict_images", "tracking")
+# Keys that decide which pictures there are, and how they look: of what was prepared.
+PREPARED = (
+    "images",
+    "image_size",
+    "resize",
+    "validation_fraction",
+    "test_fraction",
+    "splits",
+    "max_refused_fraction",
+    "max_megapixels",
+    "near_duplicates",
+)
+# Keys that a network does not read.
+UNREAD = {
+    "cnn": ("dense_units",),
+    "resnet": ("dense_units",),
+    "transfer": ("depth", "width"),
+}
 CHOICES = ("augment", "gate", "growth", "model", "optimizer", "schedule", "tracking")
 DESCRIPTION, ONE_OF = "description", "one of"  # what metadata of a key has beside its bounds
 
@@ -206,6 +224,8 @@ class Config:
     def flat(self) -> dict[str, Any]:
         """Every resolved parameter by its name on the command line, without the unset ones.
 
+        Those that the network does not read are left out.
+
         A choice stands under its group's name (``optimizer: adam``), what it means below it
         (``optimizer.beta_1: 0.9``); ``learning_rate``, ``depth`` and ``width`` are those in force.
         """
@@ -218,13 +238,20 @@ class Config:
             elif key != "sweep":  # no parameter of an experiment
                 parameters[key] = value
         parameters |= {"learning_rate": self.rate, "depth": self.blocks, "width": self.filters}
-        for key in ("optimizer.learning_rate", "model.depth", "model.width"):
+        unread = UNREAD.get(self.model.name, ())
+        for key in ("optimizer.learning_rate", "model.depth", "model.width", *unread):
             parameters.pop(key, None)
         return parameters
 
     def deciding(self) -> dict[str, Any]:
         """Those of ``flat`` that decide what a training of given pictures ends with."""
-        return {k: v for k, v in self.flat().items() if k.split(".")[0] not in ELSEWHERE}
+        skipped = (*ELSEWHERE, "growth") if self.frozen else ELSEWHERE
+        deciding = {k: v for k, v in self.flat().items() if k.split(".")[0] not in skipped}
+        if self.frozen:  # the head learns once, from features of whole pictures
+            read = ("augment.horizontal_flip",)
+            unread = ("augment", "model.head_")
+            deciding = {k: v for k, v in deciding.items() if k in read or not k.startswith(unread)}
+        return deciding
 
     @property
     def rate(self) -> float:

@@ -67,13 +67,11 @@ class Audit:
         return {kind: found[kind] for kind in KINDS}
 
     def figures(self) -> dict[str, int]:
-        """The few that matter: how many files, what became of them, and each kind of problem."""
-        kinds = {kind.replace(" ", "_").replace("-", "_"): n for kind, n in self.counts().items()}
+        """The few that a person compares: files that cannot be used, and others in no split."""
+        kinds = [own[0].kind for own in self.findings if own]  # gravest first
         return {
-            "files": len(self.records),
-            "used": sum(split is not None for split in self.splits),
-            "groups_of_copies": len(set(self.groups) - {None}),
-            **kinds,
+            "refused": sum(kind in UNUSABLE for kind in kinds),
+            "left_out": sum(kind in LEFT_OUT and kind not in UNUSABLE for kind in kinds),
         }
 
     def problem(self, row: int) -> str | None:

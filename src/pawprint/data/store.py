@@ -51,7 +51,13 @@ class Summary:
     refused: list[dict[str, str]]  # files in no split: the path of each, and its problem
     ignored: list[str]  # folders beside given splits that were not read
     notes: list[str]  # what a person may not expect, in sentences
+    # Settings that it was made with; None where an earlier pawprint did not say.
+    validation_fraction: float | None = None
+    test_fraction: float | None = None
     given_splits: list[str] | None = None  # folders, as ``find_pictures`` takes them
+    max_refused_fraction: float | None = None
+    max_megapixels: float | None = None
+    near_duplicates: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -118,9 +124,9 @@ def summarize(
     resize: str,
     pixels: str,
     seed: int,
-    given_splits: list[str] | None = None,
+    **settings: Any,
 ) -> Summary:
-    """Count and digest what is in each split."""
+    """Count and digest what is in each split; ``settings`` are as they were given."""
     inside: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
     for record, split in zip(audit.records, audit.splits, strict=True):
         if split:
@@ -148,7 +154,7 @@ def summarize(
         ],
         ignored=layout.ignored,
         notes=[*layout.notes, *emptied],
-        given_splits=given_splits,
+        **settings,
     )
 
 

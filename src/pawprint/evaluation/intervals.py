@@ -138,7 +138,7 @@ class _Sample:
 
     def pictures_of(self, name: str) -> int:
         """Of how many pictures a figure is the share of right ones; 0 where it is no share."""
-        if name in ("accuracy", "balanced_accuracy"):
+        if name in ("accuracy", "balanced_accuracy", "macro_f1"):
             return self._shape[0]
         kind, _, class_name = name.partition("_")
         if class_name not in self._names or kind not in ("precision", "recall", "f1"):
@@ -172,6 +172,7 @@ class _Sample:
             f1 = np.where(answered + support > 0, 2 * hit / (answered + support), np.nan)
         there = support > 0
         yield "balanced_accuracy", np.where(there, recall, 0).sum(axis=1) / there.sum(axis=1)
+        yield "macro_f1", np.where(there, f1, 0).sum(axis=1) / there.sum(axis=1)
         losses = counts @ self._losses / n
         yield "log_loss", losses[:, 0]
         yield "brier_score", losses[:, 1]

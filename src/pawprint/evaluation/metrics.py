@@ -18,8 +18,8 @@ def classification_metrics(
         class_names: classes in the order of their indices.
 
     Returns:
-        ``accuracy``, ``balanced_accuracy``, ``log_loss`` (nats), ``brier_score`` (0 to 1 for two
-        classes, else to 2), ``expected_calibration_error`` (15 bins), ``roc_auc`` and
+        ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``log_loss`` (nats), ``brier_score`` (0
+        to 1 for two classes, else to 2), ``expected_calibration_error`` (15 bins), ``roc_auc`` and
         ``average_precision`` (means over the classes, one against the rest) and for each class
         ``precision_<class>``, ``recall_<class>``, ``f1_<class>``. Figures of classes without a
         picture are left out; without one of any class also the two means.
@@ -37,6 +37,7 @@ def classification_metrics(
         "accuracy": metrics.accuracy_score(labels, predicted),
         # scikit-learn's own would warn of a class that is predicted but has no picture
         "balanced_accuracy": recall[present].mean(),
+        "macro_f1": f1[present].mean(),
         "log_loss": log_loss(labels, exact),
         "brier_score": metrics.brier_score_loss(
             labels, exact if len(everything) > 2 else exact[:, 1], labels=everything

@@ -16,6 +16,10 @@ ROC, PRECISION_RECALL = "roc.csv", "precision_recall.csv"
 RELIABILITY, UNSCALED = "reliability.csv", "reliability_unscaled.csv"
 
 
+# What a person compares in the tables of DVC, which have a column for each.
+COMPARED = ("accuracy", "macro_f1", "log_loss", "expected_calibration_error")
+
+
 def named_metrics(result: Result) -> dict[str, float]:
     """The figures under the names that DVC and MLflow have for them."""
     return {f"test_{name}": value for name, value in result.metrics.items()}
@@ -79,7 +83,8 @@ def write_tables(folder: Path, result: Result) -> None:
     )
     write_suspects_table(folder / SUSPECTS, result.held_out, result.suspects)
     write_json(folder / INTERVALS, named_intervals(result))
-    write_json(folder / METRICS, named_metrics(result))
+    named = named_metrics(result)
+    write_json(folder / METRICS, {f"test_{name}": named[f"test_{name}"] for name in COMPARED})
 
 
 def _ends(interval: tuple[float, float] | None) -> tuple[str, str]:

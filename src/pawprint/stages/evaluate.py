@@ -12,12 +12,14 @@ import numpy as np
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
+from pawprint.data.sources.address import named
 from pawprint.data.store import Split, Summary, load_sizes, load_split, load_summary
 from pawprint.evaluation.result import Result, compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_files, write_json
+from pawprint.tracking.names import NETWORK_TAG
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +47,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     from pawprint.tracking.location import is_server
     from pawprint.tracking.provenance import environment
     from pawprint.tracking.store import connect, link_opened_run
-    from pawprint.tracking.trained_run import read_record, run_of
+    from pawprint.tracking.trained_run import read_trained, run_of
 
     # What was prepared and trained, which must fit.
     paths = paths or Paths(project_root())
@@ -53,13 +55,13 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     validation = load_split(paths.prepared, "validation")
     test = load_split(paths.prepared, "test")
     read_history(paths.training.history)
+    record = read_trained(paths)
     predictor = Predictor(paths.training.onnx)
-    record = read_record(paths.training.run)
     check_fit(test, predictor, summary, record, paths)
     store = connect(config.tracking.uri, config.tracking.experiment)
     # What is written takes its place when all of it is written and recorded.
     with store.explained(), replacing_files(paths.evaluation, paths.evaluated.name) as folder:
-        run = run_of(store, paths.training)
+        run = run_of(store, paths)
 
         # Answer the pictures that were held out, and judge the answers.
         result = compute_result(
@@ -108,10 +110,9 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         run.log_files(folder, "evaluate")
         run.tell_missed()
 
-        # Say last of which network the figures are.
-        write_json(
-            folder / paths.evaluated.name, {"run_id": record["run_id"], "test_digest": digest}
-        )
+        # Say last of which network the figures are, and all of them.
+        of = {key: record[key] for key in ("run_id", NETWORK_TAG)} | {"test_digest": digest}
+        write_json(folder / paths.evaluated.name, {**of, "metrics": metrics})
         link_opened_run(store, run, "evaluate")
         return metrics
 
@@ -127,9 +128,9 @@ def check_fit(
     side = test.pictures.shape[1]
     if predictor.image_size != side or predictor.class_names != test.class_names:
         raise UserError(
-            f"the network knows {', '.join(predictor.class_names)} at {predictor.image_size} "
-            f"pixels, but the test split has {', '.join(test.class_names)} at {side}; train "
-            "again with `dvc repro train`"
+            f"the network knows {named(predictor.class_names)} at {predictor.image_size} pixels, "
+            f"but the test split has {named(test.class_names)} at {side}; train again with "
+            "`dvc repro train`"
         )
     if predictor.resize != summary.resize:
         raise UserError(

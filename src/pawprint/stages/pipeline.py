@@ -36,7 +36,7 @@ def pipeline(given: argparse.Namespace) -> int:
         # Where nothing was trained, the run that `mlflow run` opened points to the one in force.
         tracking = compose().tracking
         store = connect(tracking.uri, tracking.experiment)
-        link_opened_run(store, run_of(store, Paths(root).training), "pipeline")
+        link_opened_run(store, run_of(store, Paths(root)), "pipeline")
     if code == 0:
         print("`pawprint serve` opens a page to try the champion on, `mlflow ui` one of the runs")
     return code

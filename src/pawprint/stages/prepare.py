@@ -129,7 +129,12 @@ def prepare(
             resize=resize,
             pixels=key,
             seed=seed,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
             given_splits=splits,
+            max_refused_fraction=max_refused_fraction,
+            max_megapixels=max_megapixels,
+            near_duplicates=near_duplicates,
         )
         _warn(summary.notes[len(layout.notes) :])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
-from pawprint.data.store import Summary, load_split, load_summary
+from pawprint.data.store import load_split, load_summary
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.registry.champion import Challenger, Registration, register_challenger
 from pawprint.registry.gate import broken_limit
@@ -19,7 +19,7 @@ from pawprint.registry.scoring import correct_in_table
 from pawprint.registry.source import record_of
 from pawprint.system.errors import UserError
 from pawprint.system.files import write_json
-from pawprint.tracking.names import MODEL_ID_TAG
+from pawprint.tracking.names import DATA_TAG, MODEL_ID_TAG, NETWORK_TAG
 
 if TYPE_CHECKING:
     from pawprint.tracking.run import Run
@@ -39,13 +39,14 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
     """
     from pawprint.tracking.registry import Registry
     from pawprint.tracking.store import connect, link_opened_run
-    from pawprint.tracking.trained_run import read_record, run_of
+    from pawprint.tracking.trained_run import read_trained, run_of
 
     # What was trained and how evaluate judged it.
     paths = paths or Paths(project_root())
     summary = load_summary(paths.prepared)
-    trained = read_record(paths.training.run)
-    metrics = _read_metrics(paths, trained["run_id"], summary.splits["test"].digest)
+    trained = read_trained(paths)
+    test_digest = summary.splits["test"].digest
+    metrics = _read_metrics(paths, trained, test_digest)
     test = load_split(paths.prepared, "test")
     correct = correct_in_table(paths.evaluation / "predictions.csv", test)
     network, milliseconds = paths.training.onnx, None
@@ -57,12 +58,13 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
     # Its run, in which evaluate's figures are too.
     store = connect(config.tracking.uri, config.tracking.experiment)
     with store.explained():
-        run = run_of(store, paths.training)
+        run = run_of(store, paths)
         if (model_id := run.tags.get(MODEL_ID_TAG)) is None:
             raise UserError(
                 f"{store.uri} has no network of run {run.id}; make room there and register again"
             )
         if "test_accuracy" not in run.metrics:  # restored: evaluate came from DVC's cache too
+            run.log_dataset("test", str(paths.pictures(summary.images)), test_digest, "testing")
             run.log_metrics(metrics, model_id=model_id)
             run.log_files(paths.evaluation, "evaluate")
 
@@ -71,7 +73,7 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
         challenger = Challenger(
             run_id=run.id,
             model_id=model_id,
-            tags=_version_tags(metrics, summary, trained["tags"]),
+            tags=_version_tags(metrics, test_digest, trained),
             correct=correct,
             broken_limit=limit,
             gate=config.gate,
@@ -104,35 +106,40 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
     return content
 
 
-def _read_metrics(paths: Paths, run_id: str, test_digest: str) -> dict[str, float]:
-    """The figures of evaluate, which must be of this training and of these test pictures."""
-    path, intervals = paths.evaluation / "metrics.json", paths.evaluation / "intervals.json"
+def _read_metrics(paths: Paths, trained: Mapping[str, Any], test_digest: str) -> dict[str, float]:
+    """The figures of evaluate, which must be of this network and of these test pictures."""
+    wanted = {"run_id": trained["run_id"], NETWORK_TAG: trained[NETWORK_TAG]}
+    wanted["test_digest"] = test_digest
+    intervals = paths.evaluation / "intervals.json"
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        evaluated = json.loads(paths.evaluated.read_text(encoding="utf-8"))
+        metrics = evaluated["metrics"]
         float(metrics["test_accuracy"])
         if intervals.is_file():
             metrics |= json.loads(intervals.read_text(encoding="utf-8"))
-        evaluated = json.loads(paths.evaluated.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError):
-        evaluated = None
-    if evaluated != {"run_id": run_id, "test_digest": test_digest}:
+        fits = wanted.items() <= evaluated.items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        fits = False
+    if not fits:
         raise UserError(
-            f"{path} has no figures of this network on these test pictures; evaluate first with "
-            "`dvc repro evaluate` or `pawprint evaluate`"
+            f"{paths.evaluated} has no figures of this network on these test pictures; evaluate "
+            "first with `dvc repro evaluate` or `pawprint evaluate`"
         )
     return metrics
 
 
 def _version_tags(
-    metrics: Mapping[str, float], summary: Summary, trained: Mapping[str, str]
+    metrics: Mapping[str, float], test_digest: str, trained: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Where a version comes from and how well it does, whatever becomes of it."""
+    tags = trained["tags"]
     return {
         **{name: value for name, value in metrics.items() if value is not None},
-        "test_digest": summary.splits["test"].digest,
-        "data_digest": trained["data_digest"],
-        "class_names": trained["class_names"],
-        "git_commit": trained.get("git_commit", "none"),
+        "test_digest": test_digest,
+        DATA_TAG: tags[DATA_TAG],
+        NETWORK_TAG: trained[NETWORK_TAG],
+        "class_names": tags["class_names"],
+        "git_commit": tags.get("git_commit", "none"),
     }
 
 
@@ -148,5 +155,4 @@ def _log_decision(run: Run, outcome: Registration) -> None:
         "champion_difference_high": decision.difference_high,
         "champion_p_value": decision.p_value,
     }
-    there = run.metrics
-    run.log_metrics({k: v for k, v in metrics.items() if v is not None and there.get(k) != v})
+    run.log_metrics({k: v for k, v in metrics.items() if v is not None})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import tempfile
 import time
 from dataclasses import asdict
@@ -10,18 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from pawprint.config.compose import project_root
 from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, weights_file
-from pawprint.config.schema import LATER, Config
+from pawprint.config.schema import CHOICES, ELSEWHERE, LATER, PREPARED, UNREAD, Config
+from pawprint.data.sources.address import without_credentials
 from pawprint.data.store import Split, Summary, load_split, load_summary
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.system.errors import UserError
-from pawprint.system.files import replacing_file, write_json
-from pawprint.tracking.provenance import provenance
+from pawprint.system.files import replacing_file, sha256_of, write_json
+from pawprint.tracking.names import (
+    DATA_TAG,
+    LONGEST_RUN_NAME,
+    NETWORK_TAG,
+    class_names_tag,
+    joined,
+)
+from pawprint.tracking.provenance import committed_settings, provenance
 from pawprint.tracking.run import Run
 from pawprint.tracking.store import connect
+from pawprint.tracking.trained_run import describe
 from pawprint.training.augmentation import augmentation_of, draw_preview
 from pawprint.training.checkpoint import identity_of
 from pawprint.training.mirror_images import warning_of_mirroring
@@ -84,7 +94,6 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
-    find_weights(config, paths)
 
     # Say what costs accuracy before it costs a training; in a sweep once.
     notes = []
@@ -97,18 +106,11 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
             notes.append(mirrored)
 
     # Name the run and say what it is of.
-    default = f"{config.model.name} depth={config.blocks} {config.optimizer.name}"
-    name = trial.name if trial else default
-    parameters = {k: v for k, v in config.flat().items() if k.split(".")[0] not in LATER}
-    parameters |= {"images": summary.images}  # what was really prepared
+    name = trial.name if trial else name_of(config, summary.images, paths.root)
+    find_weights(config, paths)
     store = connect(trial.store if trial else config.tracking.uri, config.tracking.experiment)
-    tags = {
-        **provenance(paths.root),
-        "data_digest": summary.digest,
-        "test_digest": summary.splits["test"].digest,
-        "class_names": ", ".join(summary.class_names),
-        **(trial.tags if trial else {}),
-    }
+    description = describe_training(config, summary, paths)
+    description["tags"] |= trial.tags if trial else {}
 
     # Open the run, or the one of the same training that was killed.
     start_tensorflow()
@@ -121,10 +123,10 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         from pawprint.training.loop import DivergedError
         from pawprint.training.trainer import TrainingJob, build_network, train_network
 
-        run.log_parameters(parameters)
-        run.set_tags(tags)
+        describe(run, description)
+        if (paths.audit / "audit.html").is_file():
+            run.log_file(paths.audit / "audit.html", "prepare")
         augmentation = augmentation_of(config)
-        _record_data(config, run, summary, paths)
         if trial is None or any(key.startswith("augment") for key in trial.axes):
             drawn = draw_preview(data["train"].pictures, augmentation, config.seed)
             run.log_image(drawn, PREVIEW_FILE)
@@ -153,15 +155,16 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
             result = _keep_trial(trial, trained, data["validation"], files, run)
             result |= report.spent()
             # At last: they tell that the trial is done.
-            run.log_metrics(result | trained.costs, step=len(trained.history))
+            result |= trained.costs
+            run.log_metrics(result, step=len(trained.history))
 
         # Record what the later stages go by.
         record = {
             "run_id": run.id,
             "name": name,
             "store": store.uri,
-            "parameters": parameters,
-            "tags": tags,
+            **description,
+            "epochs": state.reports,
             "notes": notes,
             **result,
         }
@@ -191,14 +194,68 @@ def find_weights(config: Config, paths: Paths) -> None:
         config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
 
 
-def _record_data(config: Config, run: Run, summary: Summary, paths: Paths) -> None:
-    # Whole, because MLflow cuts long parameters.
-    run.log_text(yaml.safe_dump(asdict(config), sort_keys=False), "config.yaml")
-    for split, context in (("train", "training"), ("validation", "validation")):
-        source = str(paths.pictures(summary.images))
-        run.log_dataset(split, source, summary.splits[split].digest, context)
-    if (paths.audit / "audit.html").is_file():
-        run.log_file(paths.audit / "audit.html", "prepare")
+def name_of(config: Config, images: str, root: Path) -> str:
+    """What to call the run of an experiment: what differs from the committed one.
+
+    Where nothing does, the network, the optimizer and the pictures.
+
+    Args:
+        config: of the experiment.
+        images: the source of the prepared pictures.
+        root: of the project.
+    """
+    data = re.split(r"[?#]", images)[0].rstrip("/").rpartition("/")[2] or images
+    unread = {*ELSEWHERE, *UNREAD.get(config.model.name, ())} - {"images"}
+    if config.model.depth is not None:
+        unread.add("depth")
+    committed = committed_settings(root, "params.yaml")
+    now: dict[str, Any] = {}
+    for key, value in vars(config).items():
+        if key not in CHOICES or key in unread:
+            now[key] = value
+            continue
+        now[key] = value.name
+        file = committed_settings(root, f"conf/{key}/{value.name}.yaml")
+        for inner, default in vars(type(value)()).items():
+            if file and inner != "name":
+                now[f"{key}.{inner}"] = getattr(value, inner)
+                committed[f"{key}.{inner}"] = file.get(inner, default)
+    changed = {
+        key: data if key == "images" else value
+        for key, value in now.items()
+        if key not in unread and key in committed and value != committed[key]
+    }
+    words = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changed.items()]
+    return joined(words or [config.model.name, config.optimizer.name, data], LONGEST_RUN_NAME)
+
+
+def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[str, Any]:
+    """What a training is of, as its run and `run.json` tell it."""
+    parameters = {k: v for k, v in config.flat().items() if k.split(".")[0] not in LATER}
+    tags = {
+        **provenance(paths.root),
+        DATA_TAG: summary.digest,
+        "test_digest": summary.splits["test"].digest,
+        "class_names": class_names_tag(summary.class_names),
+    }
+    source = str(paths.pictures(summary.images))
+    contexts = {"train": "training", "validation": "validation"}
+    return {
+        # As they were prepared; an address without what is secret in it.
+        "parameters": parameters | {"images": summary.images, "split_seed": summary.seed},
+        "tags": tags,
+        "config": asdict(config) | {"images": summary.images},
+        "class_names": summary.class_names,
+        "datasets": [
+            {
+                "name": split,
+                "source": source,
+                "digest": summary.splits[split].digest,
+                "context": context,
+            }
+            for split, context in contexts.items()
+        ],
+    }
 
 
 def _with_last_good(error: DivergedError, files: TrainingFiles, run: Run) -> UserError:
@@ -240,7 +297,8 @@ def export(
     """Write the network for Keras and as ONNX, calibrated on ``validation``, and record both.
 
     Returns:
-        The figures of the best epoch, those of the exported network, and the model's id.
+        The figures of the training and of the exported network, the model's id, and the digest of
+        its file.
     """
     from pawprint.export.onnx import calibrate_onnx, export_onnx
     from pawprint.training.batches import balanced_weights
@@ -260,13 +318,14 @@ def export(
             weights = balanced_weights(labels, len(class_names))[labels]
         accuracy = float(np.average(probabilities.argmax(axis=1) == labels, weights=weights))
         temperature = calibrate_onnx(onnx_file, labels, probabilities, (compared, expected))
-        result = trained.figures | {"exported_val_accuracy": accuracy, "temperature": temperature}
-        run.log_metrics(result | trained.costs, step=len(trained.history))
+        result = trained.figures | trained.costs
+        result |= {"exported_val_accuracy": accuracy, "temperature": temperature}
+        run.log_metrics(result, step=len(trained.history))
         model_id = run.log_model(onnx_file, class_names, compared[0])
         write_history(files.history, trained.history)
     run.log_file(files.history)
     run.log_file(files.model)
-    return {**result, "model_id": model_id}
+    return {**result, "model_id": model_id, NETWORK_TAG: sha256_of(files.onnx)}
 
 
 def check_prepared(config: Config, summary: Summary) -> None:
@@ -275,10 +334,17 @@ def check_prepared(config: Config, summary: Summary) -> None:
     Raises:
         UserError: they were.
     """
-    for key, unit in (("image_size", " pixels"), ("resize", "")):
-        wanted, prepared = getattr(config, key), getattr(summary, key)
-        if wanted != prepared:
+    place = Paths(project_root()).pictures
+    for key in PREPARED:
+        wanted = getattr(config, key)
+        prepared = getattr(summary, "given_splits" if key == "splits" else key)
+        if key == "images":
+            wanted = without_credentials(wanted)
+        if prepared is None and key != "splits":  # by an earlier pawprint, which did not say
+            continue
+        if wanted != prepared and (key != "images" or place(wanted) != place(prepared)):
+            shown = [w if isinstance(w, str) else json.dumps(w) for w in (wanted, prepared)]
             raise UserError(
-                f"{key} is {wanted}, but the pictures were prepared with {prepared}{unit}; "
-                f"run `pawprint prepare {key}={wanted}` first"
+                f"{key} is {shown[0]}, but the pictures were prepared with {shown[1]}; run "
+                f"`pawprint prepare {key}={shown[0]}` first"
             )

@@ -1,11 +1,12 @@
 """From the words of a command line to trials that are known again in another sweep."""
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pawprint.config.schema import Config
+from pawprint.config.schema import ELSEWHERE, PREPARED, Config
 from pawprint.system.errors import UserError
 from pawprint.system.files import digest_of
 from pawprint.tracking.trials import TrialRun
@@ -36,6 +37,20 @@ class SweepSpec:
     folder: Path
     objectives: Mapping[str, bool]
     kind: str = "grid"
+
+    def __post_init__(self) -> None:
+        for axis in self.axes:
+            key = re.split(r"[./@]", axis.lstrip("+~"))[0]
+            if key in PREPARED:
+                raise UserError(
+                    f"{axis} is an axis, but it is of `pawprint prepare`, and all trials learn "
+                    f"from what that prepared; run prepare and a sweep for each value"
+                )
+            if key in (*ELSEWHERE, "hydra"):
+                raise UserError(
+                    f"{axis} is an axis, but no training reads it, so that all trials would be the "
+                    "same; give it one value"
+                )
 
     def identity(self, data: str) -> str:
         """What the sweep is known by, also when its axes have got more values.
@@ -162,6 +177,7 @@ class Grid(TrialSource):
             self.trials.setdefault(trial.identity, trial)  # it may be there under another name
         self._waiting = [trial for trial in self.trials.values() if trial.identity not in known]
         self._remaining = len(self._waiting)
+        self._same = len(combinations) - len(self.trials)
         self._elsewhere = sum(
             identity in known and known[identity].parent != planner.parent
             for identity in self.trials
@@ -171,7 +187,8 @@ class Grid(TrialSource):
         """How many trials are done and how many are not."""
         done = len(self.trials) - len(self._waiting)
         of_others = f" ({self._elsewhere} of them in other sweeps)" if self._elsewhere else ""
-        return f"{done} done{of_others}, {len(self._waiting)} to run"
+        same = f"; {self._same} more would be the same as one of them" if self._same else ""
+        return f"{done} done{of_others}, {len(self._waiting)} to run{same}"
 
     def next(self) -> Trial | None:
         """The next trial, None after the last."""
@@ -199,6 +216,35 @@ def name_of(axes: Mapping[str, str]) -> str:
 def trial_identity(config: Config, data: str) -> str:
     """16 hex digits of the resolved configuration and the data's digest."""
     return digest_of({"config": config.deciding(), "data": data})
+
+
+def check_effects(
+    axes: Iterable[str], combinations: Sequence[tuple[Sequence[str], Config]]
+) -> None:
+    """Refuse an axis along which all trainings are the same.
+
+    Args:
+        axes: the swept keys.
+        combinations: overrides of trials, of which some differ along one axis alone, and the
+            configuration that they make.
+
+    Raises:
+        UserError: there is such an axis.
+    """
+    identities = [trial_identity(config, "") for _, config in combinations]
+    for axis in axes:
+        others: dict[tuple[str, ...], set[str]] = {}
+        values = set()
+        for (words, _), identity in zip(combinations, identities, strict=True):
+            values |= {word for word in words if word.partition("=")[0] == axis}
+            rest = tuple(word for word in words if word.partition("=")[0] != axis)
+            others.setdefault(rest, set()).add(identity)
+        if len(values) > 1 and max(map(len, others.values())) == 1:
+            models = sorted({config.model.name for _, config in combinations})
+            raise UserError(
+                f"{axis} is an axis, but with model={','.join(models)} all its values make the "
+                "same training; leave it out"
+            )
 
 
 def check_at_least(least: int, key: str, value: object, or_else: str = "") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pawprint.config.paths import Paths
-from pawprint.data.store import load_split
+from pawprint.data.store import load_split, load_summary
 from pawprint.stages.pipeline import dvc_settings
 from pawprint.sweep.leaderboard import (
     ACCURACY,
@@ -153,7 +153,7 @@ def promote(winner: TrialRun, spec: SweepSpec, paths: Paths, store: Store) -> No
 
     from pawprint.stages.evaluate import evaluate
     from pawprint.stages.register import register
-    from pawprint.stages.train import export
+    from pawprint.stages.train import describe_training, export
     from pawprint.training.trainer import TrainedNetwork
 
     # Bring its files into a folder of their own, beside those of the trials.
@@ -176,11 +176,13 @@ def promote(winner: TrialRun, spec: SweepSpec, paths: Paths, store: Store) -> No
     try:
         result = export(config, learned, load_split(paths.prepared, "validation"), files, run)
         record = {
+            **describe_training(config, load_summary(paths.prepared), paths),
             "run_id": run.id,
             "name": winner.name,
             "store": store.uri,
             "parameters": dict(winner.parameters),
             "tags": run.tags,
+            "epochs": [{k: v for k, v in row.items() if k != "epoch"} for row in rows],
             **result,
         }
         write_json(files.run, record)

@@ -14,6 +14,7 @@ import yaml
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.data.store import load_summary
+from pawprint.stages.train import check_prepared
 from pawprint.sweep.launchers.base import Launcher
 from pawprint.sweep.leaderboard import ACCURACY, SECONDS, Leaderboard
 from pawprint.sweep.planner import Planner, SweepSpec, TrialSource, outcome_of
@@ -65,8 +66,9 @@ def run_sweep(
     """
     # Which sweep this is: its settings and pictures.
     paths = Paths(project_root())
-    splits = load_summary(paths.prepared).splits
-    data = " ".join(splits[split].digest for split in ("train", "validation"))
+    summary = load_summary(paths.prepared)
+    check_prepared(spec.base, summary)
+    data = " ".join(summary.splits[split].digest for split in ("train", "validation"))
     identity = spec.identity(data)
     store = connect(spec.base.tracking.uri, spec.base.tracking.experiment)
     busy = "the same sweep runs in another process; wait until it has ended, or change its axes"
@@ -127,7 +129,8 @@ def _parent_run(
         run.go_on(name)
         link_opened_run(store, run, "sweep")
     else:
-        run = store.open_run(name, adopt=os.environ.get("MLFLOW_RUN_ID"))
+        opened = os.environ.get("MLFLOW_RUN_ID")
+        run = (store.adopt(opened, name) if opened else None) or store.open_run(name)
     os.environ.pop("MLFLOW_RUN_ID", None)  # the trials have runs of their own
     tags = {**provenance(project_root()), "kind": "sweep", SWEEP_TAG: identity}
     tags |= {f"sweep.{key}": values for key, values in spec.axes.items()}

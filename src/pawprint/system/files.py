@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 import zlib
 from collections.abc import Generator, Iterable, Iterator
@@ -241,6 +240,12 @@ def write_json(path: Path, content: Any) -> None:
     with replacing_file(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of(content: Any) -> str:

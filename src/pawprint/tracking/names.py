@@ -1,6 +1,7 @@
 """Names and sentences of the store that others need without importing MLflow."""
 
 import re
+from collections.abc import Sequence
 
 from pawprint.system.errors import UserError
 
@@ -11,11 +12,15 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 # Tags of any run.
 MODEL_ID_TAG, ERROR_TAG, RESTORED_FROM_TAG = "model_id", "error", "restored_from"
+NETWORK_TAG = "network_sha256"  # of the file of the run's, or the version's, network
+DATA_TAG, KIND_TAG = "data_digest", "kind"  # one of them is on every run with results of ours
 
 # Tags of a trial's run.
 TRIAL_TAG, PRUNED_TAG, OVERRIDES_TAG, AXES_TAG = "trial", "pruned", "overrides", "axes"
 
 LONGEST_NAME = 250  # of a metric or a tag
+LONGEST_TAG = 5000  # MLflow takes more in some stores only
+LONGEST_RUN_NAME = 80
 NOT_IN_NAMES = re.compile(r"[^\w.\- :/]")  # MLflow refuses them; a class may have them
 # What a network may be called.
 FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or a file"
@@ -24,6 +29,21 @@ FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or a file"
 def mlflow_name(name: str) -> str:
     """A name of a metric or a tag as MLflow takes it."""
     return NOT_IN_NAMES.sub("_", name)[:LONGEST_NAME]
+
+
+def joined(words: Sequence[str], longest: int, separator: str = " ") -> str:
+    """As many of the words, whole, as have room; the rest is counted."""
+    if len(text := separator.join(words)) <= longest:
+        return text
+    kept, length = 0, len(f"and {len(words)} more")
+    while (length := length + len(words[kept]) + len(separator)) <= longest:
+        kept += 1
+    return separator.join([*words[:kept], f"and {len(words) - kept} more"])
+
+
+def class_names_tag(names: Sequence[str]) -> str:
+    """The tag ``class_names`` of a run and a version; all of them are in the run's artifacts."""
+    return joined(names, LONGEST_TAG, ", ")
 
 
 def no_champion(model: str, address: str) -> UserError:

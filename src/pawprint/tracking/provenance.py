@@ -9,6 +9,9 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+from yaml import YAMLError
 
 
 def provenance(root: Path) -> dict[str, str]:
@@ -32,6 +35,26 @@ def provenance(root: Path) -> dict[str, str]:
         if value := os.environ.get(variable):
             tags[variable.lower()] = value
     return tags
+
+
+def committed_settings(root: Path, file: str) -> dict[str, Any]:
+    """The keys and values of a YAML file as it was committed; where it was not, as it is.
+
+    Args:
+        root: of the project.
+        file: in it, with forward slashes.
+
+    Returns:
+        What is in it; nothing where there is no such file, or where it is broken.
+    """
+    from omegaconf import OmegaConf
+
+    try:
+        text = _git(root, "show", f"HEAD:./{file}") or (root / file).read_text(encoding="utf-8")
+        content = OmegaConf.to_container(OmegaConf.create(text))  # numbers as in the configuration
+    except (OSError, ValueError, YAMLError):
+        return {}
+    return {str(k): v for k, v in content.items()} if isinstance(content, dict) else {}
 
 
 def environment(root: Path) -> dict[str, str]:

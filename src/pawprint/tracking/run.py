@@ -12,10 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pawprint.system.errors import UserError, first_line
-from pawprint.system.files import replacing_file
+from pawprint.system.files import replacing_file, sha256_of
 from pawprint.system.machine import undisturbed
 from pawprint.tracking.location import check_answers
-from pawprint.tracking.names import ERROR_TAG, MODEL_ID_TAG, mlflow_name
+from pawprint.tracking.names import (
+    DATA_TAG,
+    ERROR_TAG,
+    KIND_TAG,
+    MODEL_ID_TAG,
+    NETWORK_TAG,
+    mlflow_name,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +49,7 @@ class Run:
         self._missed: list[str] = []
         self._answered = True
         self._known: set[tuple[str, int]] = set()
+        self._last: dict[str, tuple[int, float]] | None = None  # step and value, once asked for
 
     def reopen(self) -> None:
         """Go on in a run that ended early: what is recorded of a step is not recorded again.
@@ -50,8 +58,8 @@ class Run:
         """
         self._client.update_run(self.id, status="RUNNING")
         here = self._client.get_run(self.id)
-        if ERROR_TAG in here.data.tags:
-            self._client.delete_tag(self.id, ERROR_TAG)
+        for tag in here.data.tags.keys() & {ERROR_TAG, MODEL_ID_TAG, NETWORK_TAG}:
+            self._client.delete_tag(self.id, tag)
         for key in here.data.metrics:
             self._known |= {(key, m.step) for m in self._client.get_metric_history(self.id, key)}
         experiments, of_this = [here.info.experiment_id], f"source_run_id = '{self.id}'"
@@ -94,12 +102,19 @@ class Run:
         """The last value of each metric as it is in the store."""
         return self._client.get_run(self.id).data.metrics
 
+    @property
+    def has_results(self) -> bool:
+        """Whether something of ours, or of others, was recorded in it: figures or where from."""
+        here = self._client.get_run(self.id).data
+        return bool(here.metrics or {DATA_TAG, KIND_TAG} & here.tags.keys())
+
     def log_metrics(
         self, metrics: Mapping[str, float], step: int = 0, model_id: str | None = None
     ) -> None:
         """Record metrics at ``step``, also of the model with ``model_id`` where one is given.
 
-        They are kept and sent later where the server does not answer.
+        What the run has with this step and value is not recorded again. They are kept and sent
+        later where the server does not answer.
         """
         from mlflow.entities import Metric
 
@@ -187,6 +202,7 @@ class Run:
         Returns:
             The model's id, or None where the server did not take it.
         """
+        from mlflow.entities import RunTag
         from mlflow.models import Model
 
         from pawprint.tracking import logged_model
@@ -209,7 +225,9 @@ class Run:
                 example=example,
                 validate_serving_input=False,  # it would import the code from a temporary folder
             )
-            self._client.set_tag(self.id, MODEL_ID_TAG, model.model_id)
+            # Together: a run whose model is told is known by its network too.
+            tags = {MODEL_ID_TAG: model.model_id, NETWORK_TAG: sha256_of(onnx_file)}
+            self._client.log_batch(self.id, tags=[RunTag(*tag) for tag in tags.items()])
             return model.model_id
 
         return self._attempt("the model", record)
@@ -234,8 +252,13 @@ class Run:
             )
 
     def _send(self) -> None:
-        for start in range(0, len(self._waiting), 500):
-            self._client.log_batch(self.id, metrics=self._waiting[start : start + 500])
+        if self._last is None:
+            there = self._client.get_run(self.id).data.to_proto().metrics
+            self._last = {metric.key: (metric.step, metric.value) for metric in there}
+        new = [m for m in self._waiting if self._last.get(m.key) != (m.step, m.value)]
+        for start in range(0, len(new), 500):
+            self._client.log_batch(self.id, metrics=new[start : start + 500])
+        self._last |= {metric.key: (metric.step, metric.value) for metric in new}
         self._waiting.clear()
 
     def _attempt(self, what: str | None, action: Callable[[], Any]) -> Any:

@@ -24,11 +24,13 @@ from pawprint.tracking.location import (
     sqlite_uri,
     store_uri,
 )
-from pawprint.tracking.names import MODEL_ID_TAG, RESTORED_FROM_TAG
+from pawprint.tracking.names import MODEL_ID_TAG, NETWORK_TAG, RESTORED_FROM_TAG
 from pawprint.tracking.run import Run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
 
 TRAINING_TAG = "training"
 OPENING_SECONDS = 120  # that another process may need to make a store
@@ -47,33 +49,45 @@ class Store:
         name: str,
         *,
         parent: str | None = None,
-        adopt: str | None = None,
         training: str | None = None,
     ) -> Run:
-        """Open a run of which nothing is recorded yet, or go on in the one with the id ``adopt``.
+        """Open a run of which nothing is recorded yet.
 
         Args:
             name: what the run is called in `mlflow ui`.
             parent: run id of the parent under which this run is nested.
-            adopt: run id that somebody (`mlflow run`) opened for us.
             training: what ``find_unfinished`` finds it by.
-
-        Raises:
-            UserError: ``adopt`` is no run of this store.
         """
-        if adopt:
-            if self.find(adopt) is None:
-                raise UserError(
-                    f"MLFLOW_RUN_ID is {adopt}, but {self.uri} has no such run; unset that "
-                    "variable or set MLFLOW_TRACKING_URI to the store that has it"
-                )
-            self.client.update_run(adopt, status="RUNNING", name=name)
-            return self.run(adopt)
         tags = {"mlflow.parentRunId": parent} if parent else {}
         if training:
             tags[TRAINING_TAG] = training
         created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
         return self.run(created.info.run_id)
+
+    def adopt(self, run_id: str, name: str) -> Run | None:
+        """Go on in a run that somebody (`mlflow run`) opened for us, under this name.
+
+        Returns:
+            The run; None where it has results already, which is told in the log.
+
+        Raises:
+            UserError: it is no run of this store.
+        """
+        run = self.find(run_id)
+        if run is None:
+            raise UserError(
+                f"MLFLOW_RUN_ID is {run_id}, but {self.uri} has no such run; unset that "
+                "variable or set MLFLOW_TRACKING_URI to the store that has it"
+            )
+        if run.has_results:
+            log.warning(
+                "MLFLOW_RUN_ID is %s, a run that has results already and stays as it is; recording "
+                "in another run (`unset MLFLOW_RUN_ID` ends this warning)",
+                run_id,
+            )
+            return None
+        self.client.update_run(run_id, status="RUNNING", name=name)
+        return run
 
     def run(self, run_id: str) -> Run:
         """The run with this id, which is there."""
@@ -105,10 +119,16 @@ class Store:
                 return self.run(run.info.run_id)
         return None
 
-    def find_restored(self, run_id: str) -> Run | None:
-        """The run that stands here for one recorded in another store, if there is one."""
-        found = next(self.search(f"tags.{RESTORED_FROM_TAG} = '{run_id}'"), None)
-        return self.run(found.info.run_id) if found else None
+    def find_of_network(self, run_id: str, network: str) -> Run | None:
+        """The run with this id, or the one that was restored from it, if it is of this network.
+
+        Args:
+            run_id: that trained the network.
+            network: sha256 of its file. A run that has none recorded is of it, too.
+        """
+        restored = self.search(f"tags.{RESTORED_FROM_TAG} = '{run_id}'")
+        runs = [self.find(run_id), *(self.run(found.info.run_id) for found in restored)]
+        return next((r for r in runs if r and r.tags.get(NETWORK_TAG, network) == network), None)
 
     def search(self, query: str, order: str = "DESC") -> Iterator[Any]:
         """MLflow's active runs of the experiment that fit its ``query``, the newest first.
@@ -257,6 +277,7 @@ def _experiment_id(client: MlflowClient, address: str, name: str) -> str:
 def link_opened_run(store: Store, training: Run, stage: str) -> None:
     """Where `mlflow run` opened a run around ``stage``, name it and point to the training's run."""
     opened = os.environ.get("MLFLOW_RUN_ID")
-    if opened and opened != training.id and (run := store.find(opened)):
-        store.client.update_run(opened, name=f"{stage} of {training.tags['mlflow.runName']}")
+    run = store.find(opened) if opened and opened != training.id else None
+    if run and not run.has_results:
+        store.client.update_run(run.id, name=f"{stage} of {training.tags['mlflow.runName']}")
         run.set_tags({"training_run": training.id})

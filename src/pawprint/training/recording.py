@@ -69,8 +69,8 @@ def _open_run(
 ) -> tuple[Run, bool]:
     """The run to record in, and whether a killed training began it."""
     adopt = os.environ.get("MLFLOW_RUN_ID")  # `mlflow run` opened it
-    if adopt and not parent:
-        return store.open_run(name, adopt=adopt), False
+    if adopt and not parent and adopt != known and (run := store.adopt(adopt, name)):
+        return run, False
     earlier = store.find(known) if known else store.find_unfinished(training)
     if earlier is None:
         return store.open_run(name, parent=parent, training=training), False

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from pyarrow import parquet
 
+from pawprint.data.audit import UNUSABLE
 from pawprint.stages.prepare import prepare
 
 SIZE = (160, 120)
@@ -260,9 +261,10 @@ def test_figures_and_summary_count_what_was_found(salted):
     summary = json.loads((salted.base / "data" / "prepared" / "summary.json").read_text())
     kinds = [row["problem_kind"] for row in salted.rows.values()]
     for kind in ("truncated", "not a picture", "unreadable", "leak", "two labels", "duplicate"):
-        assert summary["found"][kind] == figures[kind.replace(" ", "_")] == kinds.count(kind)
-    assert figures["files"] == len(kinds)
-    assert figures["used"] == sum(row["split"] is not None for row in salted.rows.values())
+        assert summary["found"][kind] == kinds.count(kind)
+    out = sum(row["split"] is None for row in salted.rows.values())
+    unusable = sum(kind in UNUSABLE for kind in kinds)
+    assert figures == {"refused": unusable, "left_out": out - unusable}
     refused = {refused["path"] for refused in summary["refused"]}
     assert refused == {path for path, row in salted.rows.items() if row["split"] is None}
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -92,6 +93,13 @@ def without_credentials(url: str) -> str:
 def escaped(text: str) -> str:
     """``text`` with what could steer a terminal, or cannot be written, as escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """Names for a sentence: the first ``most`` of them, and how many more there are."""
+    shown = ", ".join(f'"{escaped(name)}"' for name in names[:most])
+    more = len(names) - most
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def parse(text: str) -> Address:
