@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pawprint.registry.source import Source, with_facts
+from pawprint.registry.source import Source, champion_file, with_facts
 
 NETWORK = b"a network"
 RUN = "a" * 32
@@ -17,6 +17,7 @@ def folder(tmp_path):
     (tmp_path / "model.onnx").write_bytes(NETWORK)
     digest = hashlib.sha256(NETWORK).hexdigest()
     registered = {"model": "pawprint", "version": 3, "run_id": RUN, "network": digest}
+    registered["champion"] = 3
     registered |= {"test_accuracy": 0.875, "test_accuracy_low": None}
     registered |= {"data_digest": "d" * 64, "git_commit": "c" * 40}
     write(tmp_path, json.dumps(registered))
@@ -45,6 +46,9 @@ def test_version_run_data_and_accuracy_are_known(folder):
     assert found.tags["git_commit"] == "c" * 40
     assert found.tags["test_accuracy"] == "0.875"
     assert "test_accuracy_low" not in found.tags
+    assert found.notes == ()
+    assert champion_file(folder, "pawprint") == found
+    assert champion_file(folder, "other") is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,16 @@ def test_version_run_data_and_accuracy_are_known(folder):
 def test_nothing_is_known_by_a_record_that_is_missing_odd_or_of_another_network(folder, harm):
     harm(folder)
     network = folder / "model.onnx"
-    assert known(folder) == Source(str(network), network)
+    note = f"{network} is not known as the champion: it has no record of `pawprint register`"
+    assert known(folder) == Source(str(network), network, notes=(note,))
+    assert champion_file(folder, "pawprint") is None
+
+
+def test_a_record_of_a_network_that_was_kept_back_says_so(folder):
+    change(folder, champion=2)
+    note = "pawprint version 3 is not the champion: the gate kept it back"
+    assert (known(folder).version, known(folder).notes) == (3, (note,))
+    assert champion_file(folder, "pawprint") is None
 
 
 def test_a_network_that_was_trained_since_is_not_taken_for_the_registered_one(folder):

@@ -203,10 +203,12 @@ def test_a_file_is_known_as_soon_as_it_is_registered_beside_it(tmp_path):
     with serving(WatchedModel(str(network), seconds=0.05)) as server:
         assert server.get("model").json()["version"] is None
         digest = hashlib.sha256(network.read_bytes()).hexdigest()
-        facts = {"model": "colours", "version": 7, "run_id": "r", "network": digest}
+        (note,) = server.get("health").json()["notes"]
+        assert note.startswith(f"{network} is not known as the champion: ")
+        facts = {"model": "colours", "version": 7, "champion": 7, "run_id": "r", "network": digest}
         facts |= {"test_accuracy": 0.9, "test_accuracy_low": float("nan")}
         (tmp_path / "registered.json").write_text(json.dumps(facts))
         eventually(lambda: server.get("health").json()["model"] == "colours version 7")
         facts = server.get("model").json()
-        assert (facts["version"], facts["run_id"]) == (7, "r")
+        assert (facts["version"], facts["run_id"], facts["notes"]) == (7, "r", [])
         assert (facts["test_accuracy"], facts["test_accuracy_low"]) == (0.9, None)

@@ -143,7 +143,8 @@ def make_app(
     @app.get("/health", response_description="It does.", response_model=schemas.Health)
     async def health() -> Any:
         """Tell that the server answers."""
-        return {"status": "ok", "model": watched.model.source.name}
+        source = watched.model.source
+        return {"status": "ok", "model": source.name, "notes": list(source.notes)}
 
     @app.get("/model", response_description="Facts.", response_model=schemas.ModelFacts)
     async def model() -> Any:

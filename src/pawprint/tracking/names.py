@@ -2,8 +2,6 @@
 
 import re
 
-from pawprint.system.errors import UserError
-
 NETWORK_FILE = "model.onnx"  # in the folder of a logged model
 
 # Aliases of registered versions.
@@ -24,22 +22,6 @@ FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN or a file"
 def mlflow_name(name: str) -> str:
     """A name of a metric or a tag as MLflow takes it."""
     return NOT_IN_NAMES.sub("_", name)[:LONGEST_NAME]
-
-
-def no_champion(model: str, address: str) -> UserError:
-    """The sentence for a registry without a champion."""
-    return UserError(
-        f"no champion of {model} is registered in {address}; run `dvc repro` to train, "
-        "evaluate and register one"
-    )
-
-
-def no_version(model: str, which: str, address: str) -> UserError:
-    """The sentence for a registry without that version or alias."""
-    if which == CHAMPION:
-        return no_champion(model, address)
-    word = f"version {which}" if which.isdecimal() else f"alias {which}"
-    return UserError(f"{address} has no {word} of {model}; `mlflow ui` shows what there is")
 
 
 def is_file(name: str) -> bool:
