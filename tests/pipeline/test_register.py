@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -367,9 +368,16 @@ def test_a_copied_or_moved_project_keeps_its_champion_and_writes_in_its_own_plac
     contest, founded, tmp_path
 ):
     answers, before = _predict(founded).stdout, _addresses(founded)
-    assert _predict(contest).stdout == answers  # the store was copied as it is
+    shutil.rmtree(contest.root / "mlruns")  # the store alone was copied
+    assert _predict(contest).stdout == answers
+    done = contest.stage("register")
+    told = f"artifact addresses of {contest.root}/mlflow.db still lead to {founded.root}/mlruns, "
+    assert told in done.stdout + done.stderr
+    contest.run("bash", "-c", re.search(r"`(cp -rn .*)`", done.stdout + done.stderr)[1])
+    assert _predict(contest).stdout == answers
     train(contest, "wrong")
-    contest.stage("register")
+    done = contest.stage("register")
+    assert told not in done.stdout + done.stderr
     assert all(place.startswith(f"{contest.root}/mlruns") for place in _addresses(contest))
     assert _addresses(founded) == before
     moved = type(contest)(contest.root.rename(tmp_path / "moved"))

@@ -291,6 +291,8 @@ def _look_up(tracking: str, model: str, alias: str | None, which: str) -> Source
 
 def _of_run(address: str, run_id: str) -> Source:
     path = sqlite_path(address)
+    if path is not None and not path.exists():  # MLflow would make a new one
+        raise UserError(f"{path} is not there, and no run {run_id} in it; name another network")
     rows = query(path, _LOGGED, run_id)
     folder = artifact_folder(path, rows[0][0]) if rows else None
     network = (folder or fetch_model_of_run(address, run_id)) / NETWORK_FILE

@@ -1,6 +1,7 @@
 """Where the store is. No MLflow here: the command line asks this before anything else."""
 
 import os
+import shlex
 import sqlite3
 import urllib.parse
 from contextlib import closing
@@ -15,11 +16,11 @@ _SQLITE = b"SQLite format 3\0"
 # MLflow's default experiment is as old as the store, and where the store was made.
 MADE_AT = "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
 _ADDRESSES = (
-    ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
+    ("experiments", "artifact_location"),
 )
 
 
@@ -119,20 +120,21 @@ def artifact_folder(database: Path | None, location: object) -> Path | None:
     return here if here and here.exists() else folder
 
 
-def adopt_artifacts(database: Path) -> int:
+def adopt_artifacts(database: Path) -> str | None:
     """Let the addresses in a store that came here with its project lead to this project.
 
-    One stays as it was where its files are only there; new artifacts are written here.
+    New artifacts are written here. An address stays as it was where its files are only there; that
+    is tried again the next time.
 
     Args:
         database: another store than the project's own stays as it is.
 
     Returns:
-        How many were changed.
+        A sentence on those that stayed, if any.
     """
     if _move(database) is None:
-        return 0
-    changed = 0
+        return None
+    stayed = 0
     with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         if (move := _move(database)) is not None:  # else another process was quicker
@@ -144,13 +146,21 @@ def adopt_artifacts(database: Path) -> int:
                     if there is None or here is None:
                         continue
                     if table != "experiments" and there.exists() and not here.exists():
+                        stayed += 1
                         continue
+                    if stayed and (table, row) == ("experiments", 0):
+                        continue  # it tells where the others were
                     text = here.as_uri() if address.startswith("file:") else str(here)
                     sql = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
                     connection.execute(sql, (text, row))
-                    changed += 1
         connection.execute("COMMIT")
-    return changed
+    if not stayed or move is None:
+        return None
+    old, project = move[0], move[1].parent
+    return (
+        f"{stayed} artifact addresses of {database} still lead to {old}, and their files are there "
+        f"alone; bring them here with `{shlex.join(['cp', '-rn', str(old), str(project)])}`"
+    )
 
 
 def _move(database: Path) -> tuple[Path, Path] | None:

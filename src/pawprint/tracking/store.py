@@ -145,8 +145,8 @@ def connect(uri: str | None, experiment: str) -> Store:
     address = store_uri(uri)
     try:
         client = reach(address)
-        if (path := sqlite_path(address)) and (changed := adopt_artifacts(path)):
-            log.info("%s came here with its project: %d addresses lead here now", path, changed)
+        if (path := sqlite_path(address)) and (sentence := adopt_artifacts(path)):
+            log.warning("%s", sentence)
         with _creation_lock(address):
             return Store(client, address, _experiment_id(client, address, experiment))
     except UserError:
