@@ -30,7 +30,7 @@ from pawprint.registry.history import (
     rollback_stack,
 )
 from pawprint.registry.scoring import correct_by_network
-from pawprint.registry.source import RECORD, champion_file, record_of
+from pawprint.registry.source import RECORD, champion_file, is_version, record_of
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_json
 from pawprint.tracking.location import no_champion
@@ -119,7 +119,7 @@ def keep_champion(registry: Registry, number: int | None, folder: Path) -> None:
 def _kept(registry: Registry, version: Version, folder: Path) -> Path | None:
     """The network in ``folder`` where it is that version's, else None."""
     kept = champion_file(folder, registry.model)
-    same = kept and (kept.version, kept.run_id) == (version.number, version.run_id)
+    same = kept and is_version(kept, number=version.number, run_id=version.run_id)
     return kept.network if kept and same else None
 
 

@@ -142,7 +142,7 @@ def record_file(network: Path) -> Path:
 
 
 def record_of(
-    content: bytes, model: str, version: int, run_id: str, tags: Mapping[str, str]
+    content: bytes, model: str, version: int, run_id: str | None, tags: Mapping[str, str]
 ) -> dict[str, Any]:
     """What the record of a champion's network holds.
 
@@ -150,7 +150,7 @@ def record_of(
         content: of the network's file.
         model: the registered model's name.
         version: its version.
-        run_id: of the run that trained it.
+        run_id: of the run that trained it; empty for a version made by hand.
         tags: the version's.
     """
     figures = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
@@ -159,7 +159,7 @@ def record_of(
         "model": model,
         "version": version,
         "champion": version,
-        "run_id": run_id,
+        "run_id": run_id or "",
         "network": hashlib.sha256(content).hexdigest(),
         **{name: _figure(tags.get(name)) for name in figures},
         **{name: tags.get(name) for name in words},
@@ -194,7 +194,7 @@ def with_facts(source: Source, content: bytes) -> Source:
     notes = source.notes
     if facts.get("champion") != version:
         notes = (*notes, f"{name} is not the champion: the gate kept it back")
-    return Source(name, source.network, model, version, run_id, tags, notes)
+    return Source(name, source.network, model, version, run_id or None, tags, notes)
 
 
 def champion_file(folder: Path, model: str) -> Source | None:
@@ -210,6 +210,11 @@ def champion_file(folder: Path, model: str) -> Source | None:
     except OSError:
         return None
     return found if found.model == model and not found.notes else None
+
+
+def is_version(kept: Source, *, number: int | None, run_id: str | None) -> bool:
+    """Whether a champion's file is of that version of its model; one made by hand has no run."""
+    return (kept.version, kept.run_id) == (number, run_id or None)
 
 
 def with_class_note(source: Source, class_names: Sequence[str]) -> Source:
@@ -261,7 +266,7 @@ def _registered(tracking: str, model: str, alias: str | None, version: str | Non
         error = UserError(f"{problem}; bring it back, or {way}")
     if alias == CHAMPION:
         kept = champion_file(Paths(project_root()).champion, model)
-        if kept and (not found or (found.version, found.run_id) == (kept.version, kept.run_id)):
+        if kept and (found is None or is_version(kept, number=found.version, run_id=found.run_id)):
             note = f"{problem}; the answers are of {kept.network}, {kept.name}"
             return replace(kept, notes=(note,), stands_in=found is None)
     raise error
