@@ -1,19 +1,20 @@
 # `pawprint serve` without what trains: no TensorFlow, MLflow or DVC.
 #
 #   docker build -t pawprint .
-#   docker run --rm -p 8000:8000 -v "$PWD/models:/model:ro" pawprint
+#   docker run --rm -p 8000:8000 -v "$PWD/models/champion:/model:ro" pawprint
 #
-# With the folder, not the file, another network in it is seen, and what register wrote beside it
+# With the folder, not the file, a new champion in it is seen, and what register wrote beside it
 # tells version, run, data and accuracy.
 #
 # What stands behind the image's name goes to `pawprint`, so `predict` works too, all but Parquet:
 #
-#   docker run --rm -v "$PWD:/here:ro" pawprint predict --model /here/models/model.onnx /here/data
+#   docker run --rm -v "$PWD:/here:ro" pawprint predict \
+#     --model /here/models/champion/model.onnx /here/data
 #
 # An image with its network inside:
 #
 #   FROM pawprint
-#   COPY models/model.onnx models/registered.json /model/
+#   COPY models/champion /model
 
 FROM python:3.11-slim AS build
 WORKDIR /build

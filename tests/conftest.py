@@ -49,6 +49,12 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"skipped: {count} {tests}: {reason}", yellow=True)
 
 
+@pytest.fixture(autouse=True)
+def own_registry():
+    """No registry of an earlier test: MLflow writes the variable for the whole process."""
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)
+
+
 @pytest.fixture(scope="session")
 def paint_picture():
     """A function that paints one small picture: a colour of its class, and noise of its own."""

@@ -1,7 +1,6 @@
 """What a failed or stopped stage leaves behind."""
 
 import re
-import shutil
 import signal
 import time
 
@@ -158,24 +157,6 @@ def test_a_path_with_brackets_and_commas_needs_no_quoting(project):
     (project.root / "pictures").rename(odd)
     project.stage("prepare", f"images={odd}")
     assert project.json("data/prepared/summary.json")["images"] == str(odd)
-
-
-def test_a_champion_whose_files_are_gone_is_told_and_replaced(project):
-    from pathlib import Path
-
-    version = project.client().get_model_version_by_alias("pawprint", "champion")
-    run = project.client().get_run(version.run_id)
-    shutil.move(Path(run.info.artifact_uri.removeprefix("file://")).parents[1], project.root / "x")
-    try:
-        done = project.run("python", "-m", "pawprint", "predict", "unseen", code=1)
-        assert "is gone" in done.stderr
-        for stage in ("train", "evaluate", "register", "predict"):
-            project.stage(stage)
-    finally:
-        moved = Path(run.info.artifact_uri.removeprefix("file://")).parents[1]
-        shutil.rmtree(moved, ignore_errors=True)
-        shutil.move(project.root / "x", moved)
-    assert "are gone" in project.json("models/registered.json")["reason"]
 
 
 def test_a_store_of_another_kind_is_one_sentence(finished):

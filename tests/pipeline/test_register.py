@@ -2,15 +2,21 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from crafted import train
+from mlflow import MlflowClient
 
-from pawprint.registry.source import Source, with_facts
+from pawprint.registry.gate import decision_in
+from pawprint.registry.source import champion_file, find_champion, version_now
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +24,7 @@ def founded(finished, tmp_path_factory):
     """A project whose champion, version 1, gets every picture wrong; for reading only."""
     project = finished.copy(tmp_path_factory.mktemp("founded") / "project")
     shutil.rmtree(project.root / "mlruns")
+    shutil.rmtree(project.root / "models/champion")
     (project.root / "mlflow.db").unlink()
     train(project, "wrong")
     project.stage("register")
@@ -39,7 +46,17 @@ def _tags(project, number):
 
 
 def _decision(project):
-    return project.json("models/registered.json")
+    """The decision on the version that was registered last, and who is champion by it."""
+    aliases = project.client().get_registered_model("pawprint").aliases
+    number = int(aliases["challenger"])
+    decision = asdict(decision_in(_tags(project, number)))
+    champion = int(aliases["champion"]) if "champion" in aliases else None
+    return {"version": number, "champion": champion, **decision}
+
+
+def _answering(project):
+    """The version in `models/champion`, where network and record are whole."""
+    return champion_file(project.root / "models/champion", "pawprint").version
 
 
 def _champion(project, *options, **variables):
@@ -53,22 +70,22 @@ def _line(project, **variables):
 
 
 def test_registering_the_same_run_again_changes_nothing(contest):
-    file = contest.root / "models/registered.json"
-    before, tags = file.read_bytes(), _tags(contest, 1)
+    file = contest.root / "models/champion/registered.json"
+    before, tags = file.stat().st_mtime_ns, _tags(contest, 1)
     contest.stage("register")
     versions = contest.client().search_model_versions("name = 'pawprint'")
     assert [int(v.version) for v in versions] == [1]
-    assert file.read_bytes() == before
+    assert file.stat().st_mtime_ns == before
     assert _tags(contest, 1) == tags
     assert len(contest.client().get_registered_model("pawprint").tags) == 1
 
 
-def test_the_network_s_file_is_known_by_what_is_registered_beside_it(founded):
-    network = founded.root / "models/model.onnx"
-    found = with_facts(Source(str(network), network), network.read_bytes())
+def test_the_champion_s_file_is_known_by_the_record_beside_it(founded):
+    found = champion_file(founded.root / "models/champion", "pawprint")
+    assert found.network.read_bytes() == (founded.root / "models/model.onnx").read_bytes()
     version = founded.client().get_model_version("pawprint", "1")
     assert (found.name, found.run_id) == ("pawprint version 1", version.run_id)
-    for name in ("test_accuracy", "test_accuracy_low", "data_digest", "git_commit"):
+    for name in ("test_accuracy", "test_accuracy_low", "data_digest", "git_commit", "reason"):
         assert found.tags[name] == version.tags[name]
 
 
@@ -88,12 +105,8 @@ def test_champion_is_who_is_better_beyond_chance_and_nobody_else(contest):
         assert (decision["version"], decision["champion"]) == (number, champion)
         assert decision["reason"].startswith(f"{relation} on the same 8 test pictures: accuracy ")
         assert p_value in decision["reason"]
-        assert (_alias(contest, "challenger"), _alias(contest, "champion")) == (number, champion)
-        tags = _tags(contest, number)
-        assert tags["verdict"] == ("promoted" if champion == number else "kept")
-        # The version says what the file says.
-        told = {key: str(value) for key, value in decision.items() if value is not None}
-        assert {key: told[key] for key in told.keys() & tags.keys()}.items() <= tags.items()
+        assert _answering(contest) == champion
+        assert decision["verdict"] == ("promoted" if champion == number else "kept")
     assert _line(contest) == [(3, 1, "register"), (1, None, "register")]
 
 
@@ -172,7 +185,8 @@ def test_not_worse_takes_an_equal_network_and_always_takes_any(contest):
 
 
 def test_who_keeps_no_limit_is_not_champion_even_as_the_first(contest):
-    shutil.rmtree(contest.root / "mlruns", ignore_errors=True)
+    for folder in ("mlruns", "models/champion"):
+        shutil.rmtree(contest.root / folder)
     (contest.root / "mlflow.db").unlink()
     contest.stage("register", "gate.min_accuracy=0.5")
     assert _decision(contest)["reason"] == (
@@ -206,18 +220,19 @@ def test_registering_at_once_leaves_one_champion_and_one_unbroken_line(founded, 
     for process in running:
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0, said
-    decisions = sorted((_decision(p) for p in projects), key=lambda d: d["version"])
-    assert [d["version"] for d in decisions] == [2, 3, 4, 5]
+    client = MlflowClient(store, store)
+    versions = client.search_model_versions("name = 'pawprint'")
+    decisions = {int(v.version): decision_in(v.tags) for v in versions}
+    assert sorted(decisions) == [1, 2, 3, 4, 5]
     # In whatever order they came: each was compared with who was champion then, and the first
     # that gets all right beats version 1, after which nobody is better.
-    (winner,) = [d for d in decisions if d["verdict"] == "promoted"]
-    assert winner["difference"] == 1
-    for d in decisions:
-        before = d["version"] <= winner["version"]
-        assert d["compared_with"] == (1 if before else winner["version"])
-        assert d["champion"] == (1 if d["version"] < winner["version"] else winner["version"])
+    (winner,) = [n for n, d in decisions.items() if d.promoted and n > 1]
+    assert decisions[winner].difference == 1
+    for number in range(2, 6):
+        assert decisions[number].compared_with == (1 if number <= winner else winner)
     line = _line(projects[0], MLFLOW_TRACKING_URI=store)
-    assert line == [(winner["version"], 1, "register"), (1, None, "register")]
+    assert line == [(winner, 1, "register"), (1, None, "register")]
+    assert {_answering(project) for project in projects} <= {1, winner}
 
 
 def test_killed_between_alias_and_line_it_is_shown_rightly_and_mended(contest):
@@ -263,8 +278,9 @@ def test_rollbacks_go_back_one_by_one_and_who_was_rolled_back_stays_out(contest)
     assert shown["test_accuracy"] == 0.5
     assert _alias(contest, "champion") == 2
     assert "rolled_back" in _tags(contest, 3)
+    assert _answering(contest) == 2
     _champion(contest, "--rollback")
-    assert _alias(contest, "champion") == 1
+    assert _alias(contest, "champion") == _answering(contest) == 1
     done = _champion(contest, "--rollback", code=1)
     assert done.stderr == (
         "error: version 1 of pawprint has no champion before it to go back to; train another "
@@ -276,8 +292,9 @@ def test_rollbacks_go_back_one_by_one_and_who_was_rolled_back_stays_out(contest)
     assert "; better than champion version 1 on the same" in decision["reason"]
     assert (decision["verdict"], decision["champion"]) == ("kept", 1)
     assert _alias(contest, "champion") == 1
+    assert _answering(contest) == 1
     contest.stage("register", "gate=always")
-    assert _alias(contest, "champion") == 3
+    assert _alias(contest, "champion") == _answering(contest) == 3
     plain = _champion(contest).stdout.splitlines()
     assert plain[0] == "champion\tpawprint version 3"
     assert plain[2] == "test accuracy\t1.0000"
@@ -308,6 +325,144 @@ def test_after_a_rollback_dvc_repro_predicts_with_the_champion_of_now(project):
     assert predictions.read_bytes() == first
     assert _decision(project)["reason"].startswith("it was rolled back on ")
     assert project.repro() == []
+
+
+def _predict(project, **options):
+    return project.run("python", "-m", "pawprint", "predict", "unseen", "--csv", **options)
+
+
+def test_a_champion_that_does_not_know_the_classes_is_told_and_no_rival(contest):
+    for old, new in (("cats", "ripe"), ("dogs", "unripe")):
+        (contest.root / "pictures" / old).rename(contest.root / "pictures" / new)
+    contest.stage("prepare")
+    assert _predict(contest).stderr == (
+        f"note: pawprint version 1 has other classes than the pictures in {contest.root}/data/"
+        "prepared: it does not know ripe and they have no cats; `dvc repro` takes a network of "
+        "theirs to the gate\n"
+    )
+    train(contest, "cats")
+    contest.stage("register", "gate.min_accuracy=0.6")
+    assert (_decision(contest)["verdict"], _answering(contest)) == ("kept", 1)
+    contest.stage("register")
+    assert _decision(contest)["reason"] == (
+        "champion version 1 knows 0 of the 2 classes of the test pictures, not ripe, and is no "
+        "rival; test accuracy 0.5000 on 8 pictures: champion"
+    )
+    assert _alias(contest, "champion") == _answering(contest) == 2
+    assert _predict(contest).stderr == ""
+
+
+def _addresses(project):
+    """The addresses of artifacts in the store; those of its oldest tables first."""
+    with closing(sqlite3.connect(project.root / "mlflow.db")) as store:
+        return [
+            row[0].removeprefix("file://")
+            for table, column in (
+                ("experiments", "artifact_location"),
+                ("runs", "artifact_uri"),
+                ("logged_models", "artifact_location"),
+                ("model_versions", "storage_location"),
+            )
+            for row in store.execute(f"SELECT {column} FROM {table}")
+        ]
+
+
+def test_a_copied_or_moved_project_keeps_its_champion_and_writes_in_its_own_place(
+    contest, founded, tmp_path
+):
+    answers, before = _predict(founded).stdout, _addresses(founded)
+    shutil.rmtree(contest.root / "mlruns")  # the store alone was copied
+    assert _predict(contest).stdout == answers
+    done = contest.stage("register")
+    told = f"artifact addresses of {contest.root}/mlflow.db still lead to {founded.root}/mlruns, "
+    assert told in done.stdout + done.stderr
+    contest.run("bash", "-c", re.search(r"`(cp -rn .*)`", done.stdout + done.stderr)[1])
+    assert _predict(contest).stdout == answers
+    train(contest, "wrong")
+    done = contest.stage("register")
+    assert told not in done.stdout + done.stderr
+    assert all(place.startswith(f"{contest.root}/mlruns") for place in _addresses(contest))
+    assert _addresses(founded) == before
+    moved = type(contest)(contest.root.rename(tmp_path / "moved"))
+    done = _predict(moved)
+    assert (done.stdout, done.stderr) == (answers, "")
+    train(moved, "right")
+    moved.stage("register")
+    assert _decision(moved)["reason"].startswith("better than champion version 1 on the same 8 ")
+    assert all(place.startswith(f"{moved.root}/mlruns") for place in _addresses(moved))
+    assert not contest.root.exists()
+
+
+def test_a_champion_whose_network_is_gone_is_not_beaten(contest):
+    contest.stage("register")  # the addresses lead here now
+    answers = _predict(contest).stdout
+    shutil.rmtree(contest.root / "mlruns")
+    done = _predict(contest)
+    assert done.stdout == answers
+    gone = f"the champion of pawprint is version 1, but {contest.root}/mlruns/models/m-"
+    assert done.stderr.startswith(f"note: {gone}")
+    kept = f"{contest.root}/models/champion"
+    assert f" is gone; the answers are of {kept}/model.onnx, pawprint version 1\n" in done.stderr
+    train(contest, "cats")
+    contest.stage("register")  # that file is version 1's, and compared with
+    assert _decision(contest)["reason"].startswith("not told apart from champion version 1 on the")
+    shutil.rmtree(kept)
+    done = _predict(contest, code=1)
+    assert done.stderr.startswith(f"error: {gone}")
+    assert done.stderr.count("\n") == 1
+    train(contest, "right")
+    contest.stage("register")
+    reason = _decision(contest)["reason"]
+    assert reason.startswith(f"the network of champion version 1 is gone from {contest.root}/mlru")
+    assert "bring it back, or promote this one with `pawprint register gate=always`; " in reason
+    assert (_decision(contest)["verdict"], _alias(contest, "champion")) == ("kept", 1)
+    contest.stage("register", "gate=always")
+    assert _alias(contest, "champion") == _answering(contest) == 3
+    assert _predict(contest).stderr == ""
+
+
+@pytest.mark.parametrize("lost", ["alias", "version", "model", "store"])
+def test_without_a_champion_in_the_store_its_file_answers_and_says_so(contest, lost):
+    answers = _predict(contest).stdout
+    client = contest.client()
+    match lost:
+        case "alias":
+            client.delete_registered_model_alias("pawprint", "champion")
+        case "version":
+            client.delete_model_version("pawprint", "1")
+        case "model":
+            client.rename_registered_model("pawprint", "other")
+        case "store":  # as in a clone, after `dvc pull`
+            (contest.root / "mlflow.db").unlink()
+            shutil.rmtree(contest.root / "mlruns")
+    done = _predict(contest)
+    assert done.stdout == answers
+    nobody = f"no champion of pawprint is registered in sqlite:///{contest.root}/mlflow.db; "
+    file = f"{contest.root}/models/champion/model.onnx"
+    assert done.stderr == f"note: {nobody}the answers are of {file}, pawprint version 1\n"
+    way = "`dvc repro -sf register` takes the evaluated network to the gate"
+    assert _champion(contest, code=1).stderr == f"error: {nobody}{way}\n"
+    assert (contest.root / "mlflow.db").exists() == (lost != "store")
+    train(contest, "cats")
+    contest.stage("register")
+    assert _decision(contest)["reason"].startswith(
+        f"not told apart from pawprint version 1 in {contest.root}/models/champion, which this "
+    )
+    assert _answering(contest) == 1
+
+
+def test_registry_uri_says_for_all_commands_where_the_champion_is(contest, monkeypatch):
+    shutil.copy(contest.root / "mlflow.db", contest.root / "other.db")
+    train(contest, "right")
+    contest.stage("register")
+    other = f"sqlite:///{contest.root / 'other.db'}"
+    model, store = "models:/pawprint@champion", f"sqlite:///{contest.root / 'mlflow.db'}"
+    for address, version in (("", 2), (other, 1)):
+        monkeypatch.setenv("MLFLOW_REGISTRY_URI", address)
+        shown = json.loads(_champion(contest, "--json", MLFLOW_REGISTRY_URI=address).stdout)
+        found = find_champion(store, "pawprint")
+        assert shown["version"] == found.version == version_now(model, store)[0] == version
+        assert shown["run_id"] == found.run_id
 
 
 def test_without_an_evaluation_nothing_is_registered(project):

@@ -29,7 +29,8 @@ def test_dvc_repro_writes_what_each_stage_promises(finished):
         "reports/evaluate/metrics.json",
         "reports/evaluate/intervals.json",
         "reports/evaluate/report.html",
-        "models/registered.json",
+        "models/champion/model.onnx",
+        "models/champion/registered.json",
         "reports/predict/predictions.csv",
     ):
         assert (finished.root / path).exists(), path

@@ -239,7 +239,7 @@ def test_two_sweeps_that_share_a_trial_train_it_once(project):
 def test_the_winner_is_evaluated_and_registered_once_and_the_project_keeps_its_own(project):
     before = {
         file: (project.root / file).read_bytes()
-        for file in ("models/run.json", "models/registered.json", "reports/evaluate/metrics.json")
+        for file in ("models/run.json", "models/model.onnx", "reports/evaluate/metrics.json")
     }
     command = ("-m", "depth=1,2", "epochs=3", "sweep.promote=true", "gate=always")
     project.stage("train", *command)
@@ -255,6 +255,7 @@ def test_the_winner_is_evaluated_and_registered_once_and_the_project_keeps_its_o
     assert all("test_accuracy" not in run.data.metrics for run in others)
     for file, content in before.items():
         assert (project.root / file).read_bytes() == content
+    assert project.json("models/champion/registered.json")["run_id"] == winner.info.run_id
     done = project.stage("train", *command)
     assert "is version 2 already" in done.stdout
     assert len(_curve(project, winner, "test_accuracy")) == 1

@@ -1,5 +1,6 @@
 """Changing the champion in a real registry, on SQLite."""
 
+import re
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ from pawprint.registry import champion
 from pawprint.registry.champion import decide_and_record, roll_back
 from pawprint.registry.gate import KEPT, PROMOTED, Decision, decision_in
 from pawprint.registry.history import events_of, read_history, repair_history
+from pawprint.registry.source import champion_file
 from pawprint.system.errors import UserError
 
 
@@ -113,37 +115,39 @@ def test_a_decision_comes_back_from_its_tags_with_its_types(registry):
     assert decision_in(registry.version(1).tags) == decision
 
 
-def test_rolling_back_announces_first_and_then_changes_the_registry(registry, settle):
+def test_rolling_back_writes_the_network_and_changes_the_registry(registry, settle, tmp_path):
     for number in (1, 2, 3):
         settle(number)
-    heard = []
-    event = roll_back(registry, lambda e: heard.append((e, registry.champion().number)))
-    assert heard == [(event, 3)]
+    event = roll_back(registry, tmp_path / "champion")
     assert registry.champion().number == 2
+    assert champion_file(tmp_path / "champion", "pawprint").version == 2
     assert _events(registry)[-1] == event
     assert (event.version, event.by, event.before) == (2, "rollback", 3)
 
 
-def _no_change(_):
-    raise AssertionError("nothing is to be announced")
-
-
-def test_an_earlier_champion_whose_files_are_gone_is_not_gone_back_to(registry, settle, tmp_path):
+@pytest.mark.parametrize("gone", ["its network is gone from", "that version was deleted"])
+def test_an_earlier_champion_that_is_gone_is_not_gone_back_to(registry, settle, tmp_path, gone):
     settle(1)
     settle(2)
-    shutil.rmtree(tmp_path / "model 1")
-    with pytest.raises(UserError, match="version 1 of pawprint was champion before version 2, but"):
-        roll_back(registry, _no_change)
+    if "network" in gone:
+        shutil.rmtree(tmp_path / "model 1")
+        gone += f" {tmp_path / 'model 1'}"
+    else:
+        registry.client.delete_model_version("pawprint", "1")
+    said = re.escape(f"version 1 of pawprint was champion before version 2, but {gone}; give the ")
+    with pytest.raises(UserError, match=said):
+        roll_back(registry, tmp_path / "champion")
     assert registry.champion().number == 2
     assert len(_events(registry)) == 2
+    assert not (tmp_path / "champion").exists()
 
 
-def test_without_any_champion_there_is_nothing_to_go_back_from(registry):
+def test_without_any_champion_there_is_nothing_to_go_back_from(registry, tmp_path):
     with pytest.raises(UserError, match="no champion of pawprint is registered in sqlite:"):
-        roll_back(registry, _no_change)
+        roll_back(registry, tmp_path / "champion")
 
 
-def test_a_rollback_killed_before_its_event_counts_once_it_is_repaired(registry, settle):
+def test_a_rollback_killed_before_its_event_counts_once_it_is_repaired(registry, settle, tmp_path):
     for number in (1, 2, 3):
         settle(number)
     registry.set_alias("champion", 2)
@@ -154,14 +158,16 @@ def test_a_rollback_killed_before_its_event_counts_once_it_is_repaired(registry,
     assert _steps(registry)[-1] == (2, "rollback", 3)
     repair_history(registry, registry.champion())
     assert len(_events(registry)) == 4
-    roll_back(registry, lambda _: None)
+    roll_back(registry, tmp_path / "champion")
     assert registry.champion().number == 1
 
 
-def test_an_alias_set_by_hand_joins_the_history_and_can_be_gone_back_from(registry, settle):
+def test_an_alias_set_by_hand_joins_the_history_and_can_be_gone_back_from(
+    registry, settle, tmp_path
+):
     settle(1)
     registry.set_alias("champion", 3)
-    assert roll_back(registry, lambda _: None).before == 3
+    assert roll_back(registry, tmp_path / "champion").before == 3
     assert _steps(registry) == [(1, "register", None), (3, "hand", 1), (1, "rollback", 3)]
 
 

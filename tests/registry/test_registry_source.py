@@ -1,11 +1,14 @@
-"""What is known of a network's file: only what was written about this very network."""
+"""What is known of a network's file, and of a server that does not let us know."""
 
 import hashlib
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pawprint.registry.source import Source, with_facts
+from pawprint.registry.source import Source, champion_file, find_network, version_now, with_facts
+from pawprint.system.errors import UserError
 
 NETWORK = b"a network"
 RUN = "a" * 32
@@ -17,6 +20,7 @@ def folder(tmp_path):
     (tmp_path / "model.onnx").write_bytes(NETWORK)
     digest = hashlib.sha256(NETWORK).hexdigest()
     registered = {"model": "pawprint", "version": 3, "run_id": RUN, "network": digest}
+    registered["champion"] = 3
     registered |= {"test_accuracy": 0.875, "test_accuracy_low": None}
     registered |= {"data_digest": "d" * 64, "git_commit": "c" * 40}
     write(tmp_path, json.dumps(registered))
@@ -45,6 +49,9 @@ def test_version_run_data_and_accuracy_are_known(folder):
     assert found.tags["git_commit"] == "c" * 40
     assert found.tags["test_accuracy"] == "0.875"
     assert "test_accuracy_low" not in found.tags
+    assert found.notes == ()
+    assert champion_file(folder, "pawprint") == found
+    assert champion_file(folder, "other") is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,16 @@ def test_version_run_data_and_accuracy_are_known(folder):
 def test_nothing_is_known_by_a_record_that_is_missing_odd_or_of_another_network(folder, harm):
     harm(folder)
     network = folder / "model.onnx"
-    assert known(folder) == Source(str(network), network)
+    note = f"{network} is not known as the champion: it has no record of `pawprint register`"
+    assert known(folder) == Source(str(network), network, notes=(note,))
+    assert champion_file(folder, "pawprint") is None
+
+
+def test_a_record_of_a_network_that_was_kept_back_says_so(folder):
+    change(folder, champion=2)
+    note = "pawprint version 3 is not the champion: the gate kept it back"
+    assert (known(folder).version, known(folder).notes) == (3, (note,))
+    assert champion_file(folder, "pawprint") is None
 
 
 def test_a_network_that_was_trained_since_is_not_taken_for_the_registered_one(folder):
@@ -73,3 +89,41 @@ def test_a_network_that_was_trained_since_is_not_taken_for_the_registered_one(fo
 def test_what_the_store_tells_stays(folder):
     source = Source("run b", folder / "model.onnx", run_id="b" * 32)
     assert with_facts(source, NETWORK) is source
+
+
+@pytest.fixture(params=[401, 403, 500])
+def refusing(request, monkeypatch):
+    """A server, as a proxy before MLflow may be one, that answers all but /health with a status."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/health" else request.param)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", request.param
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["models:/pawprint@champion", "models:/pawprint/1", "runs:/0123"])
+def test_a_server_that_refuses_or_fails_is_one_sentence(refusing, name):
+    address, status = refusing
+    looks = [find_network, version_now] if "@" in name else [find_network]
+    for look in looks:
+        with pytest.raises(UserError) as raised:
+            look(name, address)
+        said = str(raised.value)
+        assert said.startswith("the tracking ")
+        assert address in said
+        assert "\n" not in said
+        assert str(status) in said
+        assert ("MLFLOW_TRACKING_TOKEN" in said) == (status < 500)

@@ -14,6 +14,8 @@ from web_server import NAMES, Registry, picture, serving, write_network
 
 from pawprint.data.decode import read_picture
 from pawprint.inference.predictor import Predictor
+from pawprint.registry import source
+from pawprint.registry.source import record_file
 from pawprint.server.model import WatchedModel
 from pawprint.system.errors import UserError
 
@@ -152,6 +154,32 @@ def test_without_a_champion_there_is_a_sentence(registry):
         WatchedModel(CHAMPION, registry.uri)
 
 
+def test_the_champion_s_file_stands_in_until_the_store_has_one(tmp_path, monkeypatch, caplog):
+    network = write_network(tmp_path / "models/champion/model.onnx")
+    digest = hashlib.sha256(network.read_bytes()).hexdigest()
+    record = {"model": "colours", "version": 7, "champion": 7, "run_id": "r", "network": digest}
+    record_file(network).write_text(json.dumps(record))
+    (tmp_path / "data/prepared").mkdir(parents=True)
+    (tmp_path / "data/prepared/summary.json").write_text('{"class_names": ["cats", "dogs"]}')
+    monkeypatch.setattr(source, "project_root", lambda: tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with serving(WatchedModel(CHAMPION, uri, seconds=0.05)) as server:
+        health = server.get("health").json()
+        assert health["model"] == "colours version 7"
+        assert health["notes"] == [
+            f"no champion of colours is registered in {uri}; the answers are of {network}, "
+            "colours version 7",
+            f"colours version 7 has other classes than the pictures in {tmp_path}/data/prepared: "
+            "they have no newts; `dvc repro` takes a network of theirs to the gate",
+        ]
+        assert caplog.messages == server.get("model").json()["notes"] == health["notes"]
+        time.sleep(0.3)
+        assert len(caplog.messages) == 2  # once, not at each look
+        version, _ = Registry(tmp_path).add(names=["cats", "dogs", "dogs 2"])
+        eventually(lambda: server.get("health").json()["model"] == f"colours version {version}")
+        assert len(server.get("health").json()["notes"]) == 1
+
+
 def test_a_version_by_its_number_stays(registry):
     registry.add()
     with serving(WatchedModel("models:/colours/1", registry.uri, seconds=0.05)) as server:
@@ -207,10 +235,12 @@ def test_a_file_is_known_as_soon_as_it_is_registered_beside_it(tmp_path):
     with serving(WatchedModel(str(network), seconds=0.05)) as server:
         assert server.get("model").json()["version"] is None
         digest = hashlib.sha256(network.read_bytes()).hexdigest()
-        facts = {"model": "colours", "version": 7, "run_id": "r", "network": digest}
+        (note,) = server.get("health").json()["notes"]
+        assert note.startswith(f"{network} is not known as the champion: ")
+        facts = {"model": "colours", "version": 7, "champion": 7, "run_id": "r", "network": digest}
         facts |= {"test_accuracy": 0.9, "test_accuracy_low": float("nan")}
         (tmp_path / "registered.json").write_text(json.dumps(facts))
         eventually(lambda: server.get("health").json()["model"] == "colours version 7")
         facts = server.get("model").json()
-        assert (facts["version"], facts["run_id"]) == (7, "r")
+        assert (facts["version"], facts["run_id"], facts["notes"]) == (7, "r", [])
         assert (facts["test_accuracy"], facts["test_accuracy_low"]) == (0.9, None)

@@ -69,6 +69,7 @@ def bring(tab, content, name, how="drop"):
 @pytest.mark.parametrize("how", ["drop", "paste"])
 def test_a_picture_is_brought_and_the_answer_read(tab, page, how):
     bring(tab, picture(1), "cat.jpg", how)
+    assert " is not known as the champion: it has no record " in text(tab, "#notes")
     (expected,) = page.send(picture(1)).json()["predictions"]
     assert text(tab, ".answer .label span") == expected["label"]
     assert text(tab, ".answer .name") == "cat.jpg"

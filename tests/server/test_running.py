@@ -186,7 +186,7 @@ def test_the_server_imports_neither_tensorflow_nor_mlflow_and_writes_nothing(
     ("arguments", "sentence"),
     [
         (["--model", "nowhere.onnx"], "nowhere.onnx is no file"),
-        ([], "no champion of pawprint is registered"),
+        (["--model", "models:/nobody@champion"], "no champion of nobody is registered"),
         (["--port", "70000"], "--port is 70000"),
         (["--max-files", "0"], "--max-files is 0"),
         (["--max-megabytes", "nan"], "--max-megabytes is nan"),

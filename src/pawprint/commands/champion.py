@@ -3,17 +3,14 @@
 import json
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
 from pawprint.registry.champion import roll_back
-from pawprint.registry.history import Event, read_history
-from pawprint.system.files import write_json
-from pawprint.tracking.location import sqlite_path, store_uri
-from pawprint.tracking.names import no_champion
-from pawprint.tracking.registry import Registry
+from pawprint.registry.history import read_history
+from pawprint.tracking.location import no_champion, registry_uri, sqlite_path, store_uri
+from pawprint.tracking.registry import registry_of
 from pawprint.tracking.store import connect
 
 LINE = ("version", "from", "by", "at", "why")  # columns of the line of champions
@@ -26,16 +23,15 @@ def champion(given: Namespace) -> int:
         UserError: there is no champion, or none to go back to, or the store does not answer.
     """
     tracking, _ = compose_tracking(given.settings)
-    address = store_uri(tracking.uri)
+    address = registry_uri(store_uri(tracking.uri))
     path = sqlite_path(address)
     if path is not None and not path.exists():  # to look makes no store
         raise no_champion(tracking.registered_model, address)
     store = connect(tracking.uri, tracking.experiment)
     with store.explained():
-        registry = Registry(store.client, store.uri, tracking.registered_model)
+        registry = registry_of(store, tracking.registered_model)
         if given.rollback:
-            registered = Paths(project_root()).registered
-            roll_back(registry, lambda event: _note_rollback(registered, event))
+            roll_back(registry, Paths(project_root()).champion)
         version = registry.champion()
         if version is None:
             raise no_champion(registry.model, registry.address)
@@ -63,20 +59,6 @@ def champion(given: Namespace) -> int:
         for event in facts["line"]:
             print(*_row(event), sep="\t")
     return 0
-
-
-def _note_rollback(registered: Path, event: Event) -> None:
-    """Let the decision in `registered.json` be another, so that `dvc repro` predicts again.
-
-    Before the registry is changed: killed in between, register finds the champion as it was.
-    """
-    if not registered.exists():
-        return
-    try:
-        content = dict(json.loads(registered.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):  # edited by hand
-        content = {}
-    write_json(registered, content | {"champion": event.version, "rollback": event.why})
 
 
 def _number(text: str | None) -> float | None:

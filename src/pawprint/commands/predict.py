@@ -19,7 +19,7 @@ from pawprint.inference.batch_prediction import LIST, Tally, classify, find_file
 from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.inference.table import FORMS, Columns, output, write_csv, write_json, write_lines
-from pawprint.registry.source import Source, find_network
+from pawprint.registry.source import Source, find_network, is_file, with_class_note
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import format_duration, pictures_bar, printable, watched
 
@@ -39,6 +39,10 @@ def predict(request: Namespace) -> int:
     source = find_network(choice.name, choice.uri)
     precision = None if request.threshold is not None else choice.sure_precision
     predictor = Predictor(source.network, precision, threshold=request.threshold)
+    if not is_file(choice.name):
+        source = with_class_note(source, predictor.class_names)
+    for note in source.notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
     with pixels_at_most(MOST_PIXELS), _downloaded(request.operands) as (operands, urls):
         request.operands = operands
         return _predict(request, form, written, source, predictor, urls)

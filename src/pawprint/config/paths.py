@@ -39,7 +39,7 @@ class Paths:
         self.single_prediction = root / "data" / "single_prediction"  # those that no split holds
         self.prepared = root / "data" / "prepared"  # manifest and arrays
         self.training = TrainingFiles(own or root / "models")
-        self.registered = self.training.folder / "registered.json"  # what register decided
+        self.champion = root / "models" / "champion"  # its network, and the record of it
         reports = root / "reports"
         self.audit = reports / "prepare"  # what prepare found in the pictures: a page and figures
         self.train_reports = reports / "train"  # drawings of what training sees

@@ -1,12 +1,14 @@
 """Who is champion: a challenger is registered and compared, a champion rolled back.
 
+The champion's network and a record of it are in `models/champion` too, for whoever has no store.
 On a local store a lock keeps another process waiting. On a server, which no lock reaches, a
 champion that changed meanwhile is noticed before the alias is given away.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,8 +30,11 @@ from pawprint.registry.history import (
     rollback_stack,
 )
 from pawprint.registry.scoring import correct_by_network
+from pawprint.registry.source import RECORD, champion_file, is_version, record_of
 from pawprint.system.errors import UserError
-from pawprint.tracking.names import CHALLENGER, no_champion
+from pawprint.system.files import replacing_file, write_json
+from pawprint.tracking.location import no_champion
+from pawprint.tracking.names import CHALLENGER, NETWORK_FILE
 from pawprint.tracking.registry import Registry, Version
 
 log = logging.getLogger(__name__)
@@ -49,6 +54,7 @@ class Challenger:
         test: the test pictures.
         summary: of the prepared folder that they are in.
         paths: of the project.
+        network: its file.
     """
 
     run_id: str
@@ -60,6 +66,7 @@ class Challenger:
     test: Split
     summary: Summary
     paths: Paths
+    network: Path
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,40 @@ def register_challenger(registry: Registry, challenger: Challenger) -> Registrat
     with registry.lock():
         version = registry.add_version(challenger.run_id, challenger.model_id, challenger.tags)
         registry.set_alias(CHALLENGER, version.number)
-        return decide_and_record(registry, version, challenger)
+        outcome = decide_and_record(registry, version, challenger)
+        keep_champion(registry, outcome.champion, challenger.paths.champion)
+        return outcome
+
+
+def keep_champion(registry: Registry, number: int | None, folder: Path) -> None:
+    """Write the network of version ``number`` and its record into ``folder``, if others are there.
+
+    The folder itself stays, as a container may have it mounted; killed in between, network and
+    record do not fit together, and the next call writes both.
+
+    Args:
+        registry: where the network comes from; one that is gone leaves the folder as it is.
+        number: of the champion; None for nobody, for which the folder is made, as DVC expects it.
+        folder: as ``Paths.champion``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    version = registry.version(number) if number is not None else None
+    if version is None or _kept(registry, version, folder):
+        return
+    if (network := registry.network(version)) is None:
+        return
+    content = network.read_bytes()
+    with replacing_file(folder / NETWORK_FILE) as temporary:
+        temporary.write_bytes(content)
+    record = record_of(content, registry.model, version.number, version.run_id, version.tags)
+    write_json(folder / RECORD, record)
+
+
+def _kept(registry: Registry, version: Version, folder: Path) -> Path | None:
+    """The network in ``folder`` where it is that version's, else None."""
+    kept = champion_file(folder, registry.model)
+    same = kept and is_version(kept, number=version.number, run_id=version.run_id)
+    return kept.network if kept and same else None
 
 
 def decide_and_record(registry: Registry, version: Version, challenger: Challenger) -> Registration:
@@ -141,42 +181,79 @@ def decide(
     held = None if gate.name == ALWAYS else held_back(history, version.number)
     hindrances = [words for words in (held, challenger.broken_limit) if words]
 
-    # Without another network nothing else does.
-    network = registry.network(champion) if champion is not None else None
-    if champion is None or network is None:
-        if champion is not None:
-            why = f"the files of champion version {champion.number} are gone"
-        else:
-            why = "there is no champion" if history or version.number > 1 else "first version"
-        sentence = f"{why}, test accuracy {correct.mean():.4f} on {len(correct):,} pictures"
+    alone = f"test accuracy {correct.mean():.4f} on {len(correct):,} pictures"
+
+    # Who is to be beaten: nobody, where there is no champion.
+    rival = _rival(registry, champion, challenger)
+    if rival is None:
+        why = "there is no champion" if history or version.number > 1 else "first version"
+        return _decision(gate, f"{why}, {alone}", hindrances, passes=True)
+    if rival.network is None:
+        sentence = (
+            f"the network of {rival.name} is gone from {rival.place}, so that nothing can be "
+            "compared with it; bring it back, or promote this one with `pawprint register "
+            f"gate=always`; {alone}"
+        )
+        return _decision(gate, sentence, hindrances, passes=gate.name == ALWAYS)
+    if champion is None and rival.network.read_bytes() == challenger.network.read_bytes():
+        return _decision(gate, f"it is {rival.name}, {alone}", hindrances, passes=True)
+    predictor, class_names = Predictor(rival.network), challenger.summary.class_names
+    unknown = [name for name in class_names if name not in predictor.class_names]
+    if unknown:
+        sentence = (
+            f"{rival.name} knows {len(class_names) - len(unknown)} of the {len(class_names)} "
+            f"classes of the test pictures, not {unknown[0]}, and is no rival; {alone}"
+        )
         return _decision(gate, sentence, hindrances, passes=True)
 
     # Score the champion on the same test pictures, and apply the gate.
-    champion_correct = correct_by_network(
-        Predictor(network), challenger.test, challenger.summary, challenger.paths
+    rival_correct = correct_by_network(
+        predictor, challenger.test, challenger.summary, challenger.paths
     )
-    paired = compare_paired(champion_correct, correct)
+    paired = compare_paired(rival_correct, correct)
     verdict = apply_gate(gate, paired)
-    notes = _notes_on_pictures(champion, challenger.summary)
+    notes = []
+    if len(predictor.class_names) > len(class_names):
+        notes.append("which lack some of its classes")
+    if rival.test_digest != challenger.summary.splits["test"].digest:
+        notes.append("from which the champion may have learned")
+    differing = f" ({'; '.join(notes)})" if notes else ""
     sentence = (
-        f"{verdict.relation} champion version {champion.number} on the same {paired.pictures:,} "
-        f"test pictures{notes}: accuracy {correct.mean():.4f} against "
-        f"{champion_correct.mean():.4f}, difference {paired.difference:+.4f} (95 % interval "
+        f"{verdict.relation} {rival.name} on the same {paired.pictures:,} test pictures"
+        f"{differing}: accuracy {correct.mean():.4f} against "
+        f"{rival_correct.mean():.4f}, difference {paired.difference:+.4f} (95 % interval "
         f"{paired.low:+.4f} to {paired.high:+.4f}, McNemar's p = {paired.p_value:.3g})"
     )
     decision = _decision(gate, sentence, hindrances, passes=verdict.passes)
-    return decision.with_comparison(paired, champion.number)
+    return decision.with_comparison(paired, champion.number if champion else None)
 
 
-def _notes_on_pictures(champion: Version, summary: Summary) -> str:
-    """How the test pictures differ from those of the champion, in words that follow them."""
-    notes = []
-    class_names = champion.tags.get("class_names")
-    if class_names != ", ".join(summary.class_names):
-        notes.append(f"which have other classes than its {class_names}")
-    if champion.tags.get("test_digest") != summary.splits["test"].digest:
-        notes.append("from which the champion may have learned")
-    return f" ({'; '.join(notes)})" if notes else ""
+@dataclass(frozen=True)
+class _Rival:
+    """Who answers until now: what to call it, its network if that is not gone, and its pictures."""
+
+    name: str
+    network: Path | None
+    place: str
+    test_digest: str | None
+
+
+def _rival(registry: Registry, champion: Version | None, challenger: Challenger) -> _Rival | None:
+    """The champion; without one in the registry, as in a clone, that of `models/champion`."""
+    folder = challenger.paths.champion
+    if champion is None:
+        kept = champion_file(folder, registry.model)
+        if kept is None:
+            return None
+        name = f"{kept.name} in {folder}, which this registry does not have"
+        return _Rival(name, kept.network, str(folder), kept.tags.get("test_digest"))
+    network = registry.network(champion) or _kept(registry, champion, folder)
+    return _Rival(
+        f"champion version {champion.number}",
+        network,
+        registry.folder_of(champion),
+        champion.tags.get("test_digest"),
+    )
 
 
 def _decision(gate: Gate, sentence: str, hindrances: Sequence[str], *, passes: bool) -> Decision:
@@ -186,42 +263,56 @@ def _decision(gate: Gate, sentence: str, hindrances: Sequence[str], *, passes: b
     return Decision(PROMOTED if passes else KEPT, reason, gate.name)
 
 
-def roll_back(registry: Registry, announce: Callable[[Event], None]) -> Event:
+def _plan_rollback(registry: Registry) -> Event:
+    """The event that makes the champion before the last one champion again.
+
+    Raises:
+        UserError: there is none, or it or its network is gone.
+    """
+    champion = registry.champion()
+    champions = rollback_stack(repair_history(registry, champion))
+    if champion is None and not champions:
+        raise no_champion(registry.model, registry.address)
+    if len(champions) < 2:
+        raise UserError(
+            f"version {champions[-1]} of {registry.model} has no champion before it to go back "
+            "to; train another network with `dvc repro`"
+        )
+    number, last = champions[-2], champions[-1]
+    earlier = registry.version(number)
+    gone = "that version was deleted"
+    if earlier is not None:
+        gone = f"its network is gone from {registry.folder_of(earlier)}"
+    if earlier is None or registry.network(earlier) is None:
+        raise UserError(
+            f"version {number} of {registry.model} was champion before version {last}, but {gone}; "
+            "give the alias champion to another version in `mlflow ui`, or train another network "
+            "with `dvc repro`"
+        )
+    if not registry.has_champion(champion.number if champion else None):
+        raise UserError(
+            f"the champion of {registry.model} has changed meanwhile; look with "
+            "`pawprint champion` and roll back again"
+        )
+    why = f"version {last} was rolled back"
+    return Event(number, now(), ROLLBACK, last, why, registry.newest())
+
+
+def roll_back(registry: Registry, folder: Path) -> Event:
     """Make the champion before the last one champion again; returns that event.
 
     Args:
         registry: where they are.
-        announce: called before anything is changed in the registry.
+        folder: as ``Paths.champion``, written first: killed in between, `register` finds another
+            version there than the champion, and mends that.
 
     Raises:
-        UserError: there is none, or its files are gone.
+        UserError: there is none, or it or its network is gone.
     """
     with registry.lock():
-        champion = registry.champion()
-        champions = rollback_stack(repair_history(registry, champion))
-        if champion is None and not champions:
-            raise no_champion(registry.model, registry.address)
-        if len(champions) < 2:
-            raise UserError(
-                f"version {champions[-1]} of {registry.model} has no champion before it to go back "
-                "to; train another network with `dvc repro`"
-            )
-        number, last = champions[-2], champions[-1]
-        earlier = registry.version(number)
-        if earlier is None or registry.network(earlier) is None:
-            raise UserError(
-                f"version {number} of {registry.model} was champion before version {last}, but its "
-                f"files are gone; version {last} stays, train another network with `dvc repro`"
-            )
-        if not registry.has_champion(champion.number if champion else None):
-            raise UserError(
-                f"the champion of {registry.model} has changed meanwhile; look with "
-                "`pawprint champion` and roll back again"
-            )
-        why = f"version {last} was rolled back"
-        event = Event(number, now(), ROLLBACK, last, why, registry.newest())
-        announce(event)
+        event = _plan_rollback(registry)
+        keep_champion(registry, event.version, folder)
         change_champion(registry, event)
-        if (left := registry.version(last)) is not None:
+        if event.before is not None and (left := registry.version(event.before)) is not None:
             registry.set_tags(left, {"rolled_back": event.at})
         return event

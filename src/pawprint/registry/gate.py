@@ -1,6 +1,6 @@
 """The gate between challenger and champion: from figures to a verdict, and the decision on it.
 
-The decision is what stands on the version, as its tags, and in `registered.json`.
+The decision is what stands on the version, as its tags.
 """
 
 from __future__ import annotations
@@ -116,8 +116,11 @@ class Decision:
         """Whether the version is champion by it."""
         return self.verdict == PROMOTED
 
-    def with_comparison(self, paired: Paired, champion: int) -> Decision:
-        """The decision with the figures of the comparison with version ``champion``."""
+    def with_comparison(self, paired: Paired, champion: int | None) -> Decision:
+        """The decision with the figures of the comparison with version ``champion``, if it is one.
+
+        A network in a file, which no version here is of, has none.
+        """
         return replace(
             self,
             compared_with=champion,

@@ -142,9 +142,11 @@ def make_app(
     @app.get("/health", response_description="It does.", response_model=schemas.Health)
     async def health() -> Any:
         """Tell that the server answers, and whether another network should."""
+        source = watched.model.source
         return {
             "status": "ok",
-            "model": watched.model.source.name,
+            "model": source.name,
+            "notes": list(source.notes),
             "problem": watched.problem,
         }
 

@@ -19,10 +19,11 @@ from pawprint.registry.source import (
     is_file,
     record_file,
     version_now,
+    with_class_note,
     with_facts,
 )
 from pawprint.system.errors import UserError
-from pawprint.tracking.location import is_server, store_uri
+from pawprint.tracking.location import is_server, registry_uri, store_uri
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Model:
             "temperature": predictor.temperature,
             "sure_precision": self._sure_precision,
             "threshold": predictor.threshold,
+            "notes": list(self.source.notes),
         }
 
     def maps(self, pixels: np.ndarray) -> list[bytes] | None:
@@ -149,11 +151,14 @@ class WatchedModel:
         self._name, self._uri, self._sure_precision = name, uri, sure_precision
         self._seconds = seconds
         self._of_file = is_file(name)
-        self._known: object = _file_state(name) if self._of_file else None  # before it is read
+        # Before it is read.
+        self._known: object = _file_state(Path(name)) if self._of_file else None
         self.model = self._load()  # replaced as a whole: who took the old one ends with it
         if not self._of_file:
-            self._known = (self.model.source.version, self.model.source.run_id)
-        self._last = self._known
+            source = self.model.source
+            of_store = (source.version, source.run_id)
+            self._known = _file_state(source.network) if source.stands_in else of_store
+        self._last: object = self._known
         self.problem: str | None = None
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
@@ -162,7 +167,7 @@ class WatchedModel:
         """Begin to look; ``changed`` is called with each new network."""
         if self._of_file or has_alias(self._name):
             if self._seconds is None:  # a file needs no store, nor a project
-                at_server = not self._of_file and is_server(store_uri(self._uri))
+                at_server = not self._of_file and is_server(registry_uri(store_uri(self._uri)))
                 self._seconds = SECONDS_SERVER if at_server else SECONDS_LOCAL
             self._thread = threading.Thread(
                 target=self._watch, args=(changed,), name="watch", daemon=True
@@ -181,7 +186,12 @@ class WatchedModel:
             self._thread.join(timeout=1)  # a server may keep it waiting
 
     def _load(self) -> Model:
-        return Model(find_network(self._name, self._uri), self._sure_precision)
+        model = Model(find_network(self._name, self._uri), self._sure_precision)
+        if not self._of_file:  # a file stands for itself, and says so on the page alone
+            model.source = with_class_note(model.source, model.predictor.class_names)
+            for note in model.source.notes:
+                log.warning("%s", note)
+        return model
 
     def _watch(self, changed: Callable[[Model], None]) -> None:
         while not self._end.wait(self._seconds):
@@ -198,21 +208,24 @@ class WatchedModel:
 
     def _reload_if_changed(self) -> bool:
         """Whether another network is meant now and is loaded."""
-        now = _file_state(self._name) if self._of_file else version_now(self._name, self._uri)
-        if now is None:
+        now: object = None if self._of_file else version_now(self._name, self._uri)
+        of_file = self._of_file or (now is None and self.model.source.stands_in)
+        if of_file:
+            now = _file_state(self.model.source.network)
+        elif now is None:
             raise UserError(f"{self._name} is nobody any more")
         last, self._last = self._last, now
-        if now == self._known or (self._of_file and now != last):  # it may still be written
+        if now == self._known or (of_file and now != last):  # it may still be written
             return False
         self.model = self._load()
         self._known = now
         return True
 
 
-def _file_state(network: str) -> list[tuple[int, int, int, int]]:
+def _file_state(network: Path) -> list[tuple[int, int, int, int]]:
     """What changes when a network's file, or what is known of it, is written anew or replaced."""
     found = []
-    for file in (Path(network), record_file(Path(network))):
+    for file in (network, record_file(network)):
         with contextlib.suppress(OSError):
             facts = file.stat()
             found.append((facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))

@@ -79,6 +79,7 @@ class Health(_Form):
 
     status: str = Field(examples=["ok"])
     model: str = Field(examples=["pawprint version 3"])
+    notes: list[str] = Field(description="What one may not expect, as that it is not the champion.")
     problem: str | None = Field(
         description="Why the network that should answer instead does not; null where all is well.",
         examples=[None],
@@ -103,6 +104,7 @@ class ModelFacts(_Form):
     temperature: float = Field(description="Of its calibration.")
     sure_precision: float | None = Field(description="Wanted share of right answers.")
     threshold: float = Field(description='Below this probability the label is "not sure".')
+    notes: list[str] = Field(description="What one may not expect, as that it is not the champion.")
 
 
 class Limits(_Form):

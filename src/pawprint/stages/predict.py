@@ -11,7 +11,7 @@ from pawprint.data.sources.address import is_address, shown
 from pawprint.inference.batch_prediction import Tally, classify, find_files
 from pawprint.inference.predictor import Predictor
 from pawprint.inference.table import Columns, write_csv
-from pawprint.registry.source import find_champion
+from pawprint.registry.source import find_champion, with_class_note
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_table
 
@@ -35,6 +35,8 @@ def predict(config: Config) -> None:
         raise UserError(f"predict_images: {images} does not exist; give a picture or a folder")
     champion = find_champion(config.tracking.uri, config.tracking.registered_model)
     predictor = Predictor(champion.network, config.sure_precision)
+    for note in with_class_note(champion, predictor.class_names).notes:
+        log.warning("%s", note)
     columns = Columns(tuple(predictor.class_names), root=paths.root)
     tally = Tally(log.warning)
     limit = pixels_at_most(int(config.max_megapixels * 1e6))

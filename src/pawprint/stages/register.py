@@ -16,9 +16,7 @@ from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.registry.champion import Challenger, Registration, register_challenger
 from pawprint.registry.gate import broken_limit
 from pawprint.registry.scoring import correct_in_table
-from pawprint.registry.source import record_of
 from pawprint.system.errors import UserError
-from pawprint.system.files import write_json
 from pawprint.tracking.names import DATA_TAG, MODEL_ID_TAG, NETWORK_TAG
 
 if TYPE_CHECKING:
@@ -32,12 +30,12 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
 
     Args:
         config: the whole configuration.
-        paths: where network and figures are and the decision goes. Defaults to the project's.
+        paths: where network and figures are. Defaults to the project's.
 
     Raises:
         UserError: nothing is trained or evaluated, or the tracking store does not answer.
     """
-    from pawprint.tracking.registry import Registry
+    from pawprint.tracking.registry import registry_of
     from pawprint.tracking.store import connect, link_opened_run
     from pawprint.tracking.trained_run import read_trained, run_of
 
@@ -69,7 +67,7 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
             run.log_files(paths.evaluation, "evaluate")
 
         # Its version: scored beside the champion, through the gate, decided and recorded.
-        registry = Registry(store.client, store.uri, config.tracking.registered_model)
+        registry = registry_of(store, config.tracking.registered_model)
         challenger = Challenger(
             run_id=run.id,
             model_id=model_id,
@@ -80,10 +78,11 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
             test=test,
             summary=summary,
             paths=paths,
+            network=network,
         )
         outcome = register_challenger(registry, challenger)
 
-    # The decision in the run, in the log and in `registered.json`.
+    # The decision in the run and in the log.
     _log_decision(run, outcome)
     decision = outcome.decision
     log.info(
@@ -93,17 +92,8 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
         decision.decided,
         decision.reason,
     )
-    content = {
-        "model": registry.model,
-        "version": outcome.version,
-        "run_id": run.id,
-        "champion": outcome.champion,
-        **asdict(decision),
-        **record_of(network.read_bytes(), challenger.tags),
-    }
-    write_json(paths.registered, content)
     link_opened_run(store, run, "register")
-    return content
+    return {"version": outcome.version, "champion": outcome.champion, **asdict(decision)}
 
 
 def _read_metrics(paths: Paths, trained: Mapping[str, Any], test_digest: str) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Where the store is. No MLflow here: the command line asks this before anything else."""
 
 import os
+import shlex
 import sqlite3
 import urllib.parse
 from contextlib import closing
@@ -9,9 +10,19 @@ from pathlib import Path
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError
+from pawprint.tracking.names import CHAMPION
 
 _SQLITE = b"SQLite format 3\0"
 _SQLITE_URL = "sqlite:///"
+# MLflow's default experiment is as old as the store, and where the store was made.
+MADE_AT = "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
+_ADDRESSES = (
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("experiments", "artifact_location"),
+)
 
 
 def store_uri(configured: str | None) -> str:
@@ -19,7 +30,19 @@ def store_uri(configured: str | None) -> str:
 
     A relative SQLite path is meant from the project root, whatever the current folder is.
     """
-    uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    return _from_root(configured or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+
+
+def registry_uri(tracking: str) -> str:
+    """Where versions are registered: ``MLFLOW_REGISTRY_URI``, else the tracking store itself.
+
+    Args:
+        tracking: of that store, as ``store_uri`` gives it.
+    """
+    return _from_root(os.environ.get("MLFLOW_REGISTRY_URI") or tracking)
+
+
+def _from_root(uri: str) -> str:
     path = sqlite_path(uri)
     if path is not None and not path.is_absolute():
         return sqlite_uri(Paths(project_root()).lasting / path)
@@ -95,6 +118,143 @@ def _opened(path: Path, timeout: float = 5) -> sqlite3.Connection:
     """The database, not only to read: SQLite first undoes what a killed process left half done."""
     address = f"{path.absolute().as_uri()}?mode=rw"  # which makes none
     return sqlite3.connect(address, timeout, uri=True)
+
+
+def query(database: Path | None, sql: str, *values: object) -> list[tuple] | None:
+    """The rows, only read; None where there is no such SQLite store of this MLflow.
+
+    Importing MLflow takes seconds that a person would wait.
+
+    Raises:
+        UserError: the store is locked or cannot be read.
+    """
+    if database is None:
+        return None
+    check_file(database)
+    try:
+        with closing(_opened(database)) as connection:
+            return connection.execute(sql, values).fetchall()
+    except sqlite3.Error as error:
+        if "locked" in str(error) or "busy" in str(error):
+            raise UserError(f"the store {database} is locked; try again when it is free") from None
+        return None
+
+
+def local_folder(location: object) -> Path | None:
+    """The folder on this disk of an artifact's address, or None where it is elsewhere."""
+    if not (text := str(location)).startswith(("/", "file://")):
+        return None
+    if text.startswith("file:"):
+        text = urllib.parse.unquote(urllib.parse.urlparse(text).path)
+    return Path(text)
+
+
+def artifact_folder(database: Path | None, location: object) -> Path | None:
+    """As ``local_folder``; of a project that was moved or copied, what lies in it goes first."""
+    folder = local_folder(location)
+    if folder is None or database is None or (move := _move(database)) is None:
+        return folder
+    here = _moved(folder, *move)
+    return here if here and here.exists() else folder
+
+
+def adopt_artifacts(database: Path) -> str | None:
+    """Let the addresses in a store that came here with its project lead to this project.
+
+    New artifacts are written here. An address stays as it was where its files are only there; that
+    is tried again the next time.
+
+    Args:
+        database: another store than the project's own stays as it is.
+
+    Returns:
+        A sentence on those that stayed, if any.
+    """
+    if _move(database) is None:
+        return None
+    stayed = 0
+    with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if (move := _move(database)) is not None:  # else another process was quicker
+            for table, column in _ADDRESSES:
+                rows = connection.execute(f"SELECT rowid, {column} FROM {table}").fetchall()
+                for row, address in rows:
+                    there = local_folder(address)
+                    here = _moved(there, *move) if there else None
+                    if there is None or here is None:
+                        continue
+                    if table != "experiments" and there.exists() and not here.exists():
+                        stayed += 1
+                        continue
+                    if stayed and (table, row) == ("experiments", 0):
+                        continue  # it tells where the others were
+                    text = here.as_uri() if address.startswith("file:") else str(here)
+                    sql = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
+                    connection.execute(sql, (text, row))
+        connection.execute("COMMIT")
+    if not stayed or move is None:
+        return None
+    old, project = move[0], move[1].parent
+    return (
+        f"{stayed} artifact addresses of {database} still lead to {old}, and their files are there "
+        f"alone; bring them here with `{shlex.join(['cp', '-rn', str(old), str(project)])}`"
+    )
+
+
+def _move(database: Path) -> tuple[Path, Path] | None:
+    """Where the artifacts of the project's own store were and are, None where that is the same."""
+    project = Paths(project_root()).lasting
+    if database != project / "mlflow.db":
+        return None
+    rows = query(database, MADE_AT)
+    made_at = local_folder(rows[0][0]) if rows else None
+    if made_at is None or made_at.parts[-2:] != ("mlruns", "0"):
+        return None
+    here = project / "mlruns"
+    return None if made_at.parent == here else (made_at.parent, here)
+
+
+def _moved(folder: Path, old: Path, new: Path) -> Path | None:
+    return new / folder.relative_to(old) if folder.is_relative_to(old) else None
+
+
+def no_champion(model: str, address: str) -> UserError:
+    """The sentence for a registry without a champion."""
+    way = champion_in_dvc()
+    if not way and Paths(project_root()).evaluated.exists():
+        way = "`dvc repro -sf register` takes the evaluated network to the gate"
+    way = way or "`dvc repro` trains, evaluates and registers one"
+    return UserError(f"{champion_missing(model, address)}; {way}")
+
+
+def champion_missing(model: str, address: str) -> str:
+    """That there is none, in words that others follow."""
+    return f"no champion of {model} is registered in {address}"
+
+
+def champion_in_dvc() -> str | None:
+    """How to get the champion's network that `dvc.lock` knows; None where there is nothing to get.
+
+    It answers where the store has none.
+    """
+    paths = Paths(project_root())
+    lock = paths.root / "dvc.lock"
+    if paths.champion.exists() or not lock.is_file():
+        return None
+    if "path: models/champion\n" not in lock.read_text(encoding="utf-8"):
+        return None
+    return (
+        "get models/champion, which then answers, with `dvc pull` (or with `dvc checkout`, where "
+        "DVC's cache has it)"
+    )
+
+
+def no_version(model: str, which: str, address: str) -> UserError:
+    """The sentence for a registry without that version or alias."""
+    if which == CHAMPION:
+        return no_champion(model, address)
+    word = f"version {which}" if which.isdecimal() else f"alias {which}"
+    return UserError(f"{address} has no {word} of {model}; `mlflow ui` shows what there is")
 
 
 def run_address(uri: str, experiment_id: str, run_id: str) -> str:

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from pawprint.system.errors import UserError
-
 NETWORK_FILE = "model.onnx"  # in the folder of a logged model
 
 # Aliases of registered versions.
@@ -44,22 +42,6 @@ def joined(words: Sequence[str], longest: int, separator: str = " ") -> str:
 def class_names_tag(names: Sequence[str]) -> str:
     """The tag ``class_names`` of a run and a version; all of them are in the run's artifacts."""
     return joined(names, LONGEST_TAG, ", ")
-
-
-def no_champion(model: str, address: str) -> UserError:
-    """The sentence for a registry without a champion."""
-    return UserError(
-        f"no champion of {model} is registered in {address}; run `dvc repro` to train, "
-        "evaluate and register one"
-    )
-
-
-def no_version(model: str, which: str, address: str) -> UserError:
-    """The sentence for a registry without that version or alias."""
-    if which == CHAMPION:
-        return no_champion(model, address)
-    word = f"version {which}" if which.isdecimal() else f"alias {which}"
-    return UserError(f"{address} has no {word} of {model}; `mlflow ui` shows what there is")
 
 
 def is_file(name: str) -> bool:

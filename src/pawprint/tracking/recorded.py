@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pawprint.system.errors import UserError
-from pawprint.tracking.location import run_address
-from pawprint.tracking.names import CHALLENGER, CHAMPION, no_champion
-from pawprint.tracking.registry import Registry, existing
+from pawprint.tracking.location import no_champion, registry_uri, run_address
+from pawprint.tracking.names import CHALLENGER, CHAMPION
+from pawprint.tracking.registry import existing, registry_of
 from pawprint.tracking.store import Store
 
 SHORTEST = 4  # characters that stand for an id
@@ -130,16 +130,16 @@ class Records:
         return existing(lambda: self.store.client.get_run(run_id), ["RESOURCE_DOES_NOT_EXIST"])
 
     def _of_version(self, word: str, which: str) -> str:
-        version = Registry(self.store.client, self.store.uri, self.model).find(which)
+        version = registry_of(self.store, self.model).find(which)
         if version is None:
+            address = registry_uri(self.store.uri)
             if word == CHAMPION:
-                raise no_champion(self.model, self.store.uri)
+                raise no_champion(self.model, address)
             there = self.store.client.search_model_versions(f"name = '{self.model}'")
             numbers = sorted((int(one.version) for one in there), reverse=True)
             known = ", ".join(f"v{number}" for number in numbers[:_MOST_NAMED]) or "none"
             raise UserError(
-                f"{self.model} has no {word} in {self.store.uri}; the last versions there are "
-                f"{known}"
+                f"{self.model} has no {word} in {address}; the last versions there are {known}"
             )
         run = self._get(version.run_id)
         if run is None or run.info.lifecycle_stage != "active":

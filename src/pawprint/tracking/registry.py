@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.lock import locked
-from pawprint.tracking.location import sqlite_path
-from pawprint.tracking.names import CHAMPION, NETWORK_FILE, mlflow_name, no_version
-from pawprint.tracking.store import reach
+from pawprint.tracking.location import local_folder, registry_uri, sqlite_path
+from pawprint.tracking.names import CHAMPION, NETWORK_FILE, mlflow_name
+from pawprint.tracking.store import Store, explained, reach
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,8 +37,8 @@ class Registry:
     """The versions of one registered model.
 
     Attributes:
-        client: of the store that has them.
-        address: of that store.
+        client: of the tracking store and its registry.
+        address: of the store that has them; see ``registry_uri``.
         model: name of the registered model, made with its first version.
     """
 
@@ -143,6 +143,16 @@ class Registry:
         file = folder / NETWORK_FILE if folder else None
         return file if file and file.is_file() else None
 
+    def folder_of(self, version: Version) -> str:
+        """Where a version's network is, or was: a folder of this disk or an address."""
+        address = self.client.get_model_version_download_uri(self.model, str(version.number))
+        return str(local_folder(address) or address)
+
+
+def registry_of(store: Store, model: str) -> Registry:
+    """The versions of the registered model ``model`` that belong to the runs of a store."""
+    return Registry(store.client, registry_uri(store.uri), model)
+
 
 def existing(read: Callable[[], _T], codes: Sequence[str] = _GONE) -> _T | None:
     """What ``read`` returns; None where MLflow says by one of these codes that it is not there."""
@@ -156,32 +166,46 @@ def existing(read: Callable[[], _T], codes: Sequence[str] = _GONE) -> _T | None:
         raise
 
 
-def fetch_version(address: str, model: str, which: str) -> tuple[Version, Path]:
-    """A version, by number or alias, and its folder on this disk, through MLflow.
+def fetch_version(tracking: str, model: str, which: str) -> tuple[Version, Path] | None:
+    """A version, by number or alias, and its network on this disk, through MLflow.
+
+    Args:
+        tracking: address of the tracking store.
+        model: name of the registered model.
+        which: number or alias.
+
+    Returns:
+        None where there is none; a network that is gone is a file that is not there.
 
     Raises:
-        UserError: there is none, or the server does not answer.
+        UserError: the server does not answer, or refuses us.
     """
-    version = Registry(reach(address), address, model).find(which)
-    if version is None:
-        raise no_version(model, which, address)
-    return version, _download(f"models:/{model}/{version.number}")
+    registry = _registry_at(tracking, model)
+    with explained(registry.address):
+        version = registry.find(which)
+        if version is None:
+            return None
+        gone = Path(registry.folder_of(version)) / NETWORK_FILE
+        return version, registry.network(version) or gone
 
 
-def version_of_alias(address: str, model: str, alias: str) -> tuple[int, str | None] | None:
+def version_of_alias(tracking: str, model: str, alias: str) -> tuple[int, str | None] | None:
     """Number and run of the version that has an alias, or None where none has it.
 
     Raises:
-        UserError: the store does not answer.
+        UserError: the server does not answer, or refuses us.
     """
-    from mlflow.exceptions import MlflowException
-
-    registry = Registry(reach(address), address, model)
-    try:
+    registry = _registry_at(tracking, model)
+    with explained(registry.address):
         version = registry.with_alias(alias)
-    except MlflowException as error:
-        raise UserError(f"{address} does not answer ({first_line(error)})") from None
     return (version.number, version.run_id) if version else None
+
+
+def _registry_at(tracking: str, model: str) -> Registry:
+    """The registry of a tracking store, to look into; no store is made by looking."""
+    address, path = registry_uri(tracking), sqlite_path(tracking)
+    client = reach(tracking if path is None or path.exists() else address)
+    return Registry(client, address, model)
 
 
 def fetch_model_of_run(address: str, run_id: str) -> Path:
@@ -192,14 +216,19 @@ def fetch_model_of_run(address: str, run_id: str) -> Path:
     """
     from mlflow.exceptions import MlflowException
 
-    reach(address)
+    client = reach(address)
+    with explained(address):
+        run = existing(lambda: client.get_run(run_id))
+    reason = "there is no such run"
     try:
-        return _download(f"runs:/{run_id}/model")
+        if run is not None:
+            return _download(f"runs:/{run_id}/model")
     except (MlflowException, OSError) as error:
-        raise UserError(
-            f"{address} has no network of a run {run_id} ({first_line(error)}); trials of a sweep "
-            "have none before they are promoted"
-        ) from None
+        reason = first_line(error)
+    raise UserError(
+        f"{address} has no network of a run {run_id} ({reason}); trials of a sweep have none "
+        "before they are promoted"
+    )
 
 
 def _version(version: Any) -> Version:

@@ -16,9 +16,11 @@ from pawprint.system.errors import UserError, first_line
 from pawprint.system.files import replacing_file
 from pawprint.system.lock import locked
 from pawprint.tracking.location import (
+    adopt_artifacts,
     check_answers,
     check_file,
     is_server,
+    registry_uri,
     run_address,
     sqlite_path,
     sqlite_uri,
@@ -95,7 +97,7 @@ class Store:
 
     def explained(self) -> contextlib.AbstractContextManager[None]:
         """Where the store fails in the block, a UserError says so in a sentence."""
-        return _explained(self.uri)
+        return explained(self.uri)
 
     def address_of(self, run_id: str) -> str:
         """Where a run's page is: in the server's interface, or in that of `mlflow ui`."""
@@ -165,6 +167,8 @@ def connect(uri: str | None, experiment: str) -> Store:
     address = store_uri(uri)
     try:
         client = reach(address)
+        if (path := sqlite_path(address)) and (sentence := adopt_artifacts(path)):
+            log.warning("%s", sentence)
         with _creation_lock(address):
             return Store(client, address, _experiment_id(client, address, experiment))
     except UserError:
@@ -175,6 +179,11 @@ def connect(uri: str | None, experiment: str) -> Store:
 
 def _unusable(address: str, error: Exception) -> UserError:
     reason = first_line(error).rstrip(".")
+    if "error code 401" in reason or "error code 403" in reason:
+        return UserError(
+            f"the tracking server {address} does not let you in ({reason}); set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
     return UserError(
         f"the tracking store {address} cannot be used ({reason}); see tracking in params.yaml and "
         "MLFLOW_TRACKING_URI"
@@ -182,7 +191,8 @@ def _unusable(address: str, error: Exception) -> UserError:
 
 
 @contextlib.contextmanager
-def _explained(address: str) -> Generator[None]:
+def explained(address: str) -> Generator[None]:
+    """Where the store at that address fails in the block, a UserError says so in a sentence."""
     import requests
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -197,13 +207,14 @@ def reach(address: str) -> MlflowClient:
     """A client of the store, which has answered.
 
     Raises:
-        UserError: it does not, or is no store.
+        UserError: it does not, or is no store; or so the registry beside it.
     """
-    if is_server(address):
-        check_answers(address)
-    path = sqlite_path(address)
-    if path is not None:
-        check_file(path)
+    registry = registry_uri(address)
+    for one in {address: None, registry: None}:
+        if is_server(one):
+            check_answers(one)
+        elif path := sqlite_path(one):
+            check_file(path)
     # MLflow's own patience is minutes; a training must not wait that long for a dead server.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -217,11 +228,12 @@ def reach(address: str) -> MlflowClient:
     # Whatever it tells, with a traceback, it also raises: then we tell it.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(address)
-    registry = os.environ.get("MLFLOW_REGISTRY_URI")
-    mlflow.set_registry_uri(registry or address)
-    if not registry:  # it wrote the variable, which would speak for another store too
+    given = "MLFLOW_REGISTRY_URI" in os.environ
+    mlflow.set_registry_uri(registry)
+    if not given:  # it wrote the variable, which would speak for another store too
         os.environ.pop("MLFLOW_REGISTRY_URI", None)
-    with _explained(address), _creation_lock(address):
+    path = sqlite_path(address)
+    with explained(address), _creation_lock(address):
         if path is not None and not (path.exists() and path.stat().st_size):
             _make(path.resolve())  # a link stays one
         return mlflow.MlflowClient()

@@ -50,6 +50,7 @@ async function loadModel() {
       ? `${names.slice(0, -1).join(", ")} or ${names.at(-1)}?`
       : "What is in the picture?";
   byId("accuracy").textContent = accuracyInWords();
+  byId("notes").textContent = model.notes.map((note) => `Note: ${note}.`).join(" ");
   showFacts();
   for (const card of byId("answers").children) tellWho(card);
 }
