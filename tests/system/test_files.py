@@ -238,13 +238,15 @@ from pawprint.system.files import replacing_file
 with replacing_file(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     Path(f"{temporary}-journal").touch()  # as SQLite would leave it
-    os.kill(os.getpid(), signal.SIGKILL)
+    with replacing_file(temporary) as inner:
+        inner.write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program, str(path)], timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     (tmp_path / f".audit.{DEAD}.tmp.html").write_text("of an earlier version")
     (tmp_path / f".audit.{os.getpid()}.tmp.html").write_text("of an earlier process of our number")
-    assert len(names_in(tmp_path)) == 5
+    assert len(names_in(tmp_path)) == 6
     with replacing_file(path) as temporary:
         temporary.write_text("new")
     assert names_in(tmp_path) == ["audit.html"]
