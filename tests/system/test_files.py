@@ -318,15 +318,17 @@ def write_folder(path):
 
 def write_files(path):
     with replacing_files(path, "done.json") as temporary:
-        (temporary / "a.npy").write_bytes(bytes(2000))
+        write_file(temporary / "a.npy")
 
 
-@pytest.mark.parametrize("write", [write_file, write_folder, write_files])
+@pytest.mark.parametrize(
+    ("write", "name"), [(write_file, ""), (write_folder, ""), (write_files, "/a.npy")]
+)
 def test_where_there_is_no_room_a_sentence_names_the_file_and_nothing_stays(
-    tmp_path, small_disk, write
+    tmp_path, small_disk, write, name
 ):
     path = tmp_path / "report"
-    sentence = f"^{path}.* cannot be read or written: File too large; free room on the disk"
+    sentence = f"^{path}{name} cannot be read or written: File too large; free room on the disk"
     with pytest.raises(UserError, match=sentence), files_explained():
         write(path)
     assert names_in(tmp_path) == []
