@@ -257,13 +257,15 @@ from pawprint.system.files import replacing_file
 with replacing_file(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     Path(f"{temporary}-journal").touch()  # as SQLite would leave it
-    os.kill(os.getpid(), signal.SIGKILL)
+    with replacing_file(temporary) as inner:
+        inner.write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program, str(path)], timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     (tmp_path / f".audit.{DEAD}.tmp.html").write_text("of an earlier version")
     (tmp_path / f".audit.{os.getpid()}.tmp.html").write_text("of an earlier process of our number")
-    assert len(names_in(tmp_path)) == 5
+    assert len(names_in(tmp_path)) == 6
     with replacing_file(path) as temporary:
         temporary.write_text("new")
     assert names_in(tmp_path) == ["audit.html"]
@@ -335,15 +337,17 @@ def write_folder(path):
 
 def write_files(path):
     with replacing_files(path, "done.json") as temporary:
-        (temporary / "a.npy").write_bytes(bytes(2000))
+        write_file(temporary / "a.npy")
 
 
-@pytest.mark.parametrize("write", [write_file, write_folder, write_files])
+@pytest.mark.parametrize(
+    ("write", "name"), [(write_file, ""), (write_folder, ""), (write_files, "/a.npy")]
+)
 def test_where_there_is_no_room_a_sentence_names_the_file_and_nothing_stays(
-    tmp_path, small_disk, write
+    tmp_path, small_disk, write, name
 ):
     path = tmp_path / "report"
-    sentence = f"^{path}.* cannot be read or written: File too large; free room on the disk"
+    sentence = f"^{path}{name} cannot be read or written: File too large; free room on the disk"
     with pytest.raises(UserError, match=sentence), files_explained():
         write(path)
     assert names_in(tmp_path) == []

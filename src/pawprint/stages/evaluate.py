@@ -18,7 +18,7 @@ from pawprint.evaluation.result import Result, compute_result
 from pawprint.evaluation.tables import named_intervals, named_metrics, write_tables
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
-from pawprint.system.files import replacing_files, write_json
+from pawprint.system.files import replacing_file, replacing_files, write_json
 from pawprint.tracking.names import NETWORK_TAG
 
 if TYPE_CHECKING:
@@ -185,7 +185,8 @@ def _write_report(
         jpeg=jpeg,
         notes=notes,
     )
-    (folder / paths.report.name).write_text(page, encoding="utf-8")
+    with replacing_file(folder / paths.report.name) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return light
 
 

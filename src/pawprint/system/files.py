@@ -182,10 +182,9 @@ def mend(path: Path) -> None:
     except FileNotFoundError:
         return
     stem, suffix = re.escape(path.stem), re.escape(path.suffix)
-    # SQLite keeps a journal beside a file.
-    pattern = re.compile(
-        rf"\.{stem}\.(?:([0-9a-f]{{8}})\.)?(\d{{1,9}})\.(tmp|old){suffix}(?:-journal)?"
-    )
+    # A writer may replace the temporary file in turn, and SQLite keeps a journal beside one.
+    mark = r"\.(?:([0-9a-f]{8})\.)?(\d{1,9})\.(tmp|old)"
+    pattern = re.compile(rf"\.+{stem}(?:{mark})+{suffix}(?:-journal)?")
     for name in names:
         left = path.with_name(name)
         if (found := pattern.fullmatch(name)) and _is_abandoned(left, found[1], int(found[2])):
