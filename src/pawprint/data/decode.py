@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from pawprint.data.damage import damage_of
 from pawprint.data.jpeg import JPEG_START, quick_jpeg, reduction, trimmed, with_end
@@ -183,15 +183,25 @@ def _decode(file: BinaryIO, image_size: int) -> Picture:
         mode, file_format, frames = image.mode, image.format or "", getattr(image, "n_frames", 1)
         by = reduction(width, height, image_size)
         image.draft(None, (width // by, height // by))  # of a JPEG
-        hidden = image.info.get("transparency")
-        if isinstance(hidden, tuple) and "16" in str(image.tile):  # Pillow keeps the upper bytes
-            image.info["transparency"] = tuple(sample >> 8 for sample in hidden)
+        _scale_transparency(image)
         image.load()
         rgb, orientation = trimmed(as_rgb(image), width, height, by), orientation_of(image)
         damage = damage_of(file, image)
     return Picture(
         turned(rgb, orientation), file_format, mode, width, height, orientation, frames, damage
     )
+
+
+def _scale_transparency(image: Image.Image) -> None:
+    """Bring the value that a PNG says is transparent to the depth that Pillow decodes to."""
+    hidden = image.info.get("transparency")
+    if hidden is None or not isinstance(image, PngImagePlugin.PngImageFile):
+        return
+    raw = image.tile[0][3]  # how samples stand in the file
+    if raw == "RGB;16B":
+        image.info["transparency"] = tuple(sample >> 8 for sample in hidden)
+    elif raw in ("L;2", "L;4"):
+        image.info["transparency"] = hidden * {"L;2": 85, "L;4": 17}[raw]
 
 
 def _decode_tiff(file: BinaryIO, image_size: int) -> Picture:
