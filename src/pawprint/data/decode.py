@@ -195,7 +195,7 @@ def _decode(file: BinaryIO, image_size: int) -> Picture:
 def _scale_transparency(image: Image.Image) -> None:
     """Bring the value that a PNG says is transparent to the depth that Pillow decodes to."""
     hidden = image.info.get("transparency")
-    if hidden is None or not isinstance(image, PngImagePlugin.PngImageFile):
+    if hidden is None or not (isinstance(image, PngImagePlugin.PngImageFile) and image.tile):
         return
     raw = image.tile[0][3]  # how samples stand in the file
     if raw == "RGB;16B":
