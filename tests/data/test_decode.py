@@ -697,6 +697,25 @@ def test_a_thin_picture_is_refused_before_its_rows_take_memory(size):
     assert cause(png_header_only(*size)) == expected
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("key", [0, 1])
+def test_a_transparent_grey_of_few_bits_shows_white(bits, key):
+    head = struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
+    other = 1 - key
+    row = bytes([key, other]) if bits == 8 else bytes([key << 8 - bits | other << 8 - 2 * bits])
+    content = b"".join(
+        [
+            PNG_START,
+            png_chunk(b"IHDR", head),
+            png_chunk(b"tRNS", struct.pack(">H", key)),
+            png_chunk(b"IDAT", zlib.compress(b"\0" + row)),
+            png_chunk(b"IEND", b""),
+        ]
+    )
+    seen = read_picture(content, 2)[0, :, 0].tolist()
+    assert seen == [255, other * 255 // (2**bits - 1)]
+
+
 @pytest.mark.parametrize("transparent", [0, 514])
 @pytest.mark.parametrize("colour", [0, 2])
 def test_a_transparent_value_of_16_bits_shows_white(transparent, colour):

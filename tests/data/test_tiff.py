@@ -131,6 +131,11 @@ def test_samples_that_unpack_to_more_than_their_pixels_are_refused():
         decode_content(bytes(content), 8)
 
 
+def test_samples_of_many_bytes_count_as_more_pixels():
+    content = tiff_of(np.zeros((8, 8, 3), np.float64), "rgb")
+    assert pixels_told(content) == 8 * 8 * 3 * 8 // 4
+
+
 def pages(*sides, inner=None, first_kind=0):
     """A TIFF of square pages; ``inner`` is the side of one that stands inside the first."""
     file = io.BytesIO()

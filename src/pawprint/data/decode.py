@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from pawprint.data.damage import damage_of
 from pawprint.data.jpeg import JPEG_START, quick_jpeg, reduction, trimmed, with_end
@@ -147,7 +147,8 @@ def decode_file(file: BinaryIO, image_size: int) -> Picture:
 def pixels_told(content: bytes) -> int:
     """Width times height by a picture file's head, at once; 0 where that tells none.
 
-    An icon is decoded to see what is in it, so it counts as the largest picture.
+    An icon is decoded to see what is in it, so it counts as the largest picture; deep samples of a
+    TIFF count as the pixels that would take as many bytes.
     """
     try:
         if content.startswith(_ICON):
@@ -156,24 +157,23 @@ def pixels_told(content: bytes) -> int:
             height, width, *_ = simplejpeg.decode_jpeg_header(content)
             return width * height
         with QUIET:
-            width, height = _size(content)
-        return width * height
+            return _pixels(io.BytesIO(content), content)
     except Exception:  # noqa: BLE001 - to decode it says what is wrong
         return 0
 
 
-def _size(content: bytes) -> tuple[int, int]:
-    file = io.BytesIO(content)
-    if content.startswith(_TIFF):
-        from pawprint.data.tiff import tiff_size
+def _pixels(file: BinaryIO, start: bytes) -> int:
+    if start.startswith(_TIFF):
+        from pawprint.data.tiff import tiff_pixels  # takes time to import
 
-        return tiff_size(file)
-    if _is_heif(content):
-        import pi_heif
+        return tiff_pixels(file)
+    if _is_heif(start):
+        import pi_heif  # takes time to import
 
-        return pi_heif.open_heif(file).size
+        width, height = pi_heif.open_heif(file).size
+        return width * height
     with Image.open(file, formats=_FORMATS) as image:
-        return image.size
+        return image.width * image.height
 
 
 def _decode(file: BinaryIO, image_size: int) -> Picture:
@@ -183,15 +183,25 @@ def _decode(file: BinaryIO, image_size: int) -> Picture:
         mode, file_format, frames = image.mode, image.format or "", getattr(image, "n_frames", 1)
         by = reduction(width, height, image_size)
         image.draft(None, (width // by, height // by))  # of a JPEG
-        hidden = image.info.get("transparency")
-        if isinstance(hidden, tuple) and "16" in str(image.tile):  # Pillow keeps the upper bytes
-            image.info["transparency"] = tuple(sample >> 8 for sample in hidden)
+        _scale_transparency(image)
         image.load()
         rgb, orientation = trimmed(as_rgb(image), width, height, by), orientation_of(image)
         damage = damage_of(file, image)
     return Picture(
         turned(rgb, orientation), file_format, mode, width, height, orientation, frames, damage
     )
+
+
+def _scale_transparency(image: Image.Image) -> None:
+    """Bring the value that a PNG says is transparent to the depth that Pillow decodes to."""
+    hidden = image.info.get("transparency")
+    if hidden is None or not (isinstance(image, PngImagePlugin.PngImageFile) and image.tile):
+        return
+    raw = image.tile[0][3]  # how samples stand in the file
+    if raw == "RGB;16B":
+        image.info["transparency"] = tuple(sample >> 8 for sample in hidden)
+    elif raw in ("L;2", "L;4"):
+        image.info["transparency"] = hidden * {"L;2": 85, "L;4": 17}[raw]
 
 
 def _decode_tiff(file: BinaryIO, image_size: int) -> Picture:
@@ -204,7 +214,7 @@ def _decode_tiff(file: BinaryIO, image_size: int) -> Picture:
     except Exception as error:
         file.seek(0)
         _decode(file, image_size)  # raises what says more of damage
-        if isinstance(error, (LookupError, TypeError, AttributeError, struct.error)):
+        if isinstance(error, (LookupError, TypeError, ValueError, AttributeError, struct.error)):
             raise PictureError("cannot be read: its directory is damaged") from error
         raise
 

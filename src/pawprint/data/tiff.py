@@ -55,10 +55,10 @@ def decode_tiff(file: BinaryIO) -> Picture:
         )
 
 
-def tiff_size(file: BinaryIO) -> tuple[int, int]:
-    """Width and height of the picture that ``decode_tiff`` decodes."""
+def tiff_pixels(file: BinaryIO) -> int:
+    """Pixels of the picture that ``decode_tiff`` decodes; more where they have many bytes."""
     with _open(file) as (_, page, _pages):
-        return page.imagewidth, page.imagelength
+        return max(page.imagewidth * page.imagelength, page.nbytes // 4)
 
 
 @contextlib.contextmanager
