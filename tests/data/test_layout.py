@@ -110,6 +110,11 @@ def test_links_that_make_one_folder_two_classes_are_refused(tmp_path, paint_fold
         f'"{tmp_path}/cats" is "cats", and "{tmp_path}/lynxes" is "lynxes", but they are one '
         "folder: take one of the two away"
     )
+    paint_folder(tmp_path / "images" / "train", {"cats": 1, "dogs": 1})
+    (tmp_path / "images" / "test").symlink_to("train")
+    message = refusal(tmp_path / "images")
+    assert '/train" is "train", and ' in message
+    assert '/test" is "test", but they are one folder' in message
 
 
 def test_stray_files_beside_class_folders_are_passed_over(tmp_path, paint_folder):

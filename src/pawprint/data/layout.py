@@ -90,6 +90,7 @@ def find_pictures(root: Path, images: Path | str, splits: Sequence[str] | None =
     else:
         given = _named_splits(inner, splits, shown)
     if given:
+        _refuse_one_for_two(list(given.items()), shown)
         class_names, ignored = _read_splits(folders, given, read)
         return Layout(read.sorted_files(), class_names, ignored, read.all_notes())
     if splits is None:
@@ -269,7 +270,6 @@ def _named_splits(inner: Path, splits: Sequence[str], shown: _ShownPaths) -> dic
                 f"class folders in {shown(inner)}: name some of "
                 f"{_named([path.name for path in _folders(inner)])}"
             )
-    _refuse_one_for_two(list(given.items()), shown)
     return given
 
 

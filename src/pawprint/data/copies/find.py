@@ -97,6 +97,8 @@ def find_copies(
     turned = turned[_are_close(hashes[chosen], mirrored[chosen], turned)]
     for candidates, turn in ((upright, 0), (turned, 1)):
         tried = np.column_stack([chosen[candidates], np.full(len(candidates), turn)])
+        if turn:  # symmetric pictures may be alike both ways, and one is enough
+            tried = tried[~np.isin(tried[:, :2] @ [count, 1], pairs[:, :2] @ [count, 1])]
         pairs = np.concatenate([pairs, tried[alike(thumbs, colours, tried)]])
     pairs = _each_pair_once(pairs, count)
 
