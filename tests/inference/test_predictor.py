@@ -299,7 +299,7 @@ def with_shape(*shape):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"class_names": ["cats", "dogs"]}, "it names 2 classes, but gives 3 probabilities"),
+        ({"class_names": ["cats", "dogs"]}, "its class_names are 2, but it gives 3 probabilities"),
         ({"class_names": ["cats", "dogs", "cats"]}, "its class_names name a class twice"),
         ({"class_names": {"cats": 0, "dogs": 1, "newts": 2}}, "its class_names are no list"),
         ({"resize": "stretch"}, "its resize is stretch, none of squash, crop, pad"),

@@ -118,7 +118,7 @@ def test_a_champion_that_cannot_answer_leaves_the_old_one_and_is_told_once(regis
         assert answered(server)[0] == 1
         problem = server.get("health").json()["problem"]
         assert f"goes on answering: {problem}" in caplog.text
-        assert harm != "unfit" or "names 2 classes, but gives 3 probabilities" in problem
+        assert harm != "unfit" or "class_names are 2, but it gives 3 probabilities" in problem
         version, _ = registry.add()
         eventually(lambda: answered(server)[0] == version)
 

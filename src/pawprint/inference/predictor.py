@@ -200,7 +200,9 @@ class Predictor:
         answer = self.probabilities(blank)
         if answer.shape != (1, len(names)):
             shape = " × ".join(map(str, answer.shape[1:]))
-            raise ValueError(f"it names {len(names)} classes, but gives {shape} probabilities")
+            raise ValueError(
+                f"its class_names are {len(names)}, but it gives {shape} probabilities"
+            )
         if not (answer >= 0).all() or not abs(answer.sum() - 1) < SUM_OFF:  # nor if one is NaN
             raise ValueError("what it answers to a black picture are no probabilities")
 
