@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pawprint.data.folders import files_below, holds_pictures, is_picture_name, listed, visible
-from pawprint.data.sources.address import escaped
+from pawprint.data.sources.address import escaped, named
 from pawprint.system.errors import UserError
 
 _WORDS = {
@@ -18,7 +18,6 @@ _WORDS = {
 }
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 _FILLERS = {"set", "data", "dataset", "images"}  # "training_set" says no more than "training"
-_NAMED = 5  # of a list in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +173,12 @@ class _Reader:
         notes = list(self.notes)
         if beside:
             notes.append(
-                f"pictures beside the class folders were passed over ({_named(beside)}): move them "
+                f"pictures beside the class folders were passed over ({named(beside)}): move them "
                 "into one if they are wanted"
             )
         if hidden:
             notes.append(
-                f"hidden pictures were passed over ({_named(hidden)}): give what holds them a name "
+                f"hidden pictures were passed over ({named(hidden)}): give what holds them a name "
                 "that does not begin with a dot if they are wanted"
             )
         return notes
@@ -211,12 +210,12 @@ def _read_splits(
         if foreign := [label for label in labels if label not in class_names]:
             raise UserError(
                 f'the class "{foreign[0]}" is in {shown(folder)} but not among the training '
-                f"classes {_named(class_names)}: add it there or take it away here"
+                f"classes {named(class_names)}: add it there or take it away here"
             )
         if empty := [label for label in class_names if label not in labels]:
             what = "the class {} has" if len(empty) == 1 else "the classes {} have"
             where = shown.relative(folder)
-            read.notes.append(f'{what.format(_named(empty))} no pictures in "{where}"')
+            read.notes.append(f'{what.format(named(empty))} no pictures in "{where}"')
     return class_names, ignored
 
 
@@ -234,12 +233,12 @@ def _told_splits(inner: Path, folders: list[Path], shown: _ShownPaths) -> dict[s
                     )
                 given[split] = folder
         return {split: given[split] for split in _WORDS if split in given}
-    names = _named([folder.name for folder in folders])
+    names = named([folder.name for folder in folders])
     if same := _same_folders_inside(folders):
         first, second = (f'"{escaped(folder.name)}"' for folder in folders[:2])
         raise UserError(
             f"the folders {names} in {shown(inner)} hold sub-folders of the same names "
-            f"({_named(same)}): if they are splits, name the one of training, then that of "
+            f"({named(same)}): if they are splits, name the one of training, then that of "
             f"testing, as in splits: "
             f"[{first}, {second}]; if they are classes, set splits: []"
         )
@@ -268,7 +267,7 @@ def _named_splits(inner: Path, splits: Sequence[str], shown: _ShownPaths) -> dic
             raise UserError(
                 f"splits names {shown(folder) if inside else folder}, which is no folder with "
                 f"class folders in {shown(inner)}: name some of "
-                f"{_named([path.name for path in _folders(inner)])}"
+                f"{named([path.name for path in _folders(inner)])}"
             )
     return given
 
@@ -353,9 +352,3 @@ def _folders(folder: Path) -> list[Path]:
 def _text(name: str) -> str:
     """Make a file name text that can be written: bytes that are no UTF-8 become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _named(names: list[str]) -> str:
-    shown = ", ".join(f'"{escaped(name)}"' for name in names[:_NAMED])
-    more = len(names) - _NAMED
-    return f"{shown} and {more:,} more" if more > 0 else shown

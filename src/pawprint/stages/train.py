@@ -7,7 +7,7 @@ import logging
 import re
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -230,7 +230,9 @@ def name_of(config: Config, images: str, root: Path) -> str:
 
 
 def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[str, Any]:
-    """What a training is of, as its run and `run.json` tell it."""
+    """What a training is of, as its run and `run.json` tell it, without what is secret in URLs."""
+    uri = config.tracking.uri and without_credentials(config.tracking.uri)
+    config = replace(config, images=summary.images, tracking=replace(config.tracking, uri=uri))
     parameters = {k: v for k, v in config.flat().items() if k.split(".")[0] not in LATER}
     tags = {
         **provenance(paths.root),
@@ -241,10 +243,9 @@ def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[st
     source = str(paths.pictures(summary.images))
     contexts = {"train": "training", "validation": "validation"}
     return {
-        # As they were prepared; an address without what is secret in it.
-        "parameters": parameters | {"images": summary.images, "split_seed": summary.seed},
+        "parameters": parameters | {"split_seed": summary.seed},
         "tags": tags,
-        "config": asdict(config) | {"images": summary.images},
+        "config": asdict(config),
         "class_names": summary.class_names,
         "datasets": [
             {

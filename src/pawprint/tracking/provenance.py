@@ -13,14 +13,17 @@ from typing import Any
 
 from yaml import YAMLError
 
+from pawprint.data.sources.address import without_credentials
+
 
 def provenance(root: Path) -> dict[str, str]:
     """Tags that lead from a run back to the commit, the command and the DVC experiment.
 
     ``git_dirty`` is ``true`` when a tracked file differs from the commit.
     """
+    words = [without_credentials(word) if "://" in word else word for word in sys.argv[1:]]
     tags = {
-        "command": shlex.join(["pawprint", *sys.argv[1:]])[:5000],
+        "command": shlex.join(["pawprint", *words])[:5000],
         "mlflow.source.name": shlex.join(["pawprint", *sys.argv[1:2]]),
         "mlflow.source.type": "LOCAL",
     }
