@@ -95,6 +95,7 @@ def test_a_stopped_prepare_leaves_the_earlier_output_and_goes_on_from_there(
 def test_a_full_disk_leaves_the_earlier_evaluation_and_says_which_file(project):
     folder = project.root / "reports" / "evaluate"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    project.stage("champion")  # from here on the store knows that the project was copied
     limited = "ulimit -f 64; python -m pawprint evaluate sure_precision=0.9"  # kB of a file
     done = project.run("bash", "-c", limited, code=1)
     assert re.fullmatch(

@@ -47,7 +47,7 @@ def asked(finished, folder, tmp_path_factory):
     """A project that predicted those pictures, and wrote its network for phones."""
     project = finished.copy(tmp_path_factory.mktemp("asked") / "project")
     project.edit("params.yaml", "predict_images: unseen", f"predict_images: {folder}")
-    assert project.repro() == ["predict"]
+    assert project.repro() == ["sample", "predict"]
     return project
 
 

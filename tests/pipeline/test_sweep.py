@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -121,6 +122,8 @@ def test_ctrl_c_marks_the_running_trials_as_killed_and_ranks_what_is_there(proje
     for line in sweep.stdout:
         said += line
         if line.startswith("finished: epochs=2,") and launcher == "joblib":
+            while "epochs=500" not in {run.info.run_name for run in project.runs()}:
+                time.sleep(0.1)
             break
         if line.startswith("epoch 3/"):
             break

@@ -146,7 +146,8 @@ def test_answers_have_the_form_that_the_description_promises(served):
 
 
 def test_health_and_model_tell_who_answers(served, network):
-    healthy = {"status": "ok", "model": str(network), "problem": None}
+    note = f"{network} is not known as the champion: it has no record of `pawprint register`"
+    healthy = {"status": "ok", "model": str(network), "notes": [note], "problem": None}
     assert served.get("health").json() == healthy
     facts = served.get("model").json()
     assert facts["class_names"] == NAMES
