@@ -207,6 +207,17 @@ def test_the_same_in_another_colour_is_no_copy(one, other):
     assert see(pictures + again).copies().groups.tolist() == [0, 1, 0, 1]
 
 
+@pytest.mark.parametrize("share", [0.2, 0.3])
+def test_a_small_thing_in_another_colour_is_no_copy(share):
+    pictures = [coloured(1, colour) for colour in (RED, BLUE)]
+    side = int(160 * share)
+    shown = [Image.new("RGB", (160, 160), (250, 250, 250)) for _ in pictures]
+    for place, picture in zip(shown, pictures, strict=True):
+        place.paste(picture.resize((side, side)), (60, 40))
+    again = [picture.resize((120, 120)) for picture in shown]
+    assert see(shown + again).copies().groups.tolist() == [0, 1, 0, 1]
+
+
 COLOUR_EDITS = {
     "grey": lambda picture: picture.convert("L").convert("RGB"),
     "brighter": lambda picture: ImageEnhance.Brightness(picture).enhance(1.3),

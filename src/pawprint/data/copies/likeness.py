@@ -13,7 +13,8 @@ _LIKE = 0.98  # after moving it; copies reach it, different photographs stay bel
 _NOISE = 1 / 64  # one grey level: pictures without contrast are like nothing
 _HUE = 0.9  # correlation of the colours of copies, brightened ones among them; red and orange: 0.83
 _PALER = 4  # times: the most that the colours of one are stronger
-_COLOUR = 10  # of 255, root mean square: colours that differ by less are the same
+_COLOUR = 10  # of 255, root mean square: colours that differ by less are the same, if not opposed
+_OPPOSED = 0.5  # least correlation of such ones; a small red thing and a blue one: -0.5
 _GREY = 3  # of 255: colours of a picture without any, saved as JPEG
 _TONE = 4  # of 255: the most that a grey copy differs from its original in the mean
 _CHUNK = 128  # pairs verified at once, in a few megabytes
@@ -110,9 +111,10 @@ def _same_colours(a: np.ndarray, b: np.ndarray, apart: np.ndarray) -> np.ndarray
     """Whether colours float32 (n, …) are the same; ``apart`` (n,) is how much the tones differ."""
     a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
     strengths = np.stack([np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)])
-    same_hue = (a * b).sum(axis=1) >= _HUE * strengths.prod(axis=0)
-    same_hue &= strengths.max(axis=0) <= _PALER * strengths.min(axis=0)
+    both, products = (a * b).sum(axis=1), strengths.prod(axis=0)
+    same_hue = (both >= _HUE * products) & (strengths.max(axis=0) <= _PALER * strengths.min(axis=0))
     close = np.linalg.norm(a - b, axis=1) <= _COLOUR * a.shape[1] ** 0.5
+    close &= (both >= _OPPOSED * products) | (np.abs(a - b).max(axis=1) <= 2 * _GREY)
     is_grey = np.minimum(np.abs(a).max(axis=1), np.abs(b).max(axis=1)) <= _GREY
     return same_hue | close | (is_grey & (apart <= _TONE))
 
