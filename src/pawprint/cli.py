@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from pawprint.commands.arguments import Stage, Tool, parse_tool, stage_parser, tool_parser
 from pawprint.commands.stage import load, run_stage
@@ -169,6 +169,12 @@ def _end_with_reader() -> None:
 
 def _open_streams() -> None:
     """See that there are streams, and that any name can be written to them."""
+    if sys.stdout and isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        # By PYTHONUNBUFFERED. Lines come as soon, and one without room is noticed at the end.
+        raw = cast("io.RawIOBase", sys.stdout.buffer)
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(raw), sys.stdout.encoding, line_buffering=True
+        )
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the shell

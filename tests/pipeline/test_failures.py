@@ -105,20 +105,20 @@ def test_a_full_disk_leaves_the_earlier_evaluation_and_says_which_file(project):
     assert [path.name for path in folder.parent.glob(".*")] == []
 
 
+FULL = "error: standard output has no room left; free some, or write elsewhere\n"
+
+
 @pytest.mark.parametrize(
-    ("stream", "code", "said"),
+    ("command", "code", "said"),
     [
-        (">&-", 0, ""),
-        (
-            "> /dev/full",
-            1,
-            "error: standard output has no room left; free some, or write elsewhere\n",
-        ),
+        ("python -m pawprint prepare >&-", 0, ""),
+        ("python -m pawprint prepare > /dev/full", 1, FULL),
+        ("python -u -m pawprint prepare > /dev/full", 1, FULL),
     ],
 )
-def test_a_stage_works_without_standard_output(fresh, tmp_path, stream, code, said):
+def test_a_stage_works_without_standard_output(fresh, tmp_path, command, code, said):
     project = fresh.copy(tmp_path / "project")
-    done = project.run("bash", "-c", f"python -m pawprint prepare {stream}", code=code)
+    done = project.run("bash", "-c", command, code=code)
     assert done.stderr == said
     assert (project.root / "data" / "prepared" / "summary.json").exists()
 
