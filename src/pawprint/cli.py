@@ -169,12 +169,10 @@ def _end_with_reader() -> None:
 
 def _open_streams() -> None:
     """See that there are streams, and that any name can be written to them."""
-    if sys.stdout and isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+    out = sys.stdout if sys.stdout is sys.__stdout__ else None
+    if out and isinstance(raw := cast("Any", out).buffer, io.RawIOBase):
         # By PYTHONUNBUFFERED. Lines come as soon, and one without room is noticed at the end.
-        raw = cast("io.RawIOBase", sys.stdout.buffer)
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(raw), sys.stdout.encoding, line_buffering=True
-        )
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), out.encoding, line_buffering=True)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the shell
