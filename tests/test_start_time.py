@@ -76,3 +76,11 @@ def test_logging_what_was_seen_loads_no_heavy_library():
     modules, _ = imported_by("-c", "import pawprint.inference.prediction_log")
     assert "pawprint" in modules
     assert not modules & (HEAVY | {"numpy", "scipy", "pyarrow", "sklearn", "onnxruntime", "rich"})
+
+
+def test_tensorflow_starts_without_libraries_that_keras_needs_for_nothing_here():
+    code = "from pawprint.training.tensorflow_runtime import start_tensorflow; start_tensorflow()\n"
+    code += "import sys; print({'matplotlib', 'sklearn'} & set(sys.modules))"
+    modules, printed = imported_by("-c", code)
+    assert "keras" in modules
+    assert printed == "set()\n"

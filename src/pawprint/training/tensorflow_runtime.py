@@ -26,7 +26,8 @@ def start_tensorflow() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with held_back_stderr():
-        import tensorflow as tf
+        with _hidden("matplotlib", "sklearn"):
+            import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
         for gpu in gpus:  # as much memory as is needed, not all there is
@@ -40,6 +41,20 @@ def start_tensorflow() -> None:
             "`pip install 'tensorflow[and-cuda]==%s'` installs what it needs",
             tf.__version__,
         )
+
+
+@contextlib.contextmanager
+def _hidden(*libraries: str) -> Iterator[None]:
+    """Keep Keras from libraries that it needs for nothing here, a quarter of its import."""
+    there = {name: sys.modules.get(name) for name in libraries}
+    sys.modules.update(dict.fromkeys(libraries))  # type: ignore[arg-type]  # as Python documents it
+    try:
+        yield
+    finally:
+        for name, module in there.items():
+            del sys.modules[name]
+            if module is not None:
+                sys.modules[name] = module
 
 
 def forget_training() -> None:
