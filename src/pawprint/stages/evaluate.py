@@ -43,7 +43,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
     """
     from pawprint.evaluation.card import model_card
-    from pawprint.evaluation.plots import curves_figure, read_history
+    from pawprint.evaluation.plots import curves_figure, png_of, read_history
     from pawprint.evaluation.report import Origin
     from pawprint.tracking.location import is_server
     from pawprint.tracking.provenance import environment
@@ -100,6 +100,10 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
                 notes=notes,
             )
             temporary.write_text(card, encoding="utf-8")
+        figures["curves"] = curves_figure(paths.training.history)
+        for name, figure in figures.items():
+            if name not in CURVES:  # they are in one figure
+                (folder / f"{name}.png").write_bytes(png_of(figure, dpi=100))
         log.info(
             "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
             metrics["test_accuracy"],
@@ -114,10 +118,6 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         run.log_dataset("test", str(paths.pictures(summary.images)), digest, "testing")
         run.log_metrics(metrics | named_intervals(result), model_id=run.tags.get("model_id"))
         run.set_tags({"test_digest": digest})
-        run.log_figure(curves_figure(paths.training.history), "figures/curves.png")
-        for name, figure in figures.items():
-            if name not in CURVES:  # they are in one figure already
-                run.log_figure(figure, f"figures/{name}.png")
         run.log_files(folder, "evaluate")
         run.tell_missed()
 
