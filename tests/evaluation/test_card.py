@@ -20,7 +20,11 @@ def _card(names=("cats", "dogs"), images="/home/me/Pet pictures", resize="squash
         for name, pictures in (("train", 1000), ("validation", 80), ("test", 160))
     }
     summary = Summary(images, 12, resize, "", 0, list(names), splits, "d" * 64, {}, [], [], [])
-    facts = {"parameters": {"model": "cnn", "depth": None}, "data": {}, "environment": {"git": "x"}}
+    facts = {
+        "parameters": {"model": "cnn", "depth": None, "images": images},
+        "data": {},
+        "environment": {"git": "x"},
+    }
     origin = Origin("cnn: adamw", "a" * 32, "", True, **facts)
     predictor = SimpleNamespace(
         class_names=list(names), image_size=12, resize=resize, temperature=0.5
@@ -57,6 +61,10 @@ def test_the_card_says_what_it_is_of_and_worth_and_how_to_use_it():
         "How to use it",
     ]
     assert verdict(result) in text
+    assert (
+        "\nTrained and tested on Pet pictures. Copies of one picture are in one split.\n\n|" in text
+    )
+    assert "/home/me" not in text  # a card is passed on
     assert "| cats | 500 | 40 | 80 |" in text
     assert "| all | 1,000 | 80 | 160 |" in text
     low, high = result.intervals["accuracy"]

@@ -67,6 +67,12 @@ def test_a_clone_answers_with_the_pulled_champion_and_trains_nothing(shared, clo
     # The model card came along, and its way without pawprint gives the same answer.
     card = _pawprint(clone, "card").stdout
     assert card == (away / "reports/evaluate/model_card.md").read_text()
+    assert _pawprint(clone, "card", "champion", "-o", "card.md").stdout == ""
+    assert (clone.root / "card.md").read_text() == card
+    assert (
+        "models is a folder; name a file" in _pawprint(clone, "card", "-o", "models", code=1).stderr
+    )
+    assert "mlflow.db has no run yet; train" in _pawprint(clone, "card", "v1", code=1).stderr
     picture = min((clone.root / "unseen").iterdir())
     code = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[-1].replace("cat.jpg", str(picture))
     said = clone.run("python", "-c", code, cwd=clone.root / "models/champion").stdout

@@ -45,8 +45,10 @@ def model_card(
         network: sha256 of its file, in hex.
         notes: sentences about what a person may not expect. Defaults to none.
     """
-    source = shown(summary.images) if is_address(summary.images) else summary.images
-    data = PurePosixPath(source).name or source
+    # A card is passed on: no folders of this machine in it.
+    name = PurePosixPath(summary.images).name or "pictures"
+    source = shown(summary.images) if is_address(summary.images) else name
+    data = PurePosixPath(source).name
     figures = [name for name in FIGURES if name in result.metrics]
     names = summary.class_names
     recalls = {n: result.metrics[k] for n in names if (k := f"recall_{n}") in result.metrics}
