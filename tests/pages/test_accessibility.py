@@ -16,37 +16,38 @@ from pawprint.pages.render import jpeg_of
 from pawprint.tracking.recorded import RecordedRun
 
 NAMES = ["cats", "dogs", "a class with a longer name"]
-PAGES = ("report", "compare")
+MANY = [f"class {n}" for n in range(30)]
+PAGES = ("report", "many", "compare")
 
 
-def split(count, seed):
+def split(count, seed, names):
     """A split of ``count`` noisy pictures, and answers of which a fifth is wrong."""
     random = np.random.default_rng(seed)
-    labels = np.arange(count) % len(NAMES)
-    logits = random.normal(0, 0.3, (count, len(NAMES)))
-    said = np.where(random.random(count) < 1 / 5, (labels + 1) % len(NAMES), labels)
+    labels = np.arange(count) % len(names)
+    logits = random.normal(0, 0.3, (count, len(names)))
+    said = np.where(random.random(count) < 1 / 5, (labels + 1) % len(names), labels)
     logits[np.arange(count), said] += 3
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return (
         SimpleNamespace(
             pictures=random.integers(0, 256, (count, 6, 6, 3), np.uint8).repeat(8, 1).repeat(8, 2),
             labels=labels,
-            paths=[f"{NAMES[label]}/some_folder/{n:03}.jpg" for n, label in enumerate(labels)],
-            class_names=NAMES,
+            paths=[f"{names[label]}/some_folder/{n:03}.jpg" for n, label in enumerate(labels)],
+            class_names=names,
         ),
         probabilities.astype(np.float32),
     )
 
 
-def report(folder):
-    (test, answers), (validation, before) = split(240, 0), split(120, 1)
+def report(path, names, count):
+    (test, answers), (validation, before) = split(count, 0, names), split(120, 1, names)
     held_out = np.concatenate([validation.pictures, test.pictures])
     result = compute_result(
         test,
         answers,
         validation,
         before,
-        sizes=np.arange(240) + 100,
+        sizes=np.arange(count) + 100,
         temperature=0.5,
         wanted=0.98,
         thresholds=[SurePoint(0.9, 0.99, 0.5)],
@@ -68,7 +69,7 @@ def report(folder):
         jpeg=lambda index: jpeg_of(held_out[index]),
         notes=["One picture is in two folders."],
     )
-    (folder / "report.html").write_text(page)
+    path.write_text(page)
 
 
 def compare(folder):
@@ -118,7 +119,8 @@ def compare(folder):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    report(folder)
+    report(folder / "report.html", NAMES, 240)
+    report(folder / "many.html", MANY, 150)
     compare(folder)
     return folder
 
