@@ -15,6 +15,7 @@ from PIL import Image
 from pawprint.evaluation.metrics import confusion_matrix
 from pawprint.evaluation.report import (
     MOST_BYTES,
+    MOST_CELLS,
     MOST_EXPLAINED,
     Origin,
     Plot,
@@ -247,8 +248,8 @@ def test_the_confusion_matrix_is_a_table_whose_mistakes_are_links(two):
 
 
 def test_many_classes_are_confused_in_a_list_the_most_frequent_first():
-    names = [f"class {index:03}" for index in range(150)]
-    result = judged(names, count=1500)
+    names = [f"class {index:02}" for index in range(MOST_CELLS + 1)]
+    result = judged(names, count=130)
     page = drawn(result)
     assert 'class="matrix' not in page
     section = page.split('id="confusions"')[1].split("</section>")[0]
