@@ -169,7 +169,7 @@ def test_a_cell_of_the_confusion_matrix_leaves_its_mistakes_and_the_order_can_be
     assert not [one for one in tab.get_log("browser") if one["level"] == "SEVERE"]
 
 
-def test_a_picture_is_enlarged_with_its_words_and_the_next_one_is_a_key_away(tab):
+def test_a_picture_is_enlarged_with_its_words_and_the_next_one_is_a_key_away(tab, violations):
     paths = [path for _, _, path in shown(tab)]
     small = tab.find_element("css selector", "#all-mistakes .enlarge")
     width = small.find_element("css selector", "img").size["width"]
@@ -179,6 +179,7 @@ def test_a_picture_is_enlarged_with_its_words_and_the_next_one_is_a_key_away(tab
     assert paths[0] in dialog.text
     tab.switch_to.active_element.send_keys("\ue014")  # the right arrow
     assert paths[1] in dialog.text
+    assert violations(tab, None, 390, "dark") == []
     tab.switch_to.active_element.send_keys("\ue00c")  # Escape
     assert not dialog.is_displayed()
     focused = tab.switch_to.active_element.find_element("xpath", "..")
@@ -201,7 +202,9 @@ def test_without_script_all_mistakes_are_there_and_a_cell_leads_to_the_first_of_
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_on_a_phone_no_table_is_wider_than_its_card_and_the_menu_is_folded(chromium, folder, name):
+def test_on_a_phone_no_table_is_wider_than_its_card_and_no_target_below_24_pixels(
+    chromium, folder, name
+):
     screen = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
     chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     try:
@@ -211,8 +214,15 @@ def test_on_a_phone_no_table_is_wider_than_its_card_and_the_menu_is_folded(chrom
             return [...document.querySelectorAll(".scroll")]
               .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)"""
         )
-        menu = chromium.find_element("css selector", ".menu summary")
-        assert menu.is_displayed()
+        small = chromium.execute_script(
+            """return [...document.querySelectorAll("a, button, select, summary")]
+              .filter((one) => one.checkVisibility() && !one.closest("p"))
+              .filter((one) => {
+                const {width, height} = one.getBoundingClientRect();
+                return Math.min(width, height) < 24;
+              }).map((one) => one.outerHTML.slice(0, 200))"""
+        )
+        assert chromium.find_element("css selector", ".menu summary").is_displayed()
     finally:
         chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert wide == []
+    assert (wide, small) == ([], [])
