@@ -2,10 +2,12 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from pawprint.commands.stage import load
 from pawprint.commands.table import COMMANDS, NAMES, PIPELINE, PREDICT, STAGES, TOOLS
 from pawprint.config.compose import project_root
 from pawprint.config.overrides import KEYS, is_setting
+from pawprint.system.errors import DISTRIBUTION, EXTRAS
 
 ROOT = project_root()
 
@@ -218,12 +221,43 @@ def test_words_that_a_tool_does_not_take_are_told_with_the_usage(capsys, words, 
     assert err.endswith(f"error: {said}\n")
 
 
-def test_a_library_that_is_missing_is_one_sentence(capsys):
+@pytest.mark.parametrize(
+    ("module", "cure"),
+    [
+        ("no_such_library", "pip install no_such_library"),
+        ("optuna", "pip install 'pawprint-classifier[search]'"),
+        ("tensorflow.python", "pip install 'pawprint-classifier[train]'"),
+        ("uvicorn", "pip install 'pawprint-classifier[serve]'"),
+    ],
+)
+def test_a_library_that_is_missing_is_one_sentence_with_its_extra(
+    capsys, monkeypatch, module, cure
+):
+    for name in list(sys.modules):
+        if name.startswith(module.partition(".")[0]):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [])  # nothing is installed
     with pytest.raises(SystemExit) as ended:
-        cli.end_with(lambda: load("no_such_library:run"), "drift")
+        cli.end_with(lambda: load(f"{module}:run"), "drift")
     assert ended.value.code == 1
+    name = module.partition(".")[0]
     said = capsys.readouterr().err
-    assert said == "error: drift needs no_such_library, which is not installed here\n"
+    assert said == f"error: drift needs {name}, which is not installed here; `{cure}` installs it\n"
+
+
+def test_every_extra_is_known_by_what_is_imported_of_it():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["name"] == DISTRIBUTION
+    other_names = {"python_multipart": "python-multipart", "ai_edge_litert": "ai-edge-litert"}
+    extras = {
+        extra: sorted(re.split("[>=<]", need)[0] for need in needs)
+        for extra, needs in project["optional-dependencies"].items()
+        if extra != "dev"
+    }
+    assert extras == {
+        extra: sorted(other_names.get(name, name.replace("_", "-")) for name in names)
+        for extra, names in EXTRAS.items()
+    }
 
 
 def test_ctrl_c_before_the_command_is_loaded_leaves_no_traceback():

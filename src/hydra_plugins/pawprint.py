@@ -22,7 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from pawprint.system.errors import UserError
+from pawprint.system.errors import UserError, installing
 
 if TYPE_CHECKING:
     from pawprint.config.schema import Config
@@ -137,8 +137,8 @@ class GridSweeper(Sweeper):
             return get_class(launcher.trials)(**launcher.options)
         except ImportError as error:
             raise UserError(
-                f"hydra/launcher={chosen} needs {error.name}; `pip install {error.name}` installs "
-                "it"
+                f"hydra/launcher={chosen} needs {error.name}; {installing(str(error.name))} "
+                "installs it"
             ) from None
         except TypeError as error:
             raise UserError(
@@ -197,7 +197,7 @@ class OptunaSweeper(GridSweeper):
             from pawprint.sweep import search
         except ImportError:
             raise UserError(
-                "hydra/sweeper=optuna needs Optuna; `pip install optuna` installs it"
+                f"hydra/sweeper=optuna needs Optuna; {installing('optuna')} installs it"
             ) from None
         check_at_least(1, "hydra.sweeper.n_trials", self.n_trials)
         seeds = [o for o in _swept(overrides) if o.get_key_element() == SEED]

@@ -14,7 +14,7 @@ from pawprint.commands.arguments import Stage, Tool, parse_tool, stage_parser, t
 from pawprint.commands.stage import load, run_stage
 from pawprint.commands.table import COMMANDS, NAMES, PREDICT, overview
 from pawprint.config.overrides import as_overrides, suggest
-from pawprint.system.errors import UserError, files_explained
+from pawprint.system.errors import DISTRIBUTION, UserError, files_explained, installing
 
 _PRINTING = {"-h", "--help", "-c", "--cfg", "-i", "--info"}
 
@@ -51,8 +51,13 @@ def end_with(run: Callable[[], int], name: str) -> NoReturn:
             code = _printed(run)
     except UserError as error:
         _fail(str(error))
-    except ModuleNotFoundError as error:  # in the image that serves
-        _fail(f"{name} needs {error.name}, which is not installed here")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "pawprint":
+            raise
+        _fail(
+            f"{name} needs {error.name}, which is not installed here; {installing(error.name)} "
+            "installs it"
+        )
     except KeyboardInterrupt as error:
         _flush()
         print("stopped", file=sys.stderr)
@@ -128,7 +133,7 @@ def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version("pawprint")
+        return version(DISTRIBUTION)
     except PackageNotFoundError:  # a source tree that was not installed
         project = Path(__file__).parents[2] / "pyproject.toml"
         return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])

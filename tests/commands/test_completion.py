@@ -10,7 +10,9 @@ import pytest
 
 from pawprint.commands.completion import complete
 from pawprint.commands.table import NAMES
+from pawprint.config.compose import project_root
 
+ROOT = project_root()
 BASH = shutil.which("bash")
 COMPLETE = """
 eval "$(pawprint -sc install=bash)"
@@ -37,7 +39,7 @@ def shell(tmp_path_factory):
             capture_output=True,
             text=True,
             check=True,
-            cwd=folder,
+            cwd=ROOT,
             env=os.environ | {"PATH": path},
         )
         assert done.stderr == ""
@@ -102,6 +104,8 @@ def test_a_line_is_completed(line, found):
 
 def test_files_go_before_keys_where_a_picture_may_stand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for file in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / file, tmp_path)
     assert complete("pawprint predict ") == []  # the shell's own way with files
     assert complete("pawprint predict im") == ["image_size=", "images="]
     Path("image.jpg").touch()

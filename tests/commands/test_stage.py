@@ -26,9 +26,8 @@ def project(tmp_path):
 def run_stage(project, *arguments, code="lambda config: print(config.depth)", env=None):
     """A stage of its own process, in the copied project."""
     program = (
-        "import sys, pawprint.cli as cli, pawprint.config.compose as c\n"
+        "import sys, pawprint.cli as cli\n"
         "from pawprint.commands.stage import Stage, run_stage\n"
-        "c.__file__ = sys.argv.pop(1)\n"
         f"task = {code}\n"
         "stage = Stage('prepare', 'a stage', '__main__:task')\n"
         "cli.end_with(lambda: run_stage(stage, sys.argv[1:]), 'prepare')"
@@ -38,13 +37,12 @@ def run_stage(project, *arguments, code="lambda config: print(config.depth)", en
             sys.executable,
             "-c",
             program,
-            str(project / "src/pawprint/config/compose.py"),
             *arguments,
         ],
         capture_output=True,
         text=True,
         check=False,
-        cwd=project.parent,
+        cwd=project,
         env=env or {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"},
     )
 
@@ -85,7 +83,7 @@ def test_an_entry_point_prints_one_sentence_and_ends_with_1(project, argument):
 
 
 def test_what_a_task_refuses_is_one_sentence_and_1_as_well(project):
-    code = "lambda config: (_ for _ in ()).throw(c.UserError('the pictures are upside down'))"
+    code = "lambda config: (_ for _ in ()).throw(cli.UserError('the pictures are upside down'))"
     done = run_stage(project, code=code)
     assert (done.returncode, done.stderr) == (1, "error: the pictures are upside down\n")
 

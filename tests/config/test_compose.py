@@ -2,7 +2,6 @@ import dataclasses
 import math
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 import yaml
@@ -31,15 +30,12 @@ RECIPES = sorted((ROOT / "conf" / "recipe").glob("*.yaml"))
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A copy of this project's configuration, in which the code finds itself."""
-    monkeypatch.chdir(tmp_path)
+    """A copy of this project's configuration, as the current folder."""
     root = tmp_path / "project"
     shutil.copytree(ROOT / "conf", root / "conf")
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, root)
-    monkeypatch.setattr(
-        pawprint.config.compose, "__file__", str(root / "src/pawprint/config/compose.py")
-    )
+    monkeypatch.chdir(root)
     return root
 
 
@@ -654,45 +650,70 @@ def test_an_unknown_one_of_several_choices_is_refused():
 # The project root
 
 
-@pytest.mark.parametrize("place", ["/", "elsewhere", "conf"])
-def test_the_project_root_does_not_depend_on_the_current_folder(tmp_path, monkeypatch, place):
-    folder = ROOT / "conf" if place == "conf" else tmp_path / place
-    folder.mkdir(exist_ok=True)
-    monkeypatch.chdir(folder)
-    assert project_root() == ROOT
-    assert compose(["depth=4"]).depth == 4
-
-
-def test_code_installed_outside_finds_the_project_above_the_current_folder(
-    project, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(
-        pawprint.config.compose, "__file__", str(tmp_path / "site-packages/config.py")
-    )
-    monkeypatch.chdir(project / "conf" / "model")
+@pytest.mark.parametrize("place", [".", "conf/model", "data/new"])
+def test_the_project_is_that_of_the_current_folder(project, monkeypatch, place):
+    (project / place).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(project / place)
+    change(project, "depth", 5)
     assert project_root() == project
+    assert compose().depth == 5
 
 
-def test_code_of_one_project_does_not_work_on_it_from_within_another(project, monkeypatch):
-    monkeypatch.chdir(ROOT / "conf")
-    with pytest.raises(UserError, match=f"^the current folder is in the project {ROOT}, but "):
+def test_the_nearest_project_is_the_one(project, monkeypatch):
+    inner = project / "data" / "inner"
+    shutil.copytree(ROOT / "conf", inner / "conf")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, inner)
+    monkeypatch.chdir(inner / "conf")
+    assert project_root() == inner
+
+
+def test_code_does_not_work_on_a_project_with_code_of_its_own(project):
+    (project / "src" / "pawprint").mkdir(parents=True)
+    with pytest.raises(UserError, match=f"^{project} has its own code in src/, but this pawprint"):
         project_root()
-    monkeypatch.chdir(project / "conf")
-    assert project_root() == project
 
 
 def test_no_project_at_all_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        pawprint.config.compose, "__file__", str(tmp_path / "site-packages/config.py")
-    )
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no pawprint project found"):
+    with pytest.raises(UserError, match=r"no pawprint project found.* `pawprint init FOLDER`"):
         project_root()
 
 
-def test_an_own_folder_is_known_by_dvc_yaml_and_conf():
-    assert (ROOT / "dvc.yaml").is_file()
-    assert Path(pawprint.config.compose.__file__).is_relative_to(ROOT)
+def test_a_folder_that_was_removed_is_one_sentence(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UserError, match="the current folder was removed"):
+        project_root()
+
+
+# Choices of the project before those that come with pawprint
+
+
+def test_a_project_without_conf_has_all_that_comes_with_pawprint(project):
+    shutil.rmtree(project / "conf")
+    assert compose(["recipe=article", "optimizer=sgd"]).optimizer.momentum == 0.9
+    assert compose_tracking()[0].experiment == "pawprint"
+    assert "choose one of adadelta, adam" in refused(["optimizer=adm"])
+
+
+def test_a_file_of_the_project_goes_before_the_one_that_comes_with_pawprint(project):
+    shutil.rmtree(project / "conf")
+    for name, text in {
+        "optimizer/sgd.yaml": "name: sgd\nlearning_rate: 0.5\nmomentum: 0.25\n",
+        "optimizer/mine.yaml": "name: sgd\nlearning_rate: 0.125\n",
+        "recipe/quick.yaml": "epochs: 3\noptimizer: mine\n",
+        "tracking/local.yaml": "name: local\nexperiment: mine\nregistered_model: pawprint\n",
+    }.items():
+        (project / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "conf" / name).write_text(text)
+    assert compose(["optimizer=sgd"]).optimizer.momentum == 0.25
+    config = compose(["recipe=quick"])
+    assert (config.epochs, config.rate) == (3, 0.125)
+    assert compose(["optimizer=adam"]).optimizer.name == "adam"
+    assert compose_tracking()[0].experiment == compose().tracking.experiment == "mine"
 
 
 # What an answer needs

@@ -142,6 +142,19 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def add_init(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `pawprint init`."""
+    add = parser.add_argument
+    text = "your pictures, a folder of class folders or an archive; without it a drawn sample"
+    add("--images", metavar="PATH", help=text)
+    add("--copy", action="store_true", help="copy the pictures into the project, for DVC to keep")
+    text = "pictures that the stage predict classifies; without it there is no such stage"
+    add("--predict-images", metavar="PATH", help=text)
+    add("--conf", action="store_true", help="write all files of conf/, to change them")
+    text = "write a workflow that reproduces each pull request: github"
+    add("--ci", metavar="WHERE", help=text)
+
+
 def add_predict(parser: argparse.ArgumentParser) -> None:
     """Add the options of `pawprint predict PATH`."""
     add = parser.add_argument

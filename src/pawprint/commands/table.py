@@ -6,6 +6,7 @@ from pawprint.commands.arguments import (
     add_champion,
     add_compare,
     add_drift,
+    add_init,
     add_predict,
     add_serve,
 )
@@ -38,6 +39,22 @@ PIPELINE = Tool(
     "pawprint.stages.pipeline:pipeline",
     "It is `dvc repro`, or with settings `dvc exp run -S`, which writes them into params.yaml. "
     "`pawprint train --help` lists the keys.",
+)
+INIT = Tool(
+    "init",
+    "make a project of your own in a folder",
+    "pawprint.project.init:init",
+    "It gets params.yaml, dvc.yaml, an empty conf/, git and DVC; what is there stays.",
+    add_init,
+    operand="FOLDER",
+    least=1,
+    most=1,
+)
+CODE = Tool(
+    "code",
+    "write a digest of what each stage computes with, into data/code",
+    "pawprint.project.code:write_digests",
+    "It is the first stage of a project of your own, so that an upgrade is noticed.",
 )
 PREDICT = Tool(
     "predict",
@@ -91,7 +108,7 @@ SUSPECTS = Stage(
 LITERT = Stage(
     "litert", "export the network as LiteRT, for phones", "pawprint.commands.litert:litert"
 )
-TOOLS = (PREDICT, SERVE, COMPARE, CHAMPION, DRIFT, SUSPECTS, LITERT)
+TOOLS = (INIT, PREDICT, SERVE, COMPARE, CHAMPION, DRIFT, SUSPECTS, LITERT, CODE)
 # Of the two called predict, the stage is the first.
 COMMANDS: dict[str, Stage | Tool] = {c.name: c for c in (*reversed(TOOLS), *STAGES, PIPELINE)}
 NAMES = tuple(dict.fromkeys(command.name for command in (*STAGES, PIPELINE, *TOOLS)))

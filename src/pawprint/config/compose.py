@@ -19,6 +19,7 @@ from pawprint.config.overrides import (
     read_yaml,
     suggest,
 )
+from pawprint.config.paths import PACKAGE, conf_file, conf_folders
 from pawprint.config.schema import DESCRIPTION, ONE_OF, Config, Gate, Growth, Model, Tracking
 from pawprint.system.errors import UserError
 
@@ -26,35 +27,29 @@ BOUNDS = {"at least": ge, "above": gt, "at most": le, "below": lt}
 
 
 def project_root() -> Path:
-    """The nearest folder with a ``dvc.yaml`` above this code, else above the current folder.
+    """The nearest folder with ``dvc.yaml`` and ``params.yaml``, from the current folder upward.
 
     Raises:
-        UserError: there is none, or the current folder is in another project than this code.
+        UserError: there is none, or it has code of pawprint that is not this code.
     """
-    of_code = _project_above(Path(__file__).resolve().parent)
     try:
-        here = _project_above(Path.cwd())
-    except FileNotFoundError:  # the current folder was removed
-        here = None
-    if of_code and here and not of_code.samefile(here):
-        raise UserError(
-            f"the current folder is in the project {here}, but this pawprint is the code of "
-            f"{of_code} and would work there; run it as `PYTHONPATH=src pawprint …` in {here}, or "
-            f"change into {of_code}"
-        )
-    if root := of_code or here:
-        return root
-    raise UserError(
-        f"no pawprint project found: neither {Path.cwd()} nor a folder above it "
-        "has dvc.yaml and conf/config.yaml; change into the project's folder"
-    )
-
-
-def _project_above(start: Path) -> Path | None:
-    for folder in (start, *start.parents):
-        if (folder / "dvc.yaml").is_file() and (folder / "conf" / "config.yaml").is_file():
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the current folder was removed; change into the project's") from None
+    for folder in (here, *here.parents):
+        settings = (folder / "params.yaml").is_file() or (folder / "conf").is_dir()
+        if settings and (folder / "dvc.yaml").is_file():
+            own = folder / "src" / "pawprint"
+            if own.is_dir() and not own.samefile(PACKAGE):
+                raise UserError(
+                    f"{folder} has its own code in src/, but this pawprint is that of {PACKAGE}; "
+                    f"run it as `PYTHONPATH=src pawprint …` in {folder}"
+                )
             return folder
-    return None
+    raise UserError(
+        f"no pawprint project found: neither {here} nor a folder above it has dvc.yaml and "
+        "params.yaml; change into the project's folder, or make one with `pawprint init FOLDER`"
+    )
 
 
 def read_params(root: Path) -> dict[str, Any]:
@@ -86,7 +81,7 @@ def read_overrides(root: Path, settings: Sequence[str], *more_folders: Path) -> 
     """
     overrides = expand_recipe(root, settings)
     check_keys(overrides)
-    check_choices(read_params(root), overrides, [root / "conf", *more_folders])
+    check_choices(read_params(root), overrides, [*conf_folders(root), *more_folders])
     return overrides
 
 
@@ -132,8 +127,8 @@ def _plain_tracking(root: Path, params: dict[str, Any]) -> tuple[Tracking, float
     Whatever is not as expected is left to Hydra, which says what is wrong with it.
     """
     try:
-        contents = read_yaml(root / "conf" / "config.yaml")
-        tracking = Tracking(**read_yaml(root / "conf" / "tracking" / f"{params['tracking']}.yaml"))
+        contents = read_yaml(conf_file(root, "config.yaml"))
+        tracking = Tracking(**read_yaml(conf_file(root, f"tracking/{params['tracking']}.yaml")))
         as_shipped = (
             {"tracking": "${params:tracking}"} in contents["defaults"]
             and contents["sure_precision"] == "${params:sure_precision}"
@@ -153,8 +148,9 @@ def _plain_tracking(root: Path, params: dict[str, Any]) -> tuple[Tracking, float
 
 @contextmanager
 def hydra_of(root: Path, job: str = "app") -> Iterator[Any]:
-    """Hydra on the project's `conf/`, which knows the schema and the resolvers in config.yaml."""
+    """Hydra on ``conf_folders``, which knows the schema and the resolvers in config.yaml."""
     from hydra import initialize_config_dir
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
@@ -163,8 +159,15 @@ def hydra_of(root: Path, job: str = "app") -> Iterator[Any]:
     params = read_params(root)  # once, not for each of its keys in each trial of a sweep
     OmegaConf.register_new_resolver("params", params.__getitem__, replace=True)
     OmegaConf.register_new_resolver("root", lambda: str(root), replace=True)
-    with initialize_config_dir(str(root / "conf"), job_name=job, version_base="1.3"):
-        yield GlobalHydra.instance().hydra
+    first, *others = conf_folders(root)
+    with initialize_config_dir(str(first), job_name=job, version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        search_path = hydra.config_loader.get_search_path()
+        for folder in others:
+            search_path.prepend("pawprint", str(folder), "schema")
+        hydra.config_loader = ConfigLoaderImpl(search_path)
+        yield hydra
 
 
 def typed(tree: Any) -> Config:

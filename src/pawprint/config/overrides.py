@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from pawprint.config.paths import conf_file, conf_folders
 from pawprint.config.schema import CHOICES, Config
 from pawprint.system.errors import UserError
 
@@ -73,13 +74,14 @@ def expand_recipe(root: Path, words: Sequence[str]) -> list[str]:
     recipes = [word for word in words if word.startswith(f"{RECIPE}=")]
     if not recipes:
         return list(words)
-    name, there_is = recipes[-1].partition("=")[2], choices_of(root / "conf" / RECIPE)
+    folders = [folder / RECIPE for folder in conf_folders(root)]
+    name, there_is = recipes[-1].partition("=")[2], choices_of(*folders)
     if "," in name:
         raise UserError(f"command line: recipe={name} is no axis; run a sweep for each recipe")
     if name not in there_is:
         offer = ", ".join(there_is)
         raise UserError(f"command line: there is no recipe {name!r}; choose one of {offer}")
-    settings = read_yaml(root / "conf" / RECIPE / f"{name}.yaml")
+    settings = read_yaml(conf_file(root, f"{RECIPE}/{name}.yaml"))
     given = {word.partition("=")[0] for word in words}
     # Where another choice was given, what the recipe says within its own has no place.
     chosen = {k: v for k, v in settings.items() if not {k, k.partition(".")[0]} & given}

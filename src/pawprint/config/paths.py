@@ -5,7 +5,32 @@ from pathlib import Path
 
 from pawprint.system.errors import UserError
 
+PACKAGE = Path(__file__).resolve().parents[1]
 WEIGHTS = ("imagenet", "none")  # words that may stand in place of a file of them
+
+
+def shipped(name: str) -> Path:
+    """A file or folder that comes with pawprint and stands outside its code, as ``conf``."""
+    installed = PACKAGE / "base"  # in a source tree they stand at the top
+    return (installed if installed.is_dir() else PACKAGE.parents[1]) / name
+
+
+def conf_folders(root: Path) -> list[Path]:
+    """Where a choice is looked for: the project's ``conf/``, then the one that comes with pawprint.
+
+    Args:
+        root: of the project.
+    """
+    own, base = root / "conf", shipped("conf")
+    if not own.is_dir():
+        return [base]
+    return [own] if base.is_dir() and own.samefile(base) else [own, base]
+
+
+def conf_file(root: Path, name: str) -> Path:
+    """The file that ``name``, as ``optimizer/adam.yaml``, means in a project; it may be missing."""
+    files = [folder / name for folder in conf_folders(root)]
+    return next((file for file in files if file.is_file()), files[0])
 
 
 class TrainingFiles:
@@ -37,6 +62,7 @@ class Paths:
         self.sweeps = self.lasting / "models" / ".sweeps"  # unfinished ones
         self.sample = root / "data" / "sample"  # drawn pictures, a folder per class
         self.single_prediction = root / "data" / "single_prediction"  # those that no split holds
+        self.code = root / "data" / "code"  # a digest per stage of what it computes with
         self.prepared = root / "data" / "prepared"  # manifest and arrays
         self.training = TrainingFiles(own or root / "models")
         self.champion = root / "models" / "champion"  # its network, and the record of it

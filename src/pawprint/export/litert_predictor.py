@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pawprint.inference.predictor import PROBABILITIES, Pictures, in_batches, pictures_at_a_time
-from pawprint.system.errors import UserError, first_line
+from pawprint.system.errors import UserError, first_line, installing
 from pawprint.system.machine import usable_cores
 
 METADATA = "network.json"  # inside the file, which is a ZIP archive too, as LiteRT's metadata are
@@ -22,7 +22,7 @@ def check_litert() -> None:
         UserError: it is not.
     """
     if find_spec("ai_edge_litert") is None:
-        raise UserError("LiteRT is not installed; add it with `pip install 'pawprint[litert]'`")
+        raise UserError(f"LiteRT is not installed; add it with {installing('ai_edge_litert')}")
 
 
 class LiteRTPredictor:

@@ -5,15 +5,18 @@ This is what `mlflow run` calls; in a shell, call DVC itself.
 
 import argparse
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pawprint.config.compose import compose, project_root, read_overrides
-from pawprint.config.paths import Paths
+from pawprint.config.overrides import read_yaml
+from pawprint.config.paths import Paths, conf_file, shipped
 from pawprint.config.schema import CHOICES
+from pawprint.system.errors import UserError, installing
 from pawprint.tracking.store import connect, link_opened_run
 from pawprint.tracking.trained_run import run_of
 
@@ -30,8 +33,19 @@ def pipeline(given: argparse.Namespace) -> int:
     config = compose(words)  # a mistake is told before DVC edits a file
     command = ["dvc", "repro"]
     if words:
-        command = ["dvc", "exp", "run", *dvc_settings(words, config.flat())]
-    code = subprocess.run(command, cwd=root, check=False).returncode
+        settings = dvc_settings(root, words, config.flat())
+        for file in {word.partition(":")[0] for word in settings if word.startswith("conf/")}:
+            if not (root / file).exists():  # DVC changes files of the project alone
+                (root / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(shipped(file), root / file)
+        command = ["dvc", "exp", "run", *settings]
+    # DVC and the stages of this environment, whether or not it is active in the shell.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    environment = os.environ | {"PATH": path}
+    try:
+        code = subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    except FileNotFoundError:
+        raise UserError(f"pipeline needs DVC; {installing('dvc')} installs it") from None
     if code == 0 and "MLFLOW_RUN_ID" in os.environ:
         # Where nothing was trained, the run that `mlflow run` opened points to the one in force.
         tracking = compose().tracking
@@ -42,7 +56,7 @@ def pipeline(given: argparse.Namespace) -> int:
     return code
 
 
-def dvc_settings(words: list[str], parameters: Mapping[str, Any]) -> list[str]:
+def dvc_settings(root: Path, words: list[str], parameters: Mapping[str, Any]) -> list[str]:
     """Hydra overrides (``key=value``) as `-S` settings of `dvc exp run`.
 
     A value inside a choice (``optimizer.beta_1=0.8``) lives in the file that ``parameters``, flat
@@ -54,7 +68,7 @@ def dvc_settings(words: list[str], parameters: Mapping[str, Any]) -> list[str]:
         group, _, name = key.partition(".")
         if group in CHOICES and name:
             file = f"conf/{group}/{parameters[group]}.yaml"
-            there = yaml.safe_load((project_root() / file).read_text(encoding="utf-8"))
+            there = read_yaml(conf_file(root, file.removeprefix("conf/")))
             key = f"{file}:{'' if name in there else '+'}{name}"
         settings += ["-S", f"{key}={value}"]
     return settings

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pawprint.config.compose import project_root
-from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, weights_file
+from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, shipped, weights_file
 from pawprint.config.schema import CHOICES, ELSEWHERE, LATER, PREPARED, UNREAD, Config
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.store import Split, Summary, load_split, load_summary
@@ -215,7 +215,9 @@ def name_of(config: Config, images: str, root: Path) -> str:
             now[key] = value
             continue
         now[key] = value.name
-        file = committed_settings(root, f"conf/{key}/{value.name}.yaml")
+        choice = f"{key}/{value.name}.yaml"
+        file = committed_settings(root, f"conf/{choice}")
+        file = file or committed_settings(shipped("conf"), choice)
         for inner, default in vars(type(value)()).items():
             if file and inner != "name":
                 now[f"{key}.{inner}"] = getattr(value, inner)

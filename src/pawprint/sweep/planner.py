@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pawprint.config.compose import project_root
 from pawprint.config.schema import ELSEWHERE, PREPARED, Config
 from pawprint.system.errors import UserError
 from pawprint.system.files import digest_of
@@ -113,6 +114,7 @@ class Planner:
             overrides=tuple(overrides),
             config=config,
             identity=trial_identity(config, self.data),
+            project=project_root(),
             folder=self.spec.folder / str(number),
             parent=self.parent,
             store=self.store,

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.data.store import load_split, load_summary
 from pawprint.stages.pipeline import dvc_settings
@@ -125,8 +126,13 @@ def print_command(winner: TrialRun) -> None:
     """Say how to make the winner the pipeline's experiment."""
     chosen = dict(word.lstrip("+").split("=", 1) for word in winner.overrides)  # the last counts
     words = [f"{k}={v}" for k, v in chosen.items() if k.split(".")[0] not in ("sweep", "tracking")]
-    command = shlex.join(["dvc", "exp", "run", *dvc_settings(words, winner.parameters)])
-    print(f"\nMake the winner the pipeline's experiment:\n  {command}")
+    root = project_root()
+    settings = dvc_settings(root, words, winner.parameters)
+    command = ["dvc", "exp", "run", *settings]
+    changed = [word.partition(":")[0] for word in settings if word.startswith("conf/")]
+    if not all((root / file).is_file() for file in changed):
+        command = ["pawprint", "pipeline", *words]  # which brings that file into the project
+    print(f"\nMake the winner the pipeline's experiment:\n  {shlex.join(command)}")
 
 
 def promote(winner: TrialRun, spec: SweepSpec, paths: Paths, store: Store) -> None:

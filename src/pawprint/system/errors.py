@@ -16,6 +16,17 @@ OF_THE_DISK = (
     errno.ENOTDIR,
 )
 
+DISTRIBUTION = "pawprint-classifier"  # pawprint's name at package indexes
+EXTRAS = {  # what each of its extras installs, by the names that are imported
+    "train": ("dvc", "keras", "onnx", "tensorflow", "tf2onnx"),
+    "serve": ("fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
+    "search": ("optuna",),
+    "workers": ("ray", "submitit"),
+    "spark": ("pyspark",),
+    "litert": ("ai_edge_litert",),
+    "s3": ("s3fs",),
+}
+
 
 class UserError(Exception):
     """A mistake in what pawprint was given.
@@ -28,6 +39,17 @@ class UserError(Exception):
 def first_line(error: BaseException) -> str:
     """What an exception of another library says first, or its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def installing(module: str) -> str:
+    """The command that installs a module which is missing, in backquotes.
+
+    Args:
+        module: as it is imported, with the name of its package first.
+    """
+    name = module.partition(".")[0]
+    extra = next((extra for extra, names in EXTRAS.items() if name in names), None)
+    return f"`pip install '{DISTRIBUTION}[{extra}]'`" if extra else f"`pip install {name}`"
 
 
 class BusyError(UserError):

@@ -14,6 +14,7 @@ from typing import Any
 from yaml import YAMLError
 
 from pawprint.data.sources.address import without_credentials
+from pawprint.system.errors import DISTRIBUTION
 
 
 def provenance(root: Path) -> dict[str, str]:
@@ -64,7 +65,7 @@ def environment(root: Path) -> dict[str, str]:
     """What this process runs on: code, libraries, machine."""
     found = {"git commit": _git(root, "rev-parse", "HEAD") or "none"}
     found["Python"] = platform.python_version()
-    for name in ("pawprint", "tensorflow", "keras", "onnxruntime", "numpy", "scikit-learn"):
+    for name in (DISTRIBUTION, "tensorflow", "keras", "onnxruntime", "numpy", "scikit-learn"):
         with contextlib.suppress(PackageNotFoundError):  # our own code, where it is not installed
             found[name] = version(name)
     found["system"] = platform.platform(terse=True)

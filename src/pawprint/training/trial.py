@@ -26,6 +26,7 @@ class Trial:
         overrides: all settings of the command line, ``key=value``.
         config: what comes out of them.
         identity: 16 hex digits of the resolved configuration and the data's digest.
+        project: folder of the project, absolute.
         folder: where its files and its log go.
         parent: id of the sweep's run.
         store: tracking URI of the store that has it.
@@ -39,6 +40,7 @@ class Trial:
     overrides: tuple[str, ...]
     config: Config
     identity: str
+    project: Path
     folder: Path
     parent: str
     store: str

@@ -23,7 +23,7 @@ from fsspec.exceptions import FSTimeoutError
 from tqdm import tqdm
 
 from pawprint.data.sources.address import Address, escaped, is_loopback, shown
-from pawprint.system.errors import UserError
+from pawprint.system.errors import UserError, installing
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def open_remote(address: Address, policy: RetryPolicy) -> Iterator[Remote]:
             fs, path = fsspec.url_to_fs(address.url, **options)
         except Exception as error:  # whatever a store's own package raises
             package = getattr(error.__cause__, "name", "") if isinstance(error, ImportError) else ""
-            install = package and f"install its package with `pip install {package}`, or "
+            install = package and f"install its package with {installing(package)}, or "
             raise UserError(
                 f'"{address}" cannot be read from here ({package or type(error).__name__}): '
                 f"{install}bring the pictures here with `dvc import-url`"

@@ -4,6 +4,7 @@ import abc
 import contextlib
 import logging
 import os
+import socket
 import sys
 import time
 import traceback
@@ -109,6 +110,14 @@ def run_trial(trial: Trial, *, own_process: bool) -> Outcome:
     Raises:
         KeyboardInterrupt: the sweep's own process is to stop.
     """
+    if own_process:
+        if not trial.project.is_dir():
+            return Outcome(
+                FAILED,
+                sentence=f"the project's folder {trial.project} is not on {socket.gethostname()}; "
+                "give all machines of the cluster the same folder",
+            )
+        os.chdir(trial.project)  # a cluster starts its processes in folders of its own
     try:
         trial.folder.mkdir(parents=True, exist_ok=True)
         trial.log.touch()

@@ -1,0 +1,1 @@
+"""A project of one's own: made by `pawprint init`, noticing when pawprint computes otherwise."""

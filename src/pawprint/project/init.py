@@ -1,0 +1,252 @@
+"""`pawprint init`: a project of one's own in a folder, around the person's pictures."""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from pawprint.config.paths import shipped
+from pawprint.project.code import SOURCE
+from pawprint.project.workflow import write_workflow
+from pawprint.system.errors import UserError, installing
+
+GITHUB = "github"
+COPIED = "images"  # the folder of a project that copied pictures go into
+NEW = "new_pictures"  # for `pawprint predict` without a PATH
+IGNORED = """\
+# what the stages write; DVC keeps it
+/data/
+/models/
+/reports/
+
+# what tracking and sweeps write
+/mlflow.db*
+/mlruns/
+/multirun/
+/dvc_plots/
+"""
+CONF = """\
+# Choices of this project
+
+A file here goes before pawprint's own of the same name: `model/cnn.yaml` says what `model: cnn` in
+`params.yaml` means, `optimizer/mine.yaml` is one more choice for `optimizer`. `pawprint init
+--conf` writes all that there are.
+"""
+ABOUT = """\
+# The pipeline. A stage lists what it reads: its keys of params.yaml, its data, and a digest of the
+# code that decides what comes out. The stage `code` writes these each time, in less than a second,
+# so that an upgrade of pawprint runs the stages that it changes, and no others.
+stages:
+  code:
+    desc: a digest of what each stage computes with
+    cmd: pawprint code
+    always_changed: true
+    outs:
+"""
+
+
+def init(given: argparse.Namespace) -> int:
+    """Make the project that the command line asks for; returns 0.
+
+    Raises:
+        UserError: as `init_project`.
+    """
+    folder = Path(given.operands[0])
+    init_project(
+        folder,
+        given.images,
+        copy=given.copy,
+        predict_images=given.predict_images,
+        whole_conf=given.conf,
+        ci=given.ci,
+    )
+    print(f"{folder} is a project now; next:")
+    if not folder.samefile(Path.cwd()):
+        print(f"  cd {folder}")
+    print("  dvc repro         # check the pictures, train, evaluate, register")
+    print("  pawprint serve    # try the champion on a page")
+    return 0
+
+
+def init_project(
+    folder: Path,
+    images: str | os.PathLike[str] | None = None,
+    *,
+    copy: bool = False,
+    predict_images: str | os.PathLike[str] | None = None,
+    whole_conf: bool = False,
+    ci: str | None = None,
+) -> None:
+    """Make a folder a project: settings, stages, git and DVC.
+
+    What is in the folder stays as it is; where a file of the project is there already, nothing is
+    written.
+
+    Args:
+        folder: is made where it is not there.
+        images: a folder of class folders, an archive, or its address; None for a drawn sample.
+        copy: whether the pictures are copied into the project, for DVC to keep.
+        predict_images: what the stage `predict` classifies; None for no such stage, unless the
+            sample is drawn.
+        whole_conf: whether all files of `conf/` are written.
+        ci: "github" for a workflow that reproduces each pull request; None for none.
+
+    Raises:
+        UserError: a file of a project is there already, the pictures are not, or git or DVC is not
+            installed.
+    """
+    if ci not in (None, GITHUB):
+        raise UserError(f"--ci is {ci}, but must be {GITHUB}; change it, or leave it out")
+    if copy and not (images and Path(images).expanduser().is_dir()):
+        raise UserError(f"--copy needs a folder of pictures, but --images is {images}; give one")
+    source = _location("--images", images, folder)
+    unseen = _location("--predict-images", predict_images, folder)
+    if shutil.which("git") is None:
+        raise UserError("a project needs git, which is not installed; install it")
+    if copy:
+        _check_dvc()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    place = folder if folder.is_dir() else folder.parent
+    with tempfile.TemporaryDirectory(prefix=".pawprint.", dir=place) as temporary:
+        made = Path(temporary)
+        _write_files(made, COPIED if copy else source, unseen, whole_conf)
+        if ci:
+            write_workflow(made)
+        if copy:
+            _copy_pictures(Path(str(source)), made / COPIED)
+        _put(made, folder)
+    if _run(["git", "rev-parse", "--is-inside-work-tree"], folder) is not None:
+        _run(["git", "init", "--quiet"], folder)
+    if copy:
+        problem = _run([sys.executable, "-m", "dvc", "add", "--quiet", COPIED], folder)
+        if problem is not None:
+            raise UserError(f"{folder / COPIED} was copied, but `dvc add {COPIED}` says: {problem}")
+
+
+def _location(option: str, given: str | os.PathLike[str] | None, folder: Path) -> str | None:
+    """Where pictures are, as `params.yaml` of the project in ``folder`` says it."""
+    if given is None or "://" in os.fspath(given):
+        return given if given is None else os.fspath(given)
+    # Not Path.resolve(): a link to pictures is named, not what it means today.
+    path = Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100
+    if not path.exists():
+        raise UserError(f"{option} is {given}, which does not exist; give one that is there")
+    root = Path(os.path.abspath(folder))  # noqa: PTH100
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _check_dvc() -> None:
+    try:
+        import dvc  # noqa: F401
+    except ModuleNotFoundError:
+        raise UserError(f"--copy needs DVC; {installing('dvc')} installs it") from None
+
+
+def _write_files(made: Path, images: str | None, unseen: str | None, whole_conf: bool) -> None:
+    """Write the files of a project, each as it comes with pawprint, changed where it must be."""
+    params = shipped("params.yaml").read_text(encoding="utf-8")
+    if images is not None:
+        params = _set(params, "images", images)
+        params = _set(params, "predict_images", unseen or NEW)
+    elif unseen is not None:
+        params = _set(params, "predict_images", unseen)
+    without = {"sample"} if images and unseen else {"sample", "predict"} if images else set()
+    texts = {
+        "params.yaml": params,
+        "dvc.yaml": project_stages(shipped("dvc.yaml").read_text(encoding="utf-8"), without),
+        "MLproject": _without_source(shipped("MLproject").read_text(encoding="utf-8")),
+        ".gitignore": IGNORED,
+        "conf/README.md": CONF,
+        ".dvcignore": shipped(".dvcignore").read_text(encoding="utf-8"),
+    }
+    if whole_conf:
+        shutil.copytree(shipped("conf"), made / "conf")
+    for file in ("config", ".gitignore", "plots/by_class.json"):
+        texts[f".dvc/{file}"] = shipped(f".dvc/{file}").read_text(encoding="utf-8")
+    for name, text in texts.items():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text(text, encoding="utf-8")
+
+
+def _set(params: str, key: str, value: str) -> str:
+    """The text of `params.yaml` with another value; the comment behind it stays."""
+    text = value if re.fullmatch(r"[\w./+-]+", value) else _quoted(value)
+    return re.sub(rf"(?m)^{key}: \S+( *)(?=#)", lambda _: f"{key}: {text}  ", params)
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _without_source(text: str) -> str:
+    return text.replace("PYTHONPATH=src ", "")
+
+
+def project_stages(text: str, without: Collection[str] = ()) -> str:
+    """The `dvc.yaml` of a project without code, from that of this one.
+
+    Args:
+        text: of the `dvc.yaml` that comes with pawprint.
+        without: stages that are left out.
+    """
+    _, _, body = _without_source(text).partition("stages:\n")
+    blocks = re.split(r"(?m)^(?=  \w+:\n|\w)", body)  # a stage each, then metrics, plots
+    names = [block.partition(":")[0].strip() for block in blocks]
+    kept, outs = [], []
+    for name, block in zip(names, blocks, strict=True):
+        is_stage = block.startswith("  ")
+        if is_stage and name in without:
+            continue
+        if is_stage:
+            digest = f"      - data/code/{name}.txt\n"
+            lines = [line for line in block.splitlines(True) if not line.startswith(_OF_CODE)]
+            lines.insert(lines.index("    deps:\n") + 1, digest)
+            outs.append(digest)
+            block = "".join(lines)
+        kept.append(block)
+    return f"{ABOUT}{''.join(outs)}\n{''.join(kept)}"
+
+
+_OF_CODE = (f"      - {SOURCE}", "      - conf/")
+
+
+def _copy_pictures(source: Path, to: Path) -> None:
+    from tqdm import tqdm
+
+    with tqdm(desc="copying", unit=" pictures", delay=1, disable=not sys.stderr.isatty()) as bar:
+
+        def copy(one: str, other: str) -> None:
+            shutil.copy2(one, other)
+            bar.update()
+
+        shutil.copytree(source, to, copy_function=copy)
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Move what was made into the project's folder, where nothing of it may be."""
+    entries = sorted(made.iterdir())
+    there = [entry.name for entry in entries if os.path.lexists(folder / entry.name)]
+    if taken := [name for name in there if name != ".gitignore"]:
+        raise UserError(
+            f"{folder} has a {taken[0]} already; give a folder without one, or remove it there"
+        )
+    folder.mkdir(exist_ok=True)
+    for entry in entries:
+        if entry.name in there:
+            with (folder / entry.name).open("a", encoding="utf-8") as file:
+                file.write(f"\n{IGNORED}")
+        else:
+            os.replace(entry, folder / entry.name)
+
+
+def _run(command: list[str], folder: Path) -> str | None:
+    """None where a command succeeds, else the last line that it says."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return None
+    return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
