@@ -26,7 +26,7 @@ lint: setup
 
 # The site of docs/, into site/; a warning, as of a dead link, is an error.
 docs: setup
-	mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # Spark is half a gigabyte for one test, so `make test` does without.
 test-spark: setup

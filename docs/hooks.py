@@ -79,7 +79,7 @@ def rooms() -> str:
             path = ROOT / "src" / "pawprint" / room
             file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             about = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-            rows.append((f"`{room}`", about.splitlines()[0]))
+            rows.append((f"`{room}`", about.splitlines()[0].replace("[", r"\[")))
     return _table(("room", "what it holds"), rows)
 
 
