@@ -127,6 +127,7 @@ def test_a_version_and_its_run_tell_the_whole_decision(contest):
         "git_commit": commit,
         "network_sha256": contest.json("models/run.json")["network_sha256"],
         "test_digest": summary["splits"]["test"]["digest"],
+        **{f"{name}_pictures": str(s["pictures"]) for name, s in summary["splits"].items()},
         "verdict": "promoted",
         "policy": "better",
         "compared_with": "1",
@@ -325,6 +326,82 @@ def test_after_a_rollback_dvc_repro_predicts_with_the_champion_of_now(project):
     assert predictions.read_bytes() == first
     assert _decision(project)["reason"].startswith("it was rolled back on ")
     assert project.repro() == []
+
+
+def _promote(project, version, *words, code=0, reason=("--reason", "faster,\n on the phone")):
+    return _champion(project, "--promote", version, *reason, *words, code=code)
+
+
+def test_a_challenger_is_made_champion_on_purpose_with_a_reason(contest):
+    train(contest, "cats")
+    said = contest.stage("register")
+    way = 'challenger only; `pawprint champion --promote v2 --reason "…"` makes it champion all the'
+    assert way in said.stdout + said.stderr
+    kept = _decision(contest)
+    assert "reason, which is recorded" in _promote(contest, "v2", code=1, reason=()).stderr
+    assert _champion(contest, "--reason", "x", code=1).stderr.startswith("error: --reason is of a")
+    shown = json.loads(_promote(contest, "v2", "--json").stdout)
+    why = "promoted by hand: faster, on the phone"
+    assert (shown["version"], shown["by"], shown["why"]) == (2, "hand", why)
+    assert _line(contest) == [(2, 1, "hand"), (1, None, "register")]
+    assert _alias(contest, "champion") == _answering(contest) == 2
+    decision = _decision(contest)
+    assert (decision["verdict"], decision["policy"]) == ("promoted", "hand")
+    assert decision["reason"] == f"{why}; better had said: {kept['reason']}"
+    assert decision["p_value"] == kept["p_value"]
+    run = contest.client().get_run(shown["run_id"]).data.tags
+    assert (run["verdict"], run["reason"]) == ("promoted", decision["reason"])
+    # It stays champion, goes over it like over any other, and the gate holds it back again.
+    contest.stage("register")
+    assert _decision(contest) == decision
+    assert json.loads(_champion(contest, "--rollback", "--json").stdout)["version"] == 1
+    contest.stage("register")
+    assert _decision(contest)["reason"].startswith("it was rolled back on ")
+
+
+def test_killed_before_its_event_a_promotion_by_hand_is_still_one(contest):
+    train(contest, "cats")
+    contest.stage("register")
+    program = (
+        "import os, signal\n"
+        "import pawprint.tracking.registry as registry\n"
+        "registry.Registry.set_model_tag = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from pawprint.cli import main; main(['champion', '--promote', '2', '--reason', 'mine'])"
+    )
+    contest.run("python", "-c", program, code=-signal.SIGKILL)
+    assert _line(contest) == [(2, 1, "hand"), (1, None, "register")]
+
+
+@pytest.mark.parametrize(
+    ("version", "spoil", "said"),
+    [
+        ("v7", None, "has no version 7 of pawprint; `mlflow ui` shows what there is"),
+        ("nobody", None, "has no alias nobody of pawprint; `mlflow ui` shows what there is"),
+        ("v1", None, "version 1 of pawprint is champion already"),
+        ("challenger", "gone", "the network of version 2 of pawprint is gone from /"),
+        ("v2", "other", "is not the network that was registered as version 2 of pawprint, but an"),
+        ("v2", "broken", "is not a network that pawprint exported"),
+    ],
+)
+def test_what_cannot_be_champion_is_not_promoted(contest, version, spoil, said):
+    contest.stage("register")  # the addresses lead here now
+    train(contest, "cats")
+    contest.stage("register")
+    source = contest.client().get_model_version("pawprint", "2").source.removeprefix("models:/")
+    folder = contest.client().get_logged_model(source).artifact_location
+    network = Path(folder.removeprefix("file://"), "model.onnx")
+    match spoil:
+        case "gone":
+            network.unlink()
+        case "other":
+            shutil.copy(contest.root / "models/champion/model.onnx", network)
+        case "broken":
+            network.write_bytes(b"broken")
+    done = _promote(contest, version, code=1)
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert _alias(contest, "champion") == _answering(contest) == 1
+    assert _line(contest) == [(1, None, "register")]
 
 
 def _predict(project, **options):

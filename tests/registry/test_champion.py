@@ -8,6 +8,7 @@ import pytest
 from pawprint.commands.champion import print_tables
 from pawprint.registry import champion
 from pawprint.registry.champion import decide_and_record, roll_back
+from pawprint.registry.description import describe
 from pawprint.registry.gate import KEPT, PROMOTED, Decision, decision_in
 from pawprint.registry.history import events_of, read_history, repair_history
 from pawprint.registry.source import champion_file
@@ -176,6 +177,50 @@ def test_tags_of_class_names_that_mlflow_does_not_take_are_set_all_the_same(regi
     registry.set_tags(registry.version(1), {name: 0.5})
     registry.set_tags(registry.version(1), {name: 0.75})
     assert list(registry.version(1).tags.values()) == ["0.75"]
+
+
+def _descriptions(registry, run_id):
+    client, number = registry.client, registry.champion().number
+    return [
+        client.get_registered_model("pawprint").description,
+        client.get_model_version("pawprint", str(number)).description,
+        client.get_run(run_id).data.tags["mlflow.note.content"],
+    ]
+
+
+def test_descriptions_follow_what_is_recorded_until_a_person_writes_one(registry, settle, tmp_path):
+    client = registry.client
+    run = client.create_run("0", run_name="a run")
+    for key, value in (("model", "cnn"), ("images", "my_pets|x"), ("epochs", 2)):
+        client.log_param(run.info.run_id, key, value)
+    client.create_model_version("pawprint", (tmp_path / "model 1").as_uri(), run.info.run_id)
+    settle(4)
+    version = registry.version(4)
+    tags = {"test_accuracy": 0.9, "test_accuracy_low": 0.8, "test_accuracy_high": 0.95}
+    counts = {"train_pictures": 28, "validation_pictures": 4, "test_pictures": 8}
+    registry.set_tags(version, tags | counts | {"class_names": "cats, dogs", "data_digest": "ab"})
+    describe(registry, version, 4)
+    written = _descriptions(registry, run.info.run_id)
+    for text in written:
+        assert "**cnn**" in text
+        assert (
+            r"trained on **my\_pets&#124;x**: 28 training, 4 validation and 8 test pictures" in text
+        )
+        assert "of cats, dogs (digest ab)." in text
+        assert "\n| accuracy | 0.9000 | 0.8000 to 0.9500 |\n" in text
+        assert "**Promoted** (better): beside None." in text
+        image = f"(get-artifact?path=figures/confusion_matrix.png&run_uuid={run.info.run_id})"
+        assert image in text
+    assert written[0].startswith("Champion is version 4.\n\n")
+    # Ours are written anew; one that a person edited, or wrote, stays.
+    client.update_model_version("pawprint", "4", written[1].replace("cats", "CATS"))
+    client.set_tag(run.info.run_id, "mlflow.note.content", "mine")
+    registry.set_tags(version, {"test_accuracy": 0.5})
+    describe(registry, version, 4)
+    model, edited, mine = _descriptions(registry, run.info.run_id)
+    assert "| accuracy | 0.5000 |" in model
+    assert edited == written[1].replace("cats", "CATS")
+    assert mine == "mine"
 
 
 def test_the_table_shows_the_whole_line_newest_first(capsys):

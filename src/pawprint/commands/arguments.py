@@ -189,7 +189,11 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
 
 def add_champion(parser: argparse.ArgumentParser) -> None:
     """Add the options of `pawprint champion`."""
-    parser.add_argument("--rollback", action="store_true", help="first go back to the one before")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--rollback", action="store_true", help="first go back to the one before")
+    text = "first make a version, as v3 or challenger, champion on purpose; with --reason"
+    ways.add_argument("--promote", metavar="VERSION", help=text)
+    parser.add_argument("--reason", metavar="TEXT", help="why it is promoted, for the record")
     add_json(parser)
 
 
@@ -198,6 +202,11 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     text = "the last N evaluated runs; without a RUN: 2"
     parser.add_argument("--last", type=int, metavar="N", help=text)
     add_json(parser)
+
+
+def add_card(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `pawprint card`."""
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it to a file")
 
 
 def add_drift(parser: argparse.ArgumentParser) -> None:

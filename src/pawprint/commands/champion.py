@@ -1,14 +1,16 @@
-"""The command `pawprint champion`: who is champion, the line of champions, and going back."""
+"""`pawprint champion`: who is champion, the line of champions, promoting one and going back."""
 
 import json
+import re
 import sys
 from argparse import Namespace
 from typing import Any
 
 from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
-from pawprint.registry.champion import roll_back
+from pawprint.registry.champion import promote, roll_back
 from pawprint.registry.history import read_history
+from pawprint.system.errors import UserError
 from pawprint.tracking.location import no_champion, registry_uri, sqlite_path, store_uri
 from pawprint.tracking.registry import registry_of
 from pawprint.tracking.store import connect
@@ -17,11 +19,13 @@ LINE = ("version", "from", "by", "at", "why")  # columns of the line of champion
 
 
 def champion(given: Namespace) -> int:
-    """Print who is champion, after going back to the one before for `--rollback`; returns 0.
+    """Print who is champion, after a promotion or a rollback if one is asked for; returns 0.
 
     Raises:
-        UserError: there is no champion, or none to go back to, or the store does not answer.
+        UserError: there is no champion, none to go back to, none such to promote or no reason for
+            it, or the store does not answer.
     """
+    reason = _reason(given)
     tracking, _ = compose_tracking(given.settings)
     address = registry_uri(store_uri(tracking.uri))
     path = sqlite_path(address)
@@ -30,8 +34,12 @@ def champion(given: Namespace) -> int:
     store = connect(tracking.uri, tracking.experiment)
     with store.explained():
         registry = registry_of(store, tracking.registered_model)
+        folder = Paths(project_root()).champion
         if given.rollback:
-            roll_back(registry, Paths(project_root()).champion)
+            roll_back(registry, folder)
+        elif given.promote:
+            which = re.sub(r"^v(?=[0-9]{1,15}$)", "", given.promote)
+            promote(registry, which, reason, folder)
         version = registry.champion()
         if version is None:
             raise no_champion(registry.model, registry.address)
@@ -59,6 +67,19 @@ def champion(given: Namespace) -> int:
         for event in facts["line"]:
             print(*_row(event), sep="\t")
     return 0
+
+
+def _reason(given: Namespace) -> str:
+    """The reason of a promotion, in one line; empty without a promotion."""
+    reason = " ".join((given.reason or "").split())
+    if given.promote and not reason:
+        raise UserError(
+            f"--promote {given.promote} needs a reason, which is recorded; add --reason "
+            '"it is faster"'
+        )
+    if reason and not given.promote:
+        raise UserError("--reason is of a promotion; add --promote and a version, as v3")
+    return reason
 
 
 def _number(text: str | None) -> float | None:

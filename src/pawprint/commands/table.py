@@ -3,6 +3,7 @@
 from pawprint.commands.arguments import (
     Stage,
     Tool,
+    add_card,
     add_champion,
     add_compare,
     add_drift,
@@ -87,9 +88,20 @@ COMPARE = Tool(
 )
 CHAMPION = Tool(
     "champion",
-    "show the champion, since when and why, or roll back to the one before",
+    "show the champion, since when and why; promote a version, or roll back",
     "pawprint.commands.champion:champion",
     add_options=add_champion,
+)
+CARD = Tool(
+    "card",
+    "print the model card of the champion, or of a run, in Markdown",
+    "pawprint.commands.card:card",
+    "A RUN is an id, its first characters, a name, champion, challenger or a version like v2. The "
+    "card has the header that hubs of models read.",
+    add_card,
+    operand="RUN",
+    most=1,
+    keys=("tracking",),
 )
 DRIFT = Tool(
     "drift",
@@ -108,7 +120,7 @@ SUSPECTS = Stage(
 LITERT = Stage(
     "litert", "export the network as LiteRT, for phones", "pawprint.commands.litert:litert"
 )
-TOOLS = (INIT, PREDICT, SERVE, COMPARE, CHAMPION, DRIFT, SUSPECTS, LITERT, CODE)
+TOOLS = (INIT, PREDICT, SERVE, COMPARE, CHAMPION, CARD, DRIFT, SUSPECTS, LITERT, CODE)
 # Of the two called predict, the stage is the first.
 COMMANDS: dict[str, Stage | Tool] = {c.name: c for c in (*reversed(TOOLS), *STAGES, PIPELINE)}
 NAMES = tuple(dict.fromkeys(command.name for command in (*STAGES, PIPELINE, *TOOLS)))

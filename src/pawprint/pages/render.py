@@ -1,4 +1,4 @@
-"""Fill the Jinja templates of the pages, so that no value can become markup; small JPEGs for them.
+"""Fill the Jinja templates of pages and Markdown: no value can become markup; small JPEGs for them.
 
 Templates stand beside the code that fills them and are named by their place in the package, as in
 ``{% extends "pages/base.html" %}``. Jinja is imported with the first page, not with this module.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,31 @@ def render(template: str, **values: Any) -> str:
         jinja2.UndefinedError: the template uses a variable that has no value.
     """
     return _environment().get_template(template).render(**values)
+
+
+def render_markdown(template: str, **values: Any) -> str:
+    """Fill a template of Markdown; see ``render``. A value stands within a line or a table's cell.
+
+    Returns:
+        Markdown in which no character of a value means anything, in GitHub's dialect or MLflow's.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a variable that has no value.
+    """
+    return _markdown_environment().get_template(template).render(**values)
+
+
+@functools.cache
+def _markdown_environment() -> Environment:
+    return _environment().overlay(autoescape=False, finalize=_in_markdown)
+
+
+def _in_markdown(value: Any) -> Any:
+    written = _written(value)
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return written
+    entities = re.sub(r"[&<>|]", lambda found: f"&#{ord(found[0])};", written)
+    return re.sub(r"([\\`*_\[\]~])", r"\\\1", entities)
 
 
 @functools.cache

@@ -199,7 +199,7 @@ def project_stages(text: str, without: Collection[str] = ()) -> str:
     names = [block.partition(":")[0].strip() for block in blocks]
     kept, outs = [], []
     for name, block in zip(names, blocks, strict=True):
-        is_stage = block.startswith("  ")
+        is_stage = "\n    cmd: " in block  # no artifact
         if is_stage and name in without:
             continue
         if is_stage:

@@ -1,4 +1,4 @@
-"""Who is champion: a challenger is registered and compared, a champion rolled back.
+"""Who is champion: a challenger is registered and compared, one is promoted, or rolled back.
 
 The champion's network and a record of it are in `models/champion` too, for whoever has no store.
 On a local store a lock keeps another process waiting. On a server, which no lock reaches, a
@@ -7,7 +7,7 @@ champion that changed meanwhile is noticed before the alias is given away.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from pawprint.config.schema import Gate
 from pawprint.data.store import Split, Summary
 from pawprint.evaluation.paired import compare_paired
 from pawprint.inference.predictor import Predictor
+from pawprint.registry.description import describe, describe_champion
 from pawprint.registry.gate import ALWAYS, KEPT, PROMOTED, Decision, apply_gate, decision_in
 from pawprint.registry.history import (
+    HAND,
     REGISTER,
     ROLLBACK,
     Event,
@@ -30,12 +32,20 @@ from pawprint.registry.history import (
     rollback_stack,
 )
 from pawprint.registry.scoring import correct_by_network
-from pawprint.registry.source import RECORD, champion_file, is_version, record_of
+from pawprint.registry.source import (
+    CARD_FILE,
+    RECORD,
+    Source,
+    champion_file,
+    is_version,
+    record_of,
+    with_class_note,
+)
 from pawprint.system.errors import UserError
-from pawprint.system.files import replacing_file, write_json
-from pawprint.tracking.location import no_champion
-from pawprint.tracking.names import CHALLENGER, NETWORK_FILE
-from pawprint.tracking.registry import Registry, Version
+from pawprint.system.files import replacing_file, sha256_of, write_json
+from pawprint.tracking.location import no_champion, no_version
+from pawprint.tracking.names import CARD, CHALLENGER, LONGEST_TAG, NETWORK_FILE, NETWORK_TAG
+from pawprint.tracking.registry import Registry, Version, artifact_text
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +99,14 @@ def register_challenger(registry: Registry, challenger: Challenger) -> Registrat
         registry.set_alias(CHALLENGER, version.number)
         outcome = decide_and_record(registry, version, challenger)
         keep_champion(registry, outcome.champion, challenger.paths.champion)
+        describe(registry, version, outcome.champion)
         return outcome
 
 
 def keep_champion(registry: Registry, number: int | None, folder: Path) -> None:
-    """Write the network of version ``number`` and its record into ``folder``, if others are there.
+    """Write the network of version ``number``, its record and its model card into ``folder``.
+
+    Nothing is written where the network and the record are there.
 
     The folder itself stays, as a container may have it mounted; killed in between, network and
     record do not fit together, and the next call writes both.
@@ -114,6 +127,11 @@ def keep_champion(registry: Registry, number: int | None, folder: Path) -> None:
         temporary.write_bytes(content)
     record = record_of(content, registry.model, version.number, version.run_id, version.tags)
     write_json(folder / RECORD, record)
+    card = artifact_text(registry.client, version.run_id, CARD) if version.run_id else None
+    (folder / CARD_FILE).unlink(missing_ok=True)
+    if card is not None:
+        with replacing_file(folder / CARD_FILE) as temporary:
+            temporary.write_text(card, encoding="utf-8", errors="surrogateescape")
 
 
 def _kept(registry: Registry, version: Version, folder: Path) -> Path | None:
@@ -263,6 +281,77 @@ def _decision(gate: Gate, sentence: str, hindrances: Sequence[str], *, passes: b
     return Decision(PROMOTED if passes else KEPT, reason, gate.name)
 
 
+def promote(registry: Registry, which: str, reason: str, folder: Path) -> Event:
+    """Make a version champion on purpose, whatever the gate said of it; returns that event.
+
+    Other classes than those of the prepared pictures are told in the log.
+
+    Args:
+        registry: where it is.
+        which: the version's number, or an alias.
+        reason: why, in a person's words.
+        folder: as ``Paths.champion``.
+
+    Raises:
+        UserError: there is no such version, it is champion already, its network is gone or not
+            whole, or another process changed the champion meanwhile.
+    """
+    with registry.lock():
+        version = registry.find(which)
+        if version is None:
+            raise no_version(registry.model, which, registry.address)
+        champion = registry.champion()
+        before = champion.number if champion else None
+        if before == version.number:
+            raise UserError(f"version {before} of {registry.model} is champion already")
+        for note in with_class_note(*_whole(registry, version, folder)).notes:
+            log.warning("%s", note)
+        repair_history(registry, champion)
+
+        # What the gate said stays beside it.
+        why, earlier = f"promoted by hand: {reason}", decision_in(version.tags)
+        decision = earlier or Decision(PROMOTED, why, HAND)
+        said = f"{why}; {decision.policy} had said: {decision.reason}" if earlier else why
+        event = Event(version.number, now(), HAND, before, why, registry.newest())
+        decision = replace(
+            decision, verdict=PROMOTED, reason=said[:LONGEST_TAG], policy=HAND, decided=event.at
+        )
+        if not registry.has_champion(before):
+            raise UserError(
+                f"the champion of {registry.model} has changed meanwhile; look with "
+                "`pawprint champion` and promote again"
+            )
+        registry.set_tags(version, decision.as_tags())
+        change_champion(registry, event)
+        keep_champion(registry, version.number, folder)
+        registry.tag_run(version, decision.as_run_tags())
+        describe(registry, version, version.number)
+        return event
+
+
+def _whole(registry: Registry, version: Version, folder: Path) -> tuple[Source, list[str]]:
+    """A version's network, and its classes.
+
+    Raises:
+        UserError: it is gone, broken, or another than was registered.
+    """
+    name = f"version {version.number} of {registry.model}"
+    network = registry.network(version) or _kept(registry, version, folder)
+    if network is None:
+        raise UserError(
+            f"the network of {name} is gone from {registry.folder_of(version)}; bring it back, or "
+            "promote another version, of those that `mlflow ui` shows"
+        )
+    class_names = Predictor(network).class_names
+    if sha256_of(network) != version.tags.get(NETWORK_TAG, sha256_of(network)):
+        raise UserError(
+            f"{network} is not the network that was registered as {name}, but another file; "
+            "bring that back, or promote another version, of those that `mlflow ui` shows"
+        )
+    source = Source(f"{registry.model} version {version.number}", network, registry.model)
+    return source, class_names
+
+
 def _plan_rollback(registry: Registry) -> Event:
     """The event that makes the champion before the last one champion again.
 
@@ -315,4 +404,5 @@ def roll_back(registry: Registry, folder: Path) -> Event:
         change_champion(registry, event)
         if event.before is not None and (left := registry.version(event.before)) is not None:
             registry.set_tags(left, {"rolled_back": event.at})
+        describe_champion(registry, event.version)
         return event

@@ -138,6 +138,11 @@ class Decision:
         """Each attribute as a tag's text; None for a tag that is not to be there."""
         return {k: None if v is None else str(v) for k, v in asdict(self).items()}
 
+    def as_run_tags(self) -> dict[str, str | None]:
+        """Those that stand on the run too."""
+        names = ("verdict", "reason", "policy", "decided", "compared_with")
+        return {name: text for name, text in self.as_tags().items() if name in names}
+
     def dated(self, tags: Mapping[str, str], time: str) -> Decision:
         """The decision made at ``time``, or earlier if ``tags`` already say all of it."""
         mine = self.as_tags()

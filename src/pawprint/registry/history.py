@@ -10,7 +10,7 @@ from pawprint.tracking.registry import Registry, Version
 
 REGISTER = "register"
 ROLLBACK = "rollback"
-HAND = "hand"  # somebody set the alias without pawprint
+HAND = "hand"  # somebody promoted it on purpose, or set the alias without pawprint
 PREFIX = "champion."
 LONGEST_WHY = 500
 
@@ -142,7 +142,8 @@ def missing_event(
     before = last.version if last else None
     decided = tags.get("decided", "")
     if tags.get("verdict") == "promoted" and (not last or decided > last.at):
-        return Event(champion, decided or now(), REGISTER, before, tags.get("reason", ""), newest)
+        by = HAND if tags.get("policy") == HAND else REGISTER
+        return Event(champion, decided or now(), by, before, tags.get("reason", ""), newest)
     if champion in rollback_stack(history)[:-1]:
         why = f"version {before} was rolled back"
         return Event(champion, now(), ROLLBACK, before, why, newest)

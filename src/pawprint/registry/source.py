@@ -33,6 +33,7 @@ _REGISTERED = re.compile(r"models:/(?P<model>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<v
 _OF_RUN = re.compile(r"runs:/(?P<run>[^/]+)(?:/model)?/?")
 
 RECORD = "registered.json"  # beside a network
+CARD_FILE = "README.md"  # the model card beside the champion's network, as on a hub of models
 
 # MLflow's own tables; a version that was deleted keeps its row.
 _BY_NUMBER = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from pawprint.evaluation.tables import named_intervals, named_metrics, write_tab
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, replacing_files, write_json
-from pawprint.tracking.names import NETWORK_TAG
+from pawprint.tracking.names import CARD, NETWORK_TAG
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ CURVES = ("accuracy", "loss")
 
 
 def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
-    """Judge the exported network by the test split; write figures, answers, plots and a report.
+    """Judge the exported network by the test split; write figures, answers, report, model card.
 
     Args:
         config: the whole configuration.
@@ -42,7 +42,8 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
     Raises:
         UserError: nothing is prepared or trained, they do not fit, or the store does not answer.
     """
-    from pawprint.evaluation.plots import curves_figure, read_history
+    from pawprint.evaluation.card import model_card
+    from pawprint.evaluation.plots import curves_figure, png_of, read_history
     from pawprint.evaluation.report import Origin
     from pawprint.tracking.location import is_server
     from pawprint.tracking.provenance import environment
@@ -89,6 +90,20 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         )
         notes = [*summary.notes, *record.get("notes", [])]
         figures = _write_report(folder, paths, result, validation, notes, origin)
+        with replacing_file(folder / PurePosixPath(CARD).name) as temporary:
+            card = model_card(
+                result,
+                origin=origin,
+                summary=summary,
+                predictor=predictor,
+                network=record[NETWORK_TAG],
+                notes=notes,
+            )
+            temporary.write_text(card, encoding="utf-8")
+        figures["curves"] = curves_figure(paths.training.history)
+        for name, figure in figures.items():
+            if name not in CURVES:  # they are in one figure
+                (folder / f"{name}.png").write_bytes(png_of(figure, dpi=100))
         log.info(
             "test_accuracy %.4f (%.4f to %.4f), test_log_loss %.4f on %d pictures: %s",
             metrics["test_accuracy"],
@@ -103,10 +118,6 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
         run.log_dataset("test", str(paths.pictures(summary.images)), digest, "testing")
         run.log_metrics(metrics | named_intervals(result), model_id=run.tags.get("model_id"))
         run.set_tags({"test_digest": digest})
-        run.log_figure(curves_figure(paths.training.history), "figures/curves.png")
-        for name, figure in figures.items():
-            if name not in CURVES:  # they are in one figure already
-                run.log_figure(figure, f"figures/{name}.png")
         run.log_files(folder, "evaluate")
         run.tell_missed()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
-from pawprint.data.store import load_split, load_summary
+from pawprint.data.store import Summary, load_split, load_summary
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.registry.champion import Challenger, Registration, register_challenger
 from pawprint.registry.gate import broken_limit
@@ -71,7 +71,7 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
         challenger = Challenger(
             run_id=run.id,
             model_id=model_id,
-            tags=_version_tags(metrics, test_digest, trained),
+            tags=_version_tags(metrics, summary, trained),
             correct=correct,
             broken_limit=limit,
             gate=config.gate,
@@ -85,12 +85,14 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
     # The decision in the run and in the log.
     _log_decision(run, outcome)
     decision = outcome.decision
+    way = f'`pawprint champion --promote v{outcome.version} --reason "…"` makes it champion'
     log.info(
-        "version %d of %s, decided %s: %s",
+        "version %d of %s, decided %s: %s%s",
         outcome.version,
         registry.model,
         decision.decided,
         decision.reason,
+        "" if decision.promoted else f"; {way} all the same",
     )
     link_opened_run(store, run, "register")
     return {"version": outcome.version, "champion": outcome.champion, **asdict(decision)}
@@ -119,13 +121,14 @@ def _read_metrics(paths: Paths, trained: Mapping[str, Any], test_digest: str) ->
 
 
 def _version_tags(
-    metrics: Mapping[str, float], test_digest: str, trained: Mapping[str, Any]
+    metrics: Mapping[str, float], summary: Summary, trained: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Where a version comes from and how well it does, whatever becomes of it."""
     tags = trained["tags"]
     return {
         **{name: value for name, value in metrics.items() if value is not None},
-        "test_digest": test_digest,
+        **{f"{name}_pictures": split.pictures for name, split in summary.splits.items()},
+        "test_digest": summary.splits["test"].digest,
         DATA_TAG: tags[DATA_TAG],
         NETWORK_TAG: trained[NETWORK_TAG],
         "class_names": tags["class_names"],
@@ -136,8 +139,7 @@ def _version_tags(
 def _log_decision(run: Run, outcome: Registration) -> None:
     """Record the decision in the run that the version is of."""
     decision = outcome.decision
-    names = ("verdict", "reason", "policy", "decided", "compared_with")
-    tags = {k: v for k, v in decision.as_tags().items() if k in names and v is not None}
+    tags = {k: v for k, v in decision.as_run_tags().items() if v is not None}
     run.set_tags({"registered_version": str(outcome.version), **tags})
     metrics = {
         "champion_difference": decision.difference,

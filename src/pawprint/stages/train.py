@@ -162,7 +162,6 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         record = {
             "run_id": run.id,
             "name": name,
-            "store": store.uri,
             **description,
             "epochs": state.reports,
             "notes": notes,

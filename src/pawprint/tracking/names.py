@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 NETWORK_FILE = "model.onnx"  # in the folder of a logged model
+CARD = "evaluate/model_card.md"  # a run's artifact
 
 # Aliases of registered versions.
 CHAMPION, CHALLENGER = "champion", "challenger"

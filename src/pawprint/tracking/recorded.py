@@ -3,20 +3,18 @@
 import difflib
 import functools
 import re
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import no_champion, registry_uri, run_address
 from pawprint.tracking.names import CHALLENGER, CHAMPION
-from pawprint.tracking.registry import existing, registry_of
+from pawprint.tracking.registry import artifact_text, existing, registry_of
 from pawprint.tracking.store import Store
 
 SHORTEST = 4  # characters that stand for an id
 CURVES = ("val_accuracy", "val_loss")
-_FOLDER, _ANSWERS = "evaluate", "evaluate/predictions.csv"
+_ANSWERS = "evaluate/predictions.csv"
 _MOST_NAMED = 5
 _RESOLVED = "resolved."  # see Run.log_parameters
 
@@ -118,7 +116,7 @@ class Records:
             tags=dict(run.data.tags),
             metrics=dict(run.data.metrics),
             curves=curves,
-            answers=self._answers(run_id),
+            answers=self.text(run_id, _ANSWERS),
         )
 
     @functools.cached_property
@@ -162,18 +160,9 @@ class Records:
             f"{_named(chosen, 0)}"
         )
 
-    def _answers(self, run_id: str) -> str | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            listed = self.store.client.list_artifacts(run_id, _FOLDER)
-            if _ANSWERS not in {artifact.path for artifact in listed}:
-                return None
-            with tempfile.TemporaryDirectory() as place:
-                file = Path(self.store.client.download_artifacts(run_id, _ANSWERS, place))
-                return file.read_bytes().decode("utf-8", "surrogateescape")
-        except (MlflowException, OSError):  # artifacts of another machine, or removed
-            return None
+    def text(self, run_id: str, name: str) -> str | None:
+        """The text of a run's artifact, by its path; None where it is not there."""
+        return artifact_text(self.store.client, run_id, name)
 
 
 def _named(runs: list[Any], known: int) -> str:

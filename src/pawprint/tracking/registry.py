@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.lock import locked
+from pawprint.tracking.description import may_replace, signed
 from pawprint.tracking.location import local_folder, registry_uri, sqlite_path
 from pawprint.tracking.names import CHAMPION, NETWORK_FILE, mlflow_name
 from pawprint.tracking.store import Store, explained, reach
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _MISSING = ("RESOURCE_DOES_NOT_EXIST",)
+_NOTE = "mlflow.note.content"  # a run's description
 _GONE = (*_MISSING, "INVALID_PARAMETER_VALUE")  # the latter of an alias that no version has
 
 
@@ -131,6 +134,35 @@ class Registry:
         """Set a tag on the registered model itself."""
         self.client.set_registered_model_tag(self.model, name, text)
 
+    def run_of(self, version: Version) -> Any:
+        """MLflow's run that a version is of, or None where there is none any more."""
+        if not version.run_id:  # made by hand
+            return None
+        run = existing(lambda: self.client.get_run(version.run_id), _MISSING)
+        return run if run is None or run.info.lifecycle_stage == "active" else None
+
+    def tag_run(self, version: Version, tags: Mapping[str, str | None]) -> None:
+        """Set those tags that are not None on the run that a version is of, if it is there."""
+        from mlflow.entities import RunTag
+
+        if self.run_of(version) is not None:
+            given = [RunTag(key, text) for key, text in tags.items() if text is not None]
+            self.client.log_batch(version.run_id, tags=given)
+
+    def describe(self, version: Version, text: str) -> None:
+        """Describe a version and its run, in Markdown; what a person wrote there stays."""
+        text, number = signed(text), str(version.number)
+        if may_replace(self.client.get_model_version(self.model, number).description):
+            self.client.update_model_version(self.model, number, text)
+        run = self.run_of(version)
+        if run is not None and may_replace(run.data.tags.get(_NOTE)):
+            self.client.set_tag(version.run_id, _NOTE, text)
+
+    def describe_model(self, text: str) -> None:
+        """Describe the registered model, in Markdown; what a person wrote there stays."""
+        if may_replace(self.client.get_registered_model(self.model).description):
+            self.client.update_registered_model(self.model, signed(text))
+
     def network(self, version: Version) -> Path | None:
         """The file of a version's network on this disk, fetched from elsewhere; None if gone.
 
@@ -229,6 +261,21 @@ def fetch_model_of_run(address: str, run_id: str) -> Path:
         f"{address} has no network of a run {run_id} ({reason}); trials of a sweep have none "
         "before they are promoted"
     )
+
+
+def artifact_text(client: MlflowClient, run_id: str, name: str) -> str | None:
+    """The text of a run's artifact, by its path; None where it is not there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        listed = client.list_artifacts(run_id, name.rpartition("/")[0] or None)
+        if name not in {artifact.path for artifact in listed}:
+            return None
+        with tempfile.TemporaryDirectory() as place:
+            file = Path(client.download_artifacts(run_id, name, place))
+            return file.read_bytes().decode("utf-8", "surrogateescape")
+    except (MlflowException, OSError):  # artifacts of another machine, or removed
+        return None
 
 
 def _version(version: Any) -> Version:

@@ -179,9 +179,9 @@ class Run:
                 shutil.copyfile(found, temporary)
 
     def log_files(self, source: Path, folder: str) -> None:
-        """Record the files in ``source``, hidden ones not, as artifacts in ``folder``."""
+        """Record the files in ``source``, hidden ones not, in ``folder``; PNGs in `figures`."""
         for path in sorted(source.glob("[!.]*")):
-            self.log_file(path, folder)
+            self.log_file(path, "figures" if path.suffix == ".png" else folder)
 
     def log_image(self, image: Image.Image, name: str) -> None:
         """Record a Pillow image as the artifact ``name``."""
