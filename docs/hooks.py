@@ -33,7 +33,12 @@ def keys() -> str:
     written = []
     for heading, lines in zip(parts[::2], parts[1::2], strict=True):
         rows = [
-            (f"`{key}`", _says(of_schema[key]), _may_be(key, of_schema[key]), f"`{_yaml(values[key])}`")
+            (
+                f"`{key}`",
+                _says(of_schema[key]),
+                _may_be(key, of_schema[key]),
+                f"`{_yaml(values[key])}`",
+            )
             + (", ".join(readers.get(key, ())),)
             for key in re.findall(r"^(\w+):", lines, re.MULTILINE)
         ]

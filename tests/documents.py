@@ -1,4 +1,4 @@
-"""What README.md, CONTRIBUTING.md and docs/ tell a reader to type, and what proves that it works."""
+"""What README.md, CONTRIBUTING.md and docs/ tell a reader to type, and what proves it."""
 
 from __future__ import annotations
 
@@ -53,8 +53,12 @@ PROOFS = [
     Proof(
         r"dvc exp run -S .*", _REPRO + "test_a_conf_value_can_be_set_for_one_experiment", ("-S",)
     ),
-    Proof(r"dvc exp run --queue .*", _QUEUE := "pipeline/test_queue.py::"
-          "test_queued_experiments_run_at_once_into_one_store_and_are_shown", ("--queue", "-S")),
+    Proof(
+        r"dvc exp run --queue .*",
+        _QUEUE := "pipeline/test_queue.py::"
+        "test_queued_experiments_run_at_once_into_one_store_and_are_shown",
+        ("--queue", "-S"),
+    ),
     Proof(r"dvc queue start -j 2", _QUEUE, ("queue", "start", "-j")),
     Proof(r"dvc exp show .*", _QUEUE, ("dvc exp show",)),
     Proof(r"dvc plots show", _REPRO + "test_metrics_and_plots_render_with_dvc", ("plots", "show")),
@@ -107,7 +111,7 @@ PROOFS = [
     Proof(
         r"pawprint compare (champion challenger|v1 v2)",
         "pipeline/test_comparing_runs.py::test_two_runs_are_told_with_what_differs_and_what_changed_sides",
-        ("compare", "champion"),
+        ("compare",),
     ),
     Proof(
         r"pawprint suspects",
@@ -122,15 +126,14 @@ PROOFS = [
     ),
     Proof(
         r"pawprint champion --promote v3 --reason .*",
-        "pipeline/test_register.py::"
-        "test_a_challenger_is_made_champion_on_purpose_with_a_reason",
+        "pipeline/test_register.py::test_a_challenger_is_made_champion_on_purpose_with_a_reason",
         ("champion", "--promote", "--reason"),
     ),
     Proof(
         r"pawprint predict https://host/cat.jpg",
         "commands/test_predict.py::"
         "test_a_url_is_answered_under_its_name_without_what_may_be_secret",
-        ("host/cat.jpg",),
+        ("/cat.jpg",),
     ),
     Proof(
         r"pawprint predict .* --sure-precision .*",
@@ -144,13 +147,13 @@ PROOFS = [
         ("litert",),
     ),
     Proof(r"pawprint serve", _FORMS, ("serve",)),
-    Proof(r"curl .* http://127\.0\.0\.1:8000/predict", _FORMS, ("files", "predict")),
+    Proof(r"curl -F .* http://127\.0\.0\.1:8000/predict", _FORMS, ("files", "predict")),
+    Proof(r"curl -H .* http://127\.0\.0\.1:8000/predict", _FORMS, ("json", "predict")),
     Proof(r"mlflow models serve .*", _SERVED, ("models", "serve", "--env-manager", "local")),
     Proof(r"curl .*/invocations", _SERVED, ("Content-Type", "application/json", "invocations")),
     Proof(
         r"mlflow models predict .*",
-        "pipeline/test_mlflow_ways.py::"
-        "test_mlflow_models_predict_takes_a_table_of_paths_and_text",
+        "pipeline/test_mlflow_ways.py::test_mlflow_models_predict_takes_a_table_of_paths_and_text",
         ("models", "predict", "-i", "-t"),
     ),
     Proof(
@@ -168,16 +171,24 @@ PROOFS = [
         "server/test_docker_image.py::test_the_image_s_command_answers_with_what_the_image_has",
         (),
     ),
-    Proof(r"pip wheel .*", "pipeline/test_wheel.py::test_the_wheel_has_all_that_comes_with_pawprint", ("wheel", "--no-deps")),
+    Proof(
+        r"pip wheel .*",
+        "pipeline/test_wheel.py::test_the_wheel_has_all_that_comes_with_pawprint",
+        ("wheel", "--no-deps"),
+    ),
     # Their packages and targets are looked up.
-    Proof(r"(pip|uv tool|pipx) install .*", "test_docs.py::test_what_is_installed_is_there", ("install",)),
+    Proof(
+        r"(pip|uv tool|pipx) install .*",
+        "test_docs.py::test_what_is_installed_is_there",
+        ("install",),
+    ),
     Proof(r"make \w+", "test_docs.py::test_the_makefile_has_each_target", ("make",)),
 ]
 
 
 def blocks(document: Path, *languages: str) -> list[str]:
     """The fenced blocks of a document in these languages."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", document.read_text(encoding="utf-8"))
     return [body for language, body in found if language in languages]
 
 

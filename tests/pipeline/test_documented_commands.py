@@ -1,11 +1,12 @@
 """The commands of README.md and docs/ that cost little are typed as they stand, in a project."""
 
+import os
 import re
 import shutil
 import subprocess
 
 import pytest
-from documents import DOCUMENTS, RUN, blocks, commands
+from documents import DOCUMENTS, ROOT, RUN, blocks, commands
 
 # What stands for something of the reader's, and what it is here.
 MEANT = {
@@ -39,7 +40,9 @@ def home(finished, tmp_path_factory):
 
 def typed(finished, home, folder, script):
     """Run a script as a person's shell does, with this environment's commands."""
-    environment = finished.environment(HOME=str(home), TMPDIR=str(home))
+    # In a project and in its clone the code is its own, elsewhere that of this source tree.
+    code = f"src{os.pathsep}{ROOT / 'src'}"
+    environment = finished.environment(HOME=str(home), TMPDIR=str(home), PYTHONPATH=code)
     done = subprocess.run(
         ["bash", "-exo", "pipefail", "-c", script],
         cwd=folder,
@@ -81,5 +84,7 @@ def test_commands_work_as_they_stand(document, finished, home):
     ],
 )
 def test_python_of_a_trained_project_works_as_it_stands(program, finished, home):
-    said = re.sub(r"\s", "", typed(finished, home, home / "desk/flowers", f"python - <<'E'\n{program}E"))
+    said = re.sub(
+        r"\s", "", typed(finished, home, home / "desk/flowers", f"python - <<'E'\n{program}E")
+    )
     assert "cats" in said or "dogs" in said
