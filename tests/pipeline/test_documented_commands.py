@@ -12,7 +12,7 @@ from documents import DOCUMENTS, ROOT, RUN, blocks, commands
 MEANT = {
     "git clone git@host:": "git clone ../desk/",
     "get git@host:flowers.git": "get ../../desk/flowers",
-    "/mnt/team/flowers": "../../remote",
+    "/mnt/team/flowers": "~/remote",
     "pawprint init flowers": 'cd "$(mktemp -d)" && pawprint init flowers',
     "v3": "v1",
 }
