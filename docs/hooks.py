@@ -42,7 +42,7 @@ def keys() -> str:
             + (", ".join(readers.get(key, ())),)
             for key in re.findall(r"^(\w+):", lines, re.MULTILINE)
         ]
-        head = ("key", "what it is", "what it may be", "here", "stages that read it")
+        head = ("key", "what it is", "what it may be", "here", "read by")
         written.append(f"## {heading}\n\n{_table(head, rows)}")
     return "\n\n".join(written)
 
@@ -84,7 +84,7 @@ def rooms() -> str:
             path = ROOT / "src" / "pawprint" / room
             file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             about = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-            rows.append((f"`{room}`", about.splitlines()[0].replace("[", r"\[")))
+            rows.append((f"`{room}`", about.splitlines()[0].replace(" [", r" \[")))
     return _table(("room", "what it holds"), rows)
 
 
