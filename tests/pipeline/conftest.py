@@ -82,9 +82,9 @@ class Project:
         path = f"{Path(sys.executable).parent}{os.pathsep}{mine['PATH']}"
         return mine | {"PATH": path, "PYTHONPATH": str(self.root / "src")} | variables
 
-    def repro(self) -> list[str]:
+    def repro(self, **variables: str) -> list[str]:
         """Run `dvc repro`; returns the stages that ran or were restored, in their order."""
-        done = self.run("dvc", "repro")
+        done = self.run("dvc", "repro", **variables)
         marks = ("Running stage '", "is cached - skipping run")
         lines = [line for line in done.stdout.splitlines() if any(m in line for m in marks)]
         return [line.split("'")[1] for line in lines]

@@ -517,8 +517,10 @@ def test_without_a_champion_in_the_store_its_file_answers_and_says_so(contest, l
     nobody = f"no champion of pawprint is registered in sqlite:///{contest.root}/mlflow.db; "
     file = f"{contest.root}/models/champion/model.onnx"
     assert done.stderr == f"note: {nobody}the answers are of {file}, pawprint version 1\n"
-    way = "`dvc repro -sf register` takes the evaluated network to the gate"
-    assert _champion(contest, code=1).stderr == f"error: {nobody}{way}\n"
+    told = json.loads((shown := _champion(contest, "--json")).stdout)
+    assert shown.stderr == done.stderr
+    assert (told["version"], told["by"], told["test_accuracy"]) == (1, "register", 0)
+    assert told["why"].startswith("first version, test accuracy 0.0000 on 8 pictures")
     assert (contest.root / "mlflow.db").exists() == (lost != "store")
     train(contest, "cats")
     contest.stage("register")
@@ -526,6 +528,12 @@ def test_without_a_champion_in_the_store_its_file_answers_and_says_so(contest, l
         f"not told apart from pawprint version 1 in {contest.root}/models/champion, which this "
     )
     assert _answering(contest) == 1
+    shutil.rmtree(contest.root / "models/champion")
+    way = "get models/champion, which then answers, with `dvc pull` "
+    assert _champion(contest, code=1).stderr.startswith(f"error: {nobody}{way}")
+    (contest.root / "dvc.lock").unlink()
+    way = "`dvc repro -sf register` takes the evaluated network to the gate"
+    assert _champion(contest, code=1).stderr == f"error: {nobody}{way}\n"
 
 
 def test_registry_uri_says_for_all_commands_where_the_champion_is(contest, monkeypatch):

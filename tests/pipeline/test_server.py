@@ -1,56 +1,12 @@
 """A tracking server that is away, or goes away."""
 
 import re
-import subprocess
 import time
-from contextlib import contextmanager
 
 import pytest
 import requests
 from mlflow import MlflowClient
-from servers import free_port, wait_until_it_answers
-
-
-@contextmanager
-def _server(project, folder):
-    """A real tracking server on a free port, ended by its process group's id."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    folder.mkdir()
-    process = subprocess.Popen(
-        [
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-            "--backend-store-uri",
-            f"sqlite:///{folder}/server.db",
-            "--artifacts-destination",
-            str(folder / "artifacts"),
-        ],
-        env=project.environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_until_it_answers(f"{address}/health")
-        yield address, process
-    finally:
-        _end(process)
-
-
-def _end(process):
-    import os
-    import signal
-
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=300)
+from servers import end, free_port, tracking_server
 
 
 @pytest.mark.parametrize("how", ["variable", "choice"])
@@ -71,7 +27,7 @@ def recorded(finished, tmp_path_factory):
     """A project whose stages recorded on a server, the server's address and its process."""
     folder = tmp_path_factory.mktemp("recorded")
     project = finished.copy(folder / "project")
-    with _server(project, folder / "server") as (address, process):
+    with tracking_server(project, folder / "server") as (address, process):
         for stage in ("train", "evaluate", "register", "predict"):
             # What the project's own store has as champion is not better, nor worse.
             project.stage(stage, "tracking=server", "gate=always", MLFLOW_TRACKING_URI=address)
@@ -102,7 +58,7 @@ def test_a_new_champion_of_a_server_answers_soon_and_goes_on_without_it(recorded
         while _version(address) != int(new.version):
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        _end(process)
+        end(process)
         assert "answers now" in serving.stdout.readline()
         assert "goes on answering: " in serving.stdout.readline()
         assert _version(address) == int(new.version)
@@ -116,7 +72,7 @@ def _version(address):
 
 
 def test_training_goes_on_without_its_server_and_says_what_was_not_recorded(project, tmp_path):
-    with _server(project, tmp_path / "server") as (address, server):
+    with tracking_server(project, tmp_path / "server") as (address, server):
         training = project.start(
             "python",
             "-m",
@@ -131,7 +87,7 @@ def test_training_goes_on_without_its_server_and_says_what_was_not_recorded(proj
         for line in training.stdout:
             said += line
             if line.startswith("epoch 2/8"):
-                _end(server)
+                end(server)
         assert training.wait(timeout=300) == 0, said
     assert "epoch 8/8" in said
     told = re.search(rf"not recorded in {address}: metrics of steps (\d) to (\d+)(.*)", said)

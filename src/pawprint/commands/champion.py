@@ -8,11 +8,14 @@ from typing import Any
 
 from pawprint.config.compose import compose_tracking, project_root
 from pawprint.config.paths import Paths
+from pawprint.config.schema import Tracking
 from pawprint.registry.champion import promote, roll_back
-from pawprint.registry.history import read_history
+from pawprint.registry.history import HAND, REGISTER, Event, read_history
+from pawprint.registry.source import find_champion
 from pawprint.system.errors import UserError
+from pawprint.system.terminal import printable
 from pawprint.tracking.location import no_champion, registry_uri, sqlite_path, store_uri
-from pawprint.tracking.registry import registry_of
+from pawprint.tracking.registry import Version, registry_of
 from pawprint.tracking.store import connect
 
 LINE = ("version", "from", "by", "at", "why")  # columns of the line of champions
@@ -29,23 +32,25 @@ def champion(given: Namespace) -> int:
     tracking, _ = compose_tracking(given.settings)
     address = registry_uri(store_uri(tracking.uri))
     path = sqlite_path(address)
-    if path is not None and not path.exists():  # to look makes no store
+    changes = given.rollback or given.promote
+    found = None
+    if path is None or path.exists():  # to look makes no store
+        store = connect(tracking.uri, tracking.experiment)
+        with store.explained():
+            registry = registry_of(store, tracking.registered_model)
+            folder = Paths(project_root()).champion
+            if given.rollback:
+                roll_back(registry, folder)
+            elif given.promote:
+                which = re.sub(r"^v(?=[0-9]{1,15}$)", "", given.promote)
+                promote(registry, which, reason, folder)
+            if (version := registry.champion()) is not None:
+                found = version, read_history(registry, version)[::-1]
+    elif changes:
         raise no_champion(tracking.registered_model, address)
-    store = connect(tracking.uri, tracking.experiment)
-    with store.explained():
-        registry = registry_of(store, tracking.registered_model)
-        folder = Paths(project_root()).champion
-        if given.rollback:
-            roll_back(registry, folder)
-        elif given.promote:
-            which = re.sub(r"^v(?=[0-9]{1,15}$)", "", given.promote)
-            promote(registry, which, reason, folder)
-        version = registry.champion()
-        if version is None:
-            raise no_champion(registry.model, registry.address)
-        line = read_history(registry, version)[::-1]
+    version, line = found or _of_file(tracking)
     facts: dict[str, Any] = {
-        "model": registry.model,
+        "model": tracking.registered_model,
         "version": version.number,
         "since": line[0].at,
         "by": line[0].by,
@@ -67,6 +72,21 @@ def champion(given: Namespace) -> int:
         for event in facts["line"]:
             print(*_row(event), sep="\t")
     return 0
+
+
+def _of_file(tracking: Tracking) -> tuple[Version, list[Event]]:
+    """The champion of `models/champion`, which answers where the store has none, as in a clone.
+
+    Raises:
+        UserError: there is none either.
+    """
+    source = find_champion(tracking.uri, tracking.registered_model)
+    for note in source.notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    version = Version(source.version or 0, source.run_id or "", source.tags)
+    by = HAND if source.tags.get("policy") == HAND else REGISTER
+    at, why = source.tags.get("decided", ""), source.tags.get("reason", "")
+    return version, [Event(version.number, at, by, None, why, version.number)]
 
 
 def _reason(given: Namespace) -> str:

@@ -155,7 +155,7 @@ def record_of(
         tags: the version's.
     """
     figures = ("test_accuracy", "test_accuracy_low", "test_accuracy_high")
-    words = ("data_digest", "test_digest", "git_commit", "decided", "reason")
+    words = ("data_digest", "test_digest", "git_commit", "decided", "policy", "reason")
     return {
         "model": model,
         "version": version,
