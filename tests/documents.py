@@ -31,7 +31,7 @@ class Proof:
     """A test that does what commands of this form do.
 
     Attributes:
-        commands: a regular expression of whole commands.
+        commands: a regular expression of whole commands, or of what a block of Python calls.
         test: the test, as pytest names it, below tests/.
         words: of the commands, which stand in the test's module.
     """
@@ -183,6 +183,21 @@ PROOFS = [
         ("install",),
     ),
     Proof(r"make \w+", "test_docs.py::test_the_makefile_has_each_target", ("make",)),
+]
+
+# The same of Python's blocks.
+RUN_PYTHON = re.compile(r"pawprint\.(load|init)\(")
+PYTHON_PROOFS = [
+    Proof(
+        r"run = pawprint\.train\(",
+        "pipeline/test_notebook.py::test_the_notebook_runs_and_shows_curves_pictures_and_a_map",
+        ("pawprint.train(",),
+    ),
+    Proof(
+        r"mlflow\.pyfunc\.spark_udf\(",
+        "pipeline/test_same_everywhere.py::test_spark_on_a_column_of_bytes",
+        ("mlflow.pyfunc.spark_udf(",),
+    ),
 ]
 
 

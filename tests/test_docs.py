@@ -14,7 +14,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documents import DOCUMENTS, LANGUAGES, PROOFS, ROOT, RUN, blocks, commands, proof_of
+from documents import (
+    DOCUMENTS,
+    LANGUAGES,
+    PROOFS,
+    PYTHON_PROOFS,
+    ROOT,
+    RUN,
+    RUN_PYTHON,
+    blocks,
+    commands,
+    proof_of,
+)
 from packaging.requirements import Requirement
 
 from pawprint.commands.arguments import Stage, Tool, parse_tool, stage_parser
@@ -25,6 +36,7 @@ from pawprint.config.schema import Config
 from pawprint.system.errors import EXTRAS
 
 ALL = [(document.name, command) for document in DOCUMENTS for command in commands(document)]
+PYTHON = [body for document in DOCUMENTS for body in blocks(document, "python")]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -46,13 +58,15 @@ def test_a_command_is_run_by_a_test(document, command):
         assert [word for word in proof.words if word not in command] == []
 
 
-@pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.commands)
+@pytest.mark.parametrize("proof", [*PROOFS, *PYTHON_PROOFS], ids=lambda proof: proof.commands)
 def test_the_proof_of_a_command_is_there_and_has_its_words(proof):
     file, _, name = proof.test.partition("::")
     text = (ROOT / "tests" / file).read_text()
     assert re.search(rf"^def {name}\(", text, re.MULTILINE)
     assert [word for word in proof.words if word not in text] == []
-    assert any(re.fullmatch(proof.commands, command) for _, command in ALL), "superfluous"
+    used = [re.fullmatch(proof.commands, command) for _, command in ALL]
+    used += [re.search(proof.commands, body) for body in PYTHON]
+    assert any(used), "superfluous"
 
 
 def words_of(command):
@@ -127,6 +141,8 @@ def test_the_makefile_has_each_target():
 def test_python_is_python_and_settings_are_settings(document):
     for body in blocks(document, "python"):
         ast.parse(body)
+        proved = any(re.search(proof.commands, body) for proof in PYTHON_PROOFS)
+        assert bool(RUN_PYTHON.search(body)) != proved, body
     for body in blocks(document, "yaml"):
         assert set(yaml.safe_load(body)) <= {field.name for field in dataclasses.fields(Config)}
 
