@@ -43,6 +43,26 @@ def test_everything_is_recorded_on_a_server(recorded):
     assert len(project.runs()) == 1  # the project's own store got nothing of this
 
 
+def test_mlflow_s_pages_show_the_description_with_the_confusion_matrix(recorded, chromium):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    _, client, _ = recorded
+    version = client.get_model_version_by_alias("pawprint", "champion")
+    experiment = client.get_run(version.run_id).info.experiment_id
+    run_page = f"experiments/{experiment}/runs/{version.run_id}"
+    for page in (run_page, f"models/pawprint/versions/{version.version}", "models/pawprint"):
+        chromium.get("about:blank")
+        chromium.get(f"{client.tracking_uri}/#/{page}")
+        found = WebDriverWait(chromium, 120).until(
+            lambda tab: tab.find_elements("css selector", 'img[src^="get-artifact?"]')
+        )
+        WebDriverWait(chromium, 60).until(
+            lambda _, image=found[0]: image.get_property("naturalWidth")
+        )
+        shown = chromium.find_element("css selector", "body").text
+        assert "28 training, 4 validation and 8 test pictures of cats, dogs" in shown, page
+
+
 def test_a_new_champion_of_a_server_answers_soon_and_goes_on_without_it(recorded):
     project, client, process = recorded
     champion = client.get_model_version_by_alias("pawprint", "champion")
