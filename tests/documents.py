@@ -44,6 +44,7 @@ class Proof:
 _REPRO = "pipeline/test_repro.py::"
 _FORMS = "pipeline/test_same_everywhere.py::test_the_server_s_forms_and_json"
 _SERVED = "pipeline/test_mlflow_ways.py::test_mlflow_models_serve_answers_pictures_in_all_its_forms"
+_TEAM = "pipeline/test_team.py::test_with_a_shared_server_a_changed_parameter_meets_its_champion"
 PROOFS = [
     Proof(
         r"dvc repro",
@@ -162,10 +163,12 @@ PROOFS = [
         ("MLFLOW_TRACKING_URI=", "sqlite:///", "mlflow.db"),
     ),
     Proof(
-        r"mlflow (server .*|ui)|export MLFLOW_TRACKING_URI=http.*|dvc repro --force",
+        r"mlflow (server .*|ui)",
         "pipeline/test_server.py::test_everything_is_recorded_on_a_server",
-        (),
+        ("mlflow",),
     ),
+    Proof(r"export MLFLOW_TRACKING_URI=http.*", _TEAM, ("MLFLOW_TRACKING_URI",)),
+    Proof(r"pawprint register", _TEAM, ("register",)),
     Proof(
         r"docker (build|run) .*",
         "server/test_docker_image.py::test_the_image_s_command_answers_with_what_the_image_has",
