@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Slow modules first, so that both workers have work to the end; what a module shares is made once.
 PYTEST := pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: repro test test-fast test-spark lint setup
+.PHONY: repro test test-fast test-spark lint docs setup
 
 repro: setup
 	dvc repro
@@ -23,6 +23,10 @@ lint: setup
 	ruff format --check .
 	mypy
 	lint-imports
+
+# The site of docs/, into site/; a warning, as of a dead link, is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # Spark is half a gigabyte for one test, so `make test` does without.
 test-spark: setup

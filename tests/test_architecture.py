@@ -8,7 +8,6 @@ from pathlib import Path
 
 import grimp
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "pawprint"
@@ -80,14 +79,6 @@ def test_every_path_and_heading_that_a_document_names_is_there(document):
 def _headings(document):
     titles = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
-def test_the_table_of_keys_names_those_of_params_yaml():
-    table = (ROOT / "docs" / "experiments.md").read_text()
-    first = re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE)
-    told = {key for cell in first for key in re.findall(r"`([\w.]+)`", cell)}
-    keys = set(yaml.safe_load((ROOT / "params.yaml").read_text()))
-    assert told == keys | {"sweep.fresh", "sweep.promote"}
 
 
 @pytest.mark.parametrize("lock", sorted(ROOT.glob("*.lock")), ids=lambda path: path.name)

@@ -22,7 +22,7 @@ def test_queued_experiments_run_at_once_into_one_store_and_are_shown(project):
     assert {r.data.params["optimizer"] for r in runs} == {"adam", "sgd"}
     assert all("test_accuracy" in r.data.metrics for r in runs)
     assert {r.info.status for r in runs} == {"FINISHED"}
-    chapter = (project_root() / "docs" / "sweeps.md").read_text()
+    chapter = (project_root() / "docs" / "machines.md").read_text()
     (show,) = re.findall(r"^dvc exp show .*$", chapter, re.MULTILINE)
     rows = list(csv.DictReader(io.StringIO(project.run(*shlex.split(show), "--csv").stdout)))
     names = {r.data.tags["dvc_exp_name"] for r in runs}
