@@ -16,7 +16,7 @@ from pawprint.models.build import build_model
 from pawprint.system.errors import UserError
 from pawprint.training.loop import seed_everything
 
-pytest.importorskip("ai_edge_litert", reason="takes pawprint[litert]")
+pytest.importorskip("ai_edge_litert", reason="takes pawprint-classifier[litert]")
 
 NAMES = ["cats", "dogs", "Ñandúes\nof both kinds"]
 
@@ -211,7 +211,7 @@ def test_without_litert_one_sentence_names_what_to_install(tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == (
         "pawprint.system.errors.UserError: LiteRT is not installed; add it with "
-        "`pip install 'pawprint[litert]'`"
+        "`pip install 'pawprint-classifier[litert]'`"
     )
 
 

@@ -9,7 +9,7 @@ from pawprint.data.store import load_split
 from pawprint.export.litert_predictor import LiteRTPredictor
 from pawprint.inference.predictor import Predictor
 
-pytest.importorskip("ai_edge_litert", reason="takes pawprint[litert]")
+pytest.importorskip("ai_edge_litert", reason="takes pawprint-classifier[litert]")
 
 FIGURES = {
     "megabytes",

@@ -132,7 +132,7 @@ def test_the_page_in_a_browser(address, chromium, files, expected):
 
 
 def test_a_phone_s_network(asked, files, expected):
-    pytest.importorskip("ai_edge_litert", reason="takes pawprint[litert]")
+    pytest.importorskip("ai_edge_litert", reason="takes pawprint-classifier[litert]")
     asked.stage("litert")
     network = LiteRTPredictor(asked.root / "models/litert/model_float16.tflite")
     squares = [read_picture(path, network.image_size, network.resize) for path in files]

@@ -1,1 +1,1 @@
-"""The trained network for other uses: ONNX, and LiteRT where `pawprint[litert]` is installed."""
+"""The trained network for other uses: ONNX, and LiteRT where `pawprint-classifier[litert]` is installed."""
