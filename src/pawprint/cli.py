@@ -14,7 +14,7 @@ from pawprint.commands.arguments import Stage, Tool, parse_tool, stage_parser, t
 from pawprint.commands.stage import load, run_stage
 from pawprint.commands.table import COMMANDS, NAMES, PREDICT, overview
 from pawprint.config.overrides import as_overrides, suggest
-from pawprint.system.errors import DISTRIBUTION, UserError, files_explained, installing
+from pawprint.system.errors import UserError, files_explained, installing
 
 _PRINTING = {"-h", "--help", "-c", "--cfg", "-i", "--info"}
 
@@ -115,7 +115,9 @@ def _run(words: list[str]) -> int:
     if name in ("-h", "--help"):
         print(overview())
     elif name == "--version":
-        print(f"pawprint {_version()}")
+        from pawprint.system.version import __version__
+
+        print(f"pawprint {__version__}")
     elif name in ("-sc", "--shell-completion"):
         from pawprint.commands.completion import shell_completion
 
@@ -126,17 +128,6 @@ def _run(words: list[str]) -> int:
         command = PREDICT if name == PREDICT.name and _is_of_tool(rest) else COMMANDS[name]
         return _run_tool(command, rest) if isinstance(command, Tool) else _run_stage(command, rest)
     return 0
-
-
-def _version() -> str:
-    import tomllib
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:  # a source tree that was not installed
-        project = Path(__file__).parents[2] / "pyproject.toml"
-        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
 
 
 def _is_of_tool(words: list[str]) -> bool:
