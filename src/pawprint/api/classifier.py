@@ -286,7 +286,7 @@ def _load(which: str | os.PathLike[str]) -> Classifier:
         if not is_file(which):
             return _of_project(which)
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         return _of_folder(path)
     if not path.is_file():
         raise UserError(f"{name or 'an empty name'} is no network; give {_NAMES}")
