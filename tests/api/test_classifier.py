@@ -1,6 +1,7 @@
 """What `pawprint.load` opens, and what it takes for a picture."""
 
 import shutil
+import sys
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 from PIL import Image
 
 import pawprint
-from pawprint.data.decode import read_picture
 from pawprint.inference.predictor import Predictor
 from pawprint.registry.source import record_of
 
@@ -117,48 +117,6 @@ def test_nothing_is_a_sequence_of_nothing(classifier):
     ]
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        Image.new("L", (9, 7), 200),
-        Image.new("1", (9, 7), 1),
-        Image.new("LA", (9, 7), (10, 128)),
-        Image.new("P", (9, 7), 3),
-        Image.new("RGBA", (9, 7), (200, 0, 0, 0)),
-        Image.new("CMYK", (9, 7), (0, 200, 10, 0)),
-        Image.new("I;16", (9, 7), 30_000),
-        Image.new("I", (9, 7), 70_000),
-        Image.new("F", (9, 7), 0.5),
-    ],
-    ids=lambda image: image.mode,
-)
-def test_an_image_of_any_mode_is_seen_as_its_file(image, tmp_path):
-    file = tmp_path / f"picture.{'tif' if image.mode in ('CMYK', 'F', 'I') else 'png'}"
-    image.save(file)
-    assert np.array_equal(read_picture(image, 8), read_picture(file, 8))
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_is_turned_as_its_exif_says_and_stays_as_it_is(orientation, texture, tmp_path):
-    exif = Image.Exif()
-    exif[274] = orientation
-    file = tmp_path / "picture.jpg"
-    texture(orientation, (40, 30)).save(file, exif=exif)
-    image = Image.open(file)
-    assert np.array_equal(read_picture(image, 32), read_picture(file, 32))
-    assert image.size == (40, 30)
-    assert image.getexif()[274] == orientation
-
-
-def test_the_value_that_is_transparent_is_seen_as_in_the_file_and_left_in_the_image(tmp_path):
-    file = tmp_path / "grey.png"
-    Image.new("L", (8, 8), 2 * 17).save(file, bits=4, transparency=2)
-    image = Image.open(file)
-    before = image.info["transparency"]
-    assert np.array_equal(read_picture(image, 4), read_picture(file, 4))
-    assert image.info["transparency"] == before
-
-
 REFUSED = {
     "is an array of float64, whose white is not known; give uint8": np.zeros((4, 4, 3)),
     "is an array of int64": np.zeros((4, 4, 3), int),
@@ -218,6 +176,14 @@ def test_an_explanation_is_a_picture(classifier, file):
         classifier.explain("/nowhere.jpg")
 
 
+def test_an_explanation_without_onnx_says_how_to_install_it(network, file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(pawprint.UserError) as caught:
+        pawprint.load(network).explain(file)
+    way = "`pip install 'pawprint-classifier[train]'` installs it"
+    assert str(caught.value) == f"maps need onnx, which is not installed; {way}"
+
+
 def test_a_home_folder_is_found_without_a_shell(classifier, file, expected, monkeypatch):
     monkeypatch.setenv("HOME", str(file.parent))
     (answer,) = classifier.predict("~/001.png")
@@ -233,8 +199,9 @@ def test_a_file_is_loaded_outside_of_any_project_without_a_warning(network, tmp_
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classifier = pawprint.load("mine.onnx")
-    assert (classifier.source, classifier.version, classifier.notes) == ("mine.onnx", None, ())
-    assert repr(classifier) == "<Classifier mine.onnx: red, green, blue; 16 pixels>"
+    name = str(tmp_path / "mine.onnx")
+    assert (classifier.source, classifier.version, classifier.notes) == (name, None, ())
+    assert repr(classifier) == f"<Classifier {name}: red, green, blue; 16 pixels>"
 
 
 def test_a_folder_that_holds_a_champion_alone_is_loaded(network, tmp_path):

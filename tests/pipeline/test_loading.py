@@ -34,7 +34,7 @@ def test_each_name_of_the_champion_is_its_network_and_loads_no_tensorflow_nor_ml
     assert {name: answers[name][0] for name in names} == {
         **dict.fromkeys(of_version, "pawprint version 1"),
         f"runs:/{run_id}": f"run {run_id}",
-        "models/model.onnx": "models/model.onnx",
+        "models/model.onnx": str(finished.root / "models/model.onnx"),
     }
     assert all(found[1] == answers["champion"][1] for found in answers.values())
     assert not {"tensorflow", "keras", "mlflow", "pandas", "hydra"} & set(modules)

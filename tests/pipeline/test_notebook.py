@@ -20,10 +20,10 @@ from pawprint.tracking.store import connect
 
 store = connect(None, "pawprint")
 recorded = Records(store, "pawprint").read(run.id)
-assert recorded.tags["command"].startswith("pawprint train model=cnn depth=2 image_size=32")
-assert recorded.parameters["epochs"] == "3"
+assert recorded.tags["command"].startswith("pawprint train image_size=32 depth=2 augment=light ")
+assert recorded.parameters["epochs"] == "10"
 assert recorded.metrics["test_accuracy"] == run.metrics["test_accuracy"] == metrics["test_accuracy"]
-assert len(run.history) == 3
+assert len(run.history) == 10
 assert run.history["val_accuracy"].max() == run.metrics["best_val_accuracy"]
 """,
     "the champion is the run's network": """
@@ -44,9 +44,7 @@ def stop():  # in its midst: when it has kept its first epoch
 before = os.stat("data/prepared/summary.json").st_mtime_ns
 threading.Thread(target=stop).start()
 try:
-    pawprint.train(
-        model="cnn", depth=1, image_size=32, growth="none", optimizer="adamw", epochs=500
-    )
+    pawprint.train(model="cnn", depth=1, image_size=32, growth="none", epochs=500)
 except KeyboardInterrupt:
     pass
 else:
@@ -54,6 +52,14 @@ else:
 assert os.stat("data/prepared/summary.json").st_mtime_ns == before
 statuses = [one.info.status for one in store.client.search_runs([store.experiment_id])]
 assert sorted(statuses) == ["FINISHED", "KILLED"], statuses
+""",
+    "what a stage refuses is its sentence": """
+try:
+    pawprint.train(images="nowhere")
+except pawprint.UserError as error:
+    assert "nowhere" in str(error) and not str(error).startswith("error"), error
+else:
+    raise AssertionError("not refused")
 """,
     "a run whose network was replaced says so": """
 import json

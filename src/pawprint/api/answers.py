@@ -34,6 +34,8 @@ class Answer:
         probabilities: of each class, in the order of ``Classifier.class_names``; empty where the
             picture could not be read.
         problem: why the picture could not be read, to stand after its name; else None.
+        preview: a small JPEG of a picture that was given in memory. A file, for which it is None,
+            is read when it is shown.
     """
 
     picture: str
@@ -42,7 +44,6 @@ class Answer:
     probabilities: dict[str, float] = field(repr=False)
     problem: str | None = None
     preview: bytes | None = field(default=None, repr=False, compare=False)
-    """A small JPEG of a picture that was given in memory; a file is read when it is shown."""
 
     def _repr_html_(self) -> str:
         return _as_html([self], 1)

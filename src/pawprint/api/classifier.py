@@ -285,7 +285,8 @@ def _load(which: str | os.PathLike[str]) -> Classifier:
             return _of_project(f"/{match[1]}")
         if not is_file(which):
             return _of_project(which)
-    path = Path(name).expanduser()
+    # Whole, as the current folder may change before it is opened again.
+    path = Path(os.path.abspath(Path(name).expanduser()))  # noqa: PTH100 - a link stays one
     if name and path.is_dir():
         return _of_folder(path)
     if not path.is_file():
