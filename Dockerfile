@@ -21,7 +21,9 @@ WORKDIR /build
 RUN python -m venv --without-pip /venv
 COPY requirements-serve.lock ./
 RUN pip --python /venv/bin/python install --no-cache-dir --no-deps --only-binary :all: -r requirements-serve.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE dvc.yaml params.yaml MLproject .dvcignore ./
+COPY .dvc ./.dvc
+COPY conf ./conf
 COPY src ./src
 RUN pip --python /venv/bin/python install --no-cache-dir --no-deps .
 

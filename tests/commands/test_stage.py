@@ -88,6 +88,12 @@ def test_what_a_task_refuses_is_one_sentence_and_1_as_well(project):
     assert (done.returncode, done.stderr) == (1, "error: the pictures are upside down\n")
 
 
+def test_a_library_that_a_task_misses_is_one_sentence_too(project):
+    done = run_stage(project, code="lambda config: __import__('no_such_library')")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("error: prepare needs no_such_library, which is not installed")
+
+
 # Hydra's own options
 
 

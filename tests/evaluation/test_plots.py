@@ -129,10 +129,10 @@ def test_curves_of_several_runs_stand_in_a_panel_for_each_metric():
         for line in axes.get_lines()
     }
     assert shown == {
-        ("val_accuracy", "A"): [(1, 0.5), (2, 0.75)],
-        ("val_accuracy", "B"): [(1, 0.25)],
-        ("val_loss", "A"): [(1, 0.9)],
-        ("val_loss", "B"): [],
+        ("accuracy on validation pictures", "A"): [(1, 0.5), (2, 0.75)],
+        ("accuracy on validation pictures", "B"): [(1, 0.25)],
+        ("loss on validation pictures", "A"): [(1, 0.9)],
+        ("loss on validation pictures", "B"): [],
     }
     assert drawn(figure).std() > 5
 

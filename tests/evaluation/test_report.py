@@ -1,6 +1,8 @@
 """The report, drawn from real answers of a made-up network to painted pictures."""
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
@@ -10,7 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pawprint.evaluation.report import Origin, Plot, report_page, verdict
+from pawprint.evaluation.metrics import confusion_matrix
+from pawprint.evaluation.report import (
+    MOST_BYTES,
+    MOST_CELLS,
+    MOST_EXPLAINED,
+    Origin,
+    Plot,
+    report_page,
+    verdict,
+)
 from pawprint.evaluation.result import compute_result
 from pawprint.evaluation.tables import COMPARED, named_intervals, named_metrics, write_tables
 from pawprint.inference.calibration import SurePoint, scale
@@ -45,7 +56,7 @@ def judged(names=("cats", "dogs"), count=160, boldness=1, **more):
     return compute_result(test, answers, validation, before, sizes=sizes, temperature=0.5, **more)
 
 
-def drawn(result, **more):
+def drawn(result, jpeg=lambda index: b"jpeg", **more):
     origin = {
         "name": "resnet depth=4",
         "run_id": "a" * 32,
@@ -60,7 +71,7 @@ def drawn(result, **more):
         origin=Origin(**(origin | more)),
         plots=[Plot("reliability", PNG.getvalue(), PNG.getvalue())],
         explained=lambda answer: (b"plain", b"drawn"),
-        jpeg=lambda index: b"jpeg",
+        jpeg=jpeg,
     )
 
 
@@ -109,9 +120,12 @@ def test_the_page_shows_mistakes_slices_suspects_parameters_and_the_way_to_the_r
     assert f'href="http://127.0.0.1:5000/#/experiments/1/runs/{"a" * 32}"' in page
 
 
-def test_the_page_needs_nothing_else_and_runs_nothing(two):
+def test_the_page_needs_nothing_else_and_runs_no_script_but_its_own(two):
     page = drawn(two)
-    assert "<script" not in page
+    (content,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in page
+    assert not re.search(r"<[^>]* on[a-z]+=", page.replace(content, ""))
     assert not re.search(r'(src|srcset)="(?!data:)', page)
     assert "default-src 'none'" in page
     assert not re.search(r"url\(|@import", page)
@@ -128,7 +142,7 @@ def test_a_name_in_an_attribute_holds_no_markup(two):
 def test_no_name_becomes_markup():
     result = judged(names=(SCRIPT, "dogs {x}"))
     page = drawn(result, name=SCRIPT, parameters={SCRIPT: SCRIPT})
-    assert "<script" not in page
+    assert page.count("<script") == 1  # its own
     assert "&lt;script&gt;" in page
     assert "dogs {x}" in page
 
@@ -138,7 +152,9 @@ def test_many_classes_are_shown_the_weakest_first_and_the_rest_folded():
     result = judged(names, count=280)
     page = drawn(result)
     assert "and 4 more classes" in page
-    listed = re.findall(r"<bdi>(class \d\d)</bdi>", page.split("By class")[1].split("Plots")[0])
+    listed = re.findall(
+        r"<bdi>(class \d\d)</bdi>", page.split("By class")[1].split("</section>")[0]
+    )
     scores = [result.metrics[f"f1_{name}"] for name in listed]
     assert len(listed) == 14
     assert scores == sorted(scores)
@@ -197,3 +213,46 @@ def test_tables_have_all_figures_under_the_same_names_and_no_half(two, tmp_path)
     assert {row["split"] for row in rows} <= {"validation", "test"}
     assert len(rows) == len(result.suspects)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_all_mistakes_are_shown_the_surest_with_where_it_looked(two):
+    page = drawn(two)
+    listed = page.split('id="all-mistakes"')[1].split("</section>")[0].split("<h3")[0]
+    paths = re.findall(r'data-path="([^"]*)"', listed)
+    assert paths == [two.test.paths[one.index] for one in two.mistakes]
+    assert len(paths) == (two.probabilities.argmax(axis=1) != two.test.labels).sum()
+    assert listed.count("where the network looked") == min(len(paths), MOST_EXPLAINED)
+    assert "predictions.csv</a>" not in listed
+
+
+def test_mistakes_beyond_the_size_of_a_page_are_counted_and_found_in_the_table():
+    result = judged(count=400)
+    page = drawn(result, jpeg=lambda index: bytes(MOST_BYTES // 3))  # as text, a third more
+    assert page.count("data-path=") == MOST_EXPLAINED + 2
+    left = len(result.mistakes) - MOST_EXPLAINED - 2
+    assert f"and {left} less sure mistakes without a picture here, in <a" in page
+    assert 'href="predictions.csv"' in page
+
+
+def test_the_confusion_matrix_is_a_table_whose_mistakes_are_links(two):
+    page = drawn(two)
+    (table,) = re.findall(r'<table class="matrix">(.*?)</table>', page, re.DOTALL)
+    assert re.search("<caption[^>]*>Confusion matrix", table)
+    cells = re.findall(r'<td class="cell[^>]*>(?:<a href="#([^"]*)"[^>]*>)?(\d+)', table)
+    predicted = two.probabilities.argmax(axis=1)
+    counts = confusion_matrix(two.test.labels, predicted, 2)
+    assert [int(count) for _, count in cells] == counts.ravel().tolist()
+    assert [link for link, _ in cells] == ["", "mistake-0-1", "mistake-1-0", ""]
+    for link in ("mistake-0-1", "mistake-1-0"):
+        assert page.count(f'id="{link}"') == 1
+
+
+def test_many_classes_are_confused_in_a_list_the_most_frequent_first():
+    names = [f"class {index:02}" for index in range(MOST_CELLS + 1)]
+    result = judged(names, count=130)
+    page = drawn(result)
+    assert 'class="matrix' not in page
+    section = page.split('id="confusions"')[1].split("</section>")[0]
+    counts = [int(n) for n in re.findall(r'data-cell="[^"]*"[^>]*>(\d+)</a>', section)]
+    assert counts == sorted(counts, reverse=True)
+    assert sum(counts) == len(result.mistakes)

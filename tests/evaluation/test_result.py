@@ -1,17 +1,16 @@
 import numpy as np
 
-from pawprint.evaluation.result import good_examples, worst_mistakes
+from pawprint.evaluation.result import find_mistakes, good_examples
 
 LABELS = np.array([0, 0, 1, 1, 1, 0])
 ANSWERS = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.95, 0.05], [0.1, 0.9], [0.6, 0.4]])
 
 
-def test_the_worst_mistakes_are_the_wrong_answers_that_were_surest():
-    mistakes = worst_mistakes(LABELS, ANSWERS)
+def test_mistakes_are_all_wrong_answers_the_surest_first():
+    mistakes = find_mistakes(LABELS, ANSWERS)
     assert [one.index for one in mistakes] == [3, 1]
     assert (mistakes[0].label, mistakes[0].predicted) == (1, 0)
     assert (mistakes[0].probability, mistakes[0].probability_of_label) == (0.95, 0.05)
-    assert [one.index for one in worst_mistakes(LABELS, ANSWERS, most=1)] == [3]
 
 
 def test_good_examples_take_every_class_in_turn():
@@ -23,5 +22,5 @@ def test_good_examples_take_every_class_in_turn():
 
 def test_nothing_right_and_nothing_wrong_are_no_obstacle():
     right = np.array([0, 1, 1, 0, 1, 0])
-    assert worst_mistakes(right, ANSWERS) == []
+    assert find_mistakes(right, ANSWERS) == []
     assert good_examples(1 - right, ANSWERS) == []

@@ -70,11 +70,23 @@ def test_pictures_within_the_project_are_named_from_its_root(tmp_path, monkeypat
 
 def test_copied_pictures_are_the_projects_and_dvc_keeps_them(tmp_path, paint_folder):
     paint_folder(tmp_path / "flowers", {"rose": 2, "tulip": 1})
+    (tmp_path / "flowers" / "rose").chmod(0o555)
     init_project(tmp_path / "mine", tmp_path / "flowers", copy=True)
+    (tmp_path / "mine" / "images" / "rose" / "new.png").touch()
     assert read_params(tmp_path / "mine")["images"] == "images"
-    assert len(list((tmp_path / "mine" / "images").rglob("*.png"))) == 3
+    assert len(list((tmp_path / "mine" / "images").rglob("0*.png"))) == 3
     assert (tmp_path / "mine" / "images.dvc").is_file()
     assert "/images\n" in (tmp_path / "mine" / ".gitignore").read_text()
+
+
+def test_settings_stand_in_its_params_and_comments_where_they_were(tmp_path):
+    init_project(tmp_path / "mine", settings={"model": "transfer", "epochs": "5"})
+    params = read_params(tmp_path / "mine")
+    assert (params["model"], params["epochs"]) == ("transfer", 5)
+    ours = (ROOT / "params.yaml").read_text().splitlines()
+    theirs = (tmp_path / "mine" / "params.yaml").read_text().splitlines()
+    assert [line.partition("#")[2] for line in theirs] == [line.partition("#")[2] for line in ours]
+    assert [line.find("#") for line in theirs] == [line.find("#") for line in ours]
 
 
 def test_all_of_conf_is_written_on_demand(tmp_path):
@@ -116,6 +128,8 @@ def test_a_second_time_nothing_is_written(tmp_path):
         ({"images": "gone"}, "--images is gone, which does not exist"),
         ({"predict_images": "gone"}, "--predict-images is gone, which does not exist"),
         ({"copy": True}, "--copy needs a folder of pictures, but --images is None"),
+        ({"settings": {"images": "a"}}, "images is given by --images; use that instead"),
+        ({"settings": {"optimizer.momentum": "1"}}, "optimizer.momentum is no key of params.yaml"),
         ({"ci": "jenkins"}, "--ci is jenkins, but must be github"),
     ],
 )

@@ -117,7 +117,7 @@ def test_the_image_is_small_and_runs_as_nobody_special():
 def image(tmp_path):
     """The environment of the image: this code where there is no project, and no other packages."""
     shutil.copytree(ROOT / "src" / "pawprint", tmp_path / "site" / "pawprint")
-    own = set(pins(LOCK)) | {"pawprint"}
+    own = set(pins(LOCK)) | {"pawprint-classifier"}
     missing = [
         name
         for name, owners in packages_distributions().items()

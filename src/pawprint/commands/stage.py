@@ -122,14 +122,14 @@ def _call_task(hydra: Any, stage: Stage, given: argparse.Namespace, overrides: l
     from hydra.types import RunMode
 
     function = stage.preview if given.augment_preview and stage.preview else stage.function
-    refused: list[UserError | OSError] = []
+    refused: list[UserError | OSError | ModuleNotFoundError] = []
 
     def task(tree: Any) -> Any:
         try:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise UserError("hydra/sweeper is none of grid, optuna; choose one of them")
             return load(function)(typed(tree))
-        except (UserError, OSError) as error:
+        except (UserError, OSError, ModuleNotFoundError) as error:
             refused.append(error)  # Hydra would print lines of its own
 
     mode = hydra.get_mode(given.config_name, overrides)

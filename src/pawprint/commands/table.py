@@ -44,7 +44,8 @@ INIT = Tool(
     "init",
     "make a project of your own in a folder",
     "pawprint.project.init:init",
-    "It gets params.yaml, dvc.yaml, an empty conf/, git and DVC; what is there stays.",
+    "It gets params.yaml, dvc.yaml, an empty conf/, git and DVC; what is there stays. Settings are "
+    "written into its params.yaml.",
     add_init,
     operand="FOLDER",
     least=1,

@@ -1,6 +1,5 @@
 """Runs compared: parameters that differ, figures, and pairs on the same test pictures."""
 
-import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,21 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pawprint.comparison.predictions import Predictions, parse_predictions
+from pawprint.evaluation.metrics import OF_TRAINING, PER_CLASS
 from pawprint.evaluation.paired import CONFIDENCE, NOT_TOLD_APART, Paired, compare_paired
 from pawprint.tracking.recorded import RecordedRun
 
 MOST_RUNS = 10
 NOT_RECORDED = "–"
 _ORIGINS = ("data_digest", "test_digest", "class_names", "git_commit")
-_OF_TRAINING = (
-    "best_val_accuracy",
-    "best_val_loss",
-    "exported_val_accuracy",
-    "best_epoch",
-    "weights",
-    "seconds_of_training",
-)
-_PER_CLASS = re.compile(r"test_(precision|recall|f1)_")
 
 
 @dataclass(frozen=True)
@@ -42,11 +33,13 @@ class Pair:
         place: of the run among all, 1 or more.
         paired: what came out, None where they were not tested on the same pictures.
         sentence: the verdict, or why there is none.
+        same_pictures: whether both were tested on the same ones, as far as is known.
     """
 
     place: int
     paired: Paired | None
     sentence: str
+    same_pictures: bool = True
 
     @property
     def verdict(self) -> str | None:
@@ -126,8 +119,8 @@ def compare_runs(runs: Sequence[RecordedRun]) -> Comparison:
         letters=letters,
         parameters=_differing([run.parameters for run in runs]),
         origins=_differing([_origin(run) for run in runs]),
-        metrics={k: v for k, v in metrics.items() if not _PER_CLASS.match(k)},
-        class_metrics={k: v for k, v in metrics.items() if _PER_CLASS.match(k)},
+        metrics={k: v for k, v in metrics.items() if not PER_CLASS.match(k)},
+        class_metrics={k: v for k, v in metrics.items() if PER_CLASS.match(k)},
         pairs=pairs,
         changed=_changed(same),
         notes=notes + _notes(runs, letters, pairs),
@@ -182,20 +175,23 @@ def _pairs(
     pairs = []
     for place in range(1, len(runs)):
         names = f"{letters[place]} and {letters[0]} are not compared picture by picture:"
-        second, paired = answers[place], None
+        second, paired, same_pictures = answers[place], None, True
         digests = [runs[i].tags.get("test_digest") for i in (0, place)]
         if first is None or second is None:
             lacking = letters[0] if first is None else letters[place]
             sentence = f"{names} there are no answers of {lacking}."
+            same_pictures = not all(digests) or digests[0] == digests[1]
         elif all(digests) and digests[0] != digests[1]:
+            same_pictures = False
             sentence = f"{names} they were tested on other pictures (another test_digest)."
         elif (aligned := second.in_order_of(first)) is None:
+            same_pictures = False
             sentence = f"{names} their test pictures differ in paths or labels."
         else:
             same[place] = aligned
             paired = compare_paired(first.right, aligned.right)
             sentence = _sentence(paired, letters[place], letters[0])
-        pairs.append(Pair(place, paired, sentence))
+        pairs.append(Pair(place, paired, sentence, same_pictures))
     return pairs, same
 
 
@@ -228,7 +224,7 @@ def _metric_rows(runs: Sequence[dict[str, float]]) -> dict[str, list[Metric | No
     of_test = sorted(names - ends, key=lambda name: (name != "test_accuracy", name))
     return {
         name: row
-        for name in (*of_test, *_OF_TRAINING)
+        for name in (*of_test, *OF_TRAINING)
         if any(row := [_metric(metrics, name) for metrics in runs])
     }
 

@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pawprint.comparison.compare import (
@@ -14,6 +15,7 @@ from pawprint.comparison.compare import (
     Pair,
     p_value_text,
 )
+from pawprint.evaluation.metrics import figure_of
 from pawprint.pages.render import render
 from pawprint.system.terminal import print_table
 
@@ -21,6 +23,29 @@ MOST_TILES = 24  # of those gained, and as many of those lost
 _MOST_CHARACTERS = 40
 _MOST_CHANGED = 5
 _COUNTS = ("best_epoch", "weights")
+_ORIGINS = {
+    "class_names": "classes",
+    "data_digest": "pictures (digest)",
+    "git_commit": "commit",
+    "test_digest": "test pictures (digest)",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of a run against the first one's.
+
+    Attributes:
+        text: with its sign, or that there is none.
+        arrow: up or down as the figure goes; empty where it stays.
+        word: which way is better, or that chance explains it; empty where neither way is.
+        below: interval and p, where they are known, or why there is no difference.
+    """
+
+    text: str
+    arrow: str = ""
+    word: str = ""
+    below: str = ""
 
 
 def comparison_page(
@@ -29,7 +54,7 @@ def comparison_page(
     curves: Mapping[str, tuple[bytes, bytes]],
     picture: Callable[[str], bytes | None] | None,
 ) -> str:
-    """Draw the page; it needs no other file and holds no script.
+    """Draw the page; it needs no other file, and no script but that of all pages.
 
     Args:
         comparison: what to show.
@@ -53,6 +78,12 @@ def comparison_page(
         notes=notes,
         not_recorded=NOT_RECORDED,
         curves=curves,
+        differing=[
+            *comparison.parameters.items(),
+            *((_ORIGINS.get(key, key), row) for key, row in comparison.origins.items()),
+        ],
+        difference=difference,
+        figure_of=figure_of,
         jpeg_of=picture,
         sheets={
             "Gained": [one for one in changed if not one.right(0)],
@@ -117,6 +148,38 @@ def metric_texts(name: str, metric: Metric | None) -> tuple[str, str]:
     return _number(metric.value), f"{_number(metric.low)} to {_number(metric.high)}"
 
 
+def difference(name: str, row: list[Metric | None], pair: Pair) -> Difference:
+    """How the metric ``name`` of a pair's run differs from that of the first run.
+
+    Args:
+        name: as it is recorded.
+        row: the metric of all runs.
+        pair: the run against the first one.
+    """
+    first, second = row[0], row[pair.place]
+    if first is None or second is None:
+        return Difference(NOT_RECORDED)
+    if name.startswith("test_") and not pair.same_pictures:
+        return Difference(NOT_RECORDED, below="other test pictures")
+    if not math.isfinite(more := second.value - first.value):
+        return Difference(NOT_RECORDED)
+    better = figure_of(name).more_is_better
+    word = "" if better is None else "better" if (more > 0) == better else "worse"
+    below = ""
+    if name == "test_accuracy" and (paired := pair.paired):
+        word = pair.verdict or word
+        below = f"{_number(paired.low, '+')} to {_number(paired.high, '+')}, "
+        below += p_value_text(paired.p_value)
+    if not more:
+        return Difference("0", "", "same", below)
+    arrow = "▲" if more > 0 else "▼"
+    if name in _COUNTS:
+        return Difference(f"{more:+,.0f}", arrow, word)
+    if name.startswith("seconds"):
+        return Difference(f"{more:+,.1f}", arrow, word)
+    return Difference(_number(more, "+"), arrow, word, below)
+
+
 def local_time(milliseconds: int) -> str:
     """A moment in local time, to the minute."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
@@ -154,8 +217,8 @@ def _cell(texts: tuple[str, str], between: str) -> str:
     return f"{value}{between}({interval})" if interval else value
 
 
-def _number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+def _number(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.4f}" if abs(value) < 10 else f"{value:{sign},.1f}"
 
 
 def _plain_metric(metric: Metric | None) -> dict[str, float | None] | None:

@@ -1,10 +1,78 @@
 """Metrics of probabilities against labels; scikit-learn's wherever it has them."""
 
+import re
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from pawprint.inference.calibration import expected_calibration_error
 
 MOST_POINTS = 1000  # of a curve
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What people call a metric.
+
+    Attributes:
+        words: its name.
+        meaning: what it is, shortly; empty where the name says it.
+        more_is_better: whether more of it is better; None where it is neither.
+    """
+
+    words: str
+    meaning: str = ""
+    more_is_better: bool | None = None
+
+
+# Those of all test pictures, in the order in which they are shown.
+FIGURES = {
+    "accuracy": Figure("accuracy", "share of right answers", True),
+    "balanced_accuracy": Figure("balanced accuracy", "mean of the classes' shares", True),
+    "macro_f1": Figure("macro F1", "mean of the classes' F1", True),
+    "roc_auc": Figure("ROC AUC", "1 is best, 0.5 is chance", True),
+    "average_precision": Figure("average precision", "mean over the classes", True),
+    "log_loss": Figure("log loss", "nats, less is better", False),
+    "brier_score": Figure("Brier score", "squared error, less is better", False),
+    "expected_calibration_error": Figure(
+        "expected calibration error", "how far probabilities are off, less is better", False
+    ),
+}
+OF_A_CLASS = {
+    "precision": Figure("precision", "share of the answers that are right", True),
+    "recall": Figure("recall", "share of the pictures that are answered right", True),
+    "f1": Figure("F1", "harmonic mean of both", True),
+}
+PER_CLASS = re.compile(rf"test_({'|'.join(OF_A_CLASS)})_")
+OF_TRAINING = {
+    "best_val_accuracy": Figure("best accuracy on validation pictures", more_is_better=True),
+    "best_val_loss": Figure("best loss on validation pictures", more_is_better=False),
+    "exported_val_accuracy": Figure(
+        "accuracy on validation pictures, as exported", more_is_better=True
+    ),
+    "best_epoch": Figure("best epoch"),
+    "weights": Figure("weights"),
+    "seconds_of_training": Figure("seconds of training", more_is_better=False),
+}
+
+
+def figure_of(name: str) -> Figure:
+    """What people call a metric by the name it is recorded under; else that name in words.
+
+    ``test_log_loss`` is "log loss on test pictures".
+    """
+    if name in OF_TRAINING:
+        return OF_TRAINING[name]
+    split, _, key = name.partition("_")
+    on = {"test": " on test pictures", "val": " on validation pictures"}.get(split, "")
+    if match := PER_CLASS.match(name):
+        figure, more = OF_A_CLASS[match[1]], f" of {name[match.end() :]}"
+    else:
+        key = key if on else name
+        scaled = key.removesuffix("_unscaled")
+        figure = FIGURES.get(scaled, Figure(key.replace("_", " ")))
+        more = " without temperature" if scaled in FIGURES and scaled != key else ""
+    return replace(figure, words=f"{figure.words}{more}{on}")
 
 
 def classification_metrics(

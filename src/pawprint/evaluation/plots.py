@@ -10,7 +10,7 @@ import numpy as np
 from cycler import Cycler, cycler
 from matplotlib.figure import Figure  # without pyplot: no global state, no window
 
-from pawprint.evaluation.metrics import confusion_matrix
+from pawprint.evaluation.metrics import confusion_matrix, figure_of
 from pawprint.evaluation.result import Result
 from pawprint.inference.calibration import Reliability
 from pawprint.system.errors import UserError
@@ -119,6 +119,7 @@ def compared_curves_figure(
     rows = -(-len(curves) // columns)
     figure = _epochs_figure(names, 4.6, 3.4 + 0.2 * rows, dark)
     for axes, name in zip(figure.axes, names, strict=True):
+        axes.set_title(figure_of(name).words)
         axes.set_prop_cycle(_line_styles(dark) + cycler(marker=MARKERS))
         for label, own in curves.items():
             points = own.get(name, ())

@@ -1,17 +1,23 @@
 """The evaluation report: one HTML file that tells whether to trust a network."""
 
+import math
 import struct
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pawprint.evaluation.metrics import FIGURES, OF_A_CLASS, confusion_matrix
 from pawprint.evaluation.result import Example, Result, SureThreshold
 from pawprint.evaluation.slices import FEWEST_PICTURES
 from pawprint.pages.render import counted, points, render
 from pawprint.suspects.report import agreement, suspect_tiles
 
 MOST_SUSPECTS = 30
+MOST_EXPLAINED = 24  # mistakes that show where the network looked
+MOST_BYTES = 4_000_000  # of all pictures of mistakes as text
+MOST_CELLS = 25  # classes in a confusion matrix that can be read
 TAKEN_AT_WORD, TOO_WIDE = 2.0, 6.0  # points that probabilities may be off by, and perhaps are
 
 
@@ -53,6 +59,21 @@ class Plot:
         return width // 2, height // 2
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer as the page shows it.
+
+    Attributes:
+        example: the answer.
+        jpegs: of its picture; a second one shows what spoke for the answer.
+        first: whether it is the first of its true and its given class.
+    """
+
+    example: Example
+    jpegs: Sequence[bytes]
+    first: bool
+
+
 def report_page(
     result: Result,
     *,
@@ -62,14 +83,14 @@ def report_page(
     jpeg: Callable[[int], bytes],
     notes: Sequence[str] = (),
 ) -> str:
-    """Draw the page; it needs no other file, and holds no script.
+    """Draw the page; it needs no other file, and no script but that of all pages.
 
     Args:
         result: what was found out.
         origin: where the network comes from.
         plots: in the order to show them.
         explained: makes two JPEGs of an answer's picture: plain, and with what spoke for the
-            answer drawn over it.
+            answer drawn over it. It is called for some dozens.
         jpeg: makes a JPEG of a held-out picture, by a suspect's index.
         notes: sentences about what a person may not expect. Defaults to none.
 
@@ -85,9 +106,13 @@ def report_page(
     ]
     # The weakest first: they are what a person must know of.
     classes.sort(key=lambda one: result.metrics[f"f1_{one[0]}"])
+    predicted = result.probabilities.argmax(axis=1)
+    mistakes = _mistakes(result, explained, jpeg)
     return render(
         "evaluation/report.html",
         result=result,
+        figures=FIGURES,
+        class_figures=OF_A_CLASS,
         metrics=result.metrics,
         class_names=test.class_names,
         verdict=verdict(result),
@@ -96,9 +121,15 @@ def report_page(
         plots=plots,
         fewest_pictures=FEWEST_PICTURES,
         pictures=len(test.labels),
-        wrong=int((result.probabilities.argmax(axis=1) != test.labels).sum()),
-        mistakes=[(one, *explained(one)) for one in result.mistakes],
-        good=[(one, *explained(one)) for one in result.good],
+        wrong=len(result.mistakes),
+        counts=counts,
+        matrix=confusion_matrix(test.labels, predicted, len(counts)).tolist()
+        if len(counts) <= MOST_CELLS
+        else [],
+        confusions=Counter((one.label, one.predicted) for one in result.mistakes).most_common(),
+        mistakes=mistakes,
+        linked={(one.example.label, one.example.predicted) for one in mistakes},
+        good=[Mistake(one, explained(one), False) for one in result.good],
         agreement=agreement(result.held_out, len(result.suspects)),
         suspects=suspect_tiles(result.held_out, result.suspects, jpeg, MOST_SUSPECTS),
         origin=origin,
@@ -109,6 +140,27 @@ def report_page(
         },
         notes=notes,
     )
+
+
+def _mistakes(
+    result: Result,
+    explained: Callable[[Example], tuple[bytes, bytes]],
+    jpeg: Callable[[int], bytes],
+) -> list[Mistake]:
+    """As many mistakes as the page has room for, the surest first and first explained."""
+    before = len(result.held_out.paths) - len(result.test.labels)
+    shown: list[Mistake] = []
+    seen = set()
+    room = MOST_BYTES
+    for place, one in enumerate(result.mistakes):
+        jpegs = explained(one) if place < MOST_EXPLAINED else (jpeg(before + one.index),)
+        room -= sum(4 * math.ceil(len(content) / 3) for content in jpegs)  # as Base64
+        if room < 0:
+            break
+        cell = (one.label, one.predicted)
+        shown.append(Mistake(one, jpegs, cell not in seen))
+        seen.add(cell)
+    return shown
 
 
 def verdict(result: Result) -> str:

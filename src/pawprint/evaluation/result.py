@@ -28,7 +28,7 @@ from pawprint.suspects.find import Suspect, find_suspects
 from pawprint.suspects.report import HeldOut
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
-WORST, GOOD = 24, 8  # examples that the report shows
+GOOD = 8  # examples that the report shows
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Result:
         after: reliability with it.
         roc: curves by class.
         precision_recall: curves by class.
-        mistakes: the surest wrong answers.
+        mistakes: all wrong answers, the surest first.
         good: some right ones.
         sure: what a threshold does, where a precision is wanted.
         held_out: validation pictures, then test pictures, with the answers to them.
@@ -159,7 +159,7 @@ def compute_result(
         after=reliability(labels, probabilities),
         roc=roc_curves(labels, probabilities, names),
         precision_recall=precision_recall_curves(labels, probabilities, names),
-        mistakes=worst_mistakes(labels, probabilities),
+        mistakes=find_mistakes(labels, probabilities),
         good=good_examples(labels, probabilities),
         sure=None if wanted is None else _sure(test, probabilities, wanted, thresholds),
         held_out=held_out,
@@ -177,14 +177,12 @@ def _sure(
     return SureThreshold(wanted, chosen, precision, float(answered.mean()))
 
 
-def worst_mistakes(
-    labels: np.ndarray, probabilities: np.ndarray, most: int = WORST
-) -> list[Example]:
-    """The wrong answers that were surest, the surest first, at most 24."""
+def find_mistakes(labels: np.ndarray, probabilities: np.ndarray) -> list[Example]:
+    """All wrong answers, the surest first."""
     predicted = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     order = np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")
-    return [_example(index, labels, probabilities) for index in wrong[order][:most]]
+    return [_example(index, labels, probabilities) for index in wrong[order]]
 
 
 def good_examples(labels: np.ndarray, probabilities: np.ndarray) -> list[Example]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import io
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,9 +56,20 @@ def _environment() -> Environment:
     for of_values in (counted, percent, points, shortened):
         environment.filters[of_values.__name__] = of_values
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    environment.globals["script"] = _script
     environment.filters["breakable"] = functools.partial(_breakable, after="/")
     environment.filters["breakable_key"] = functools.partial(_breakable, after="/_.")
     return environment
+
+
+@functools.cache
+def _script() -> dict[str, Markup]:
+    """The script that pages may hold, and the word by which a policy knows it from all others."""
+    from markupsafe import Markup
+
+    content = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+    return {"content": Markup(content), "hash": Markup(f"'sha256-{digest}'")}
 
 
 def counted(count: int, one: str, many: str) -> str:

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
+from pawprint.config.overrides import read_yaml
 from pawprint.config.paths import shipped
 from pawprint.project.code import SOURCE
 from pawprint.project.workflow import write_workflow
@@ -64,6 +66,7 @@ def init(given: argparse.Namespace) -> int:
         predict_images=given.predict_images,
         whole_conf=given.conf,
         ci=given.ci,
+        settings=dict(setting.split("=", 1) for setting in given.settings),
     )
     print(f"{folder} is a project now; next:")
     if not folder.samefile(Path.cwd()):
@@ -81,6 +84,7 @@ def init_project(
     predict_images: str | os.PathLike[str] | None = None,
     whole_conf: bool = False,
     ci: str | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> None:
     """Make a folder a project: settings, stages, git and DVC.
 
@@ -95,26 +99,20 @@ def init_project(
             sample is drawn.
         whole_conf: whether all files of `conf/` are written.
         ci: "github" for a workflow that reproduces each pull request; None for none.
+        settings: other values of keys of `params.yaml`, as they are written there.
 
     Raises:
         UserError: a file of a project is there already, the pictures are not, or git or DVC is not
             installed.
     """
-    if ci not in (None, GITHUB):
-        raise UserError(f"--ci is {ci}, but must be {GITHUB}; change it, or leave it out")
-    if copy and not (images and Path(images).expanduser().is_dir()):
-        raise UserError(f"--copy needs a folder of pictures, but --images is {images}; give one")
+    _check(images, copy, ci, settings or {})
     source = _location("--images", images, folder)
     unseen = _location("--predict-images", predict_images, folder)
-    if shutil.which("git") is None:
-        raise UserError("a project needs git, which is not installed; install it")
-    if copy:
-        _check_dvc()
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = folder if folder.is_dir() else folder.parent
     with tempfile.TemporaryDirectory(prefix=".pawprint.", dir=place) as temporary:
         made = Path(temporary)
-        _write_files(made, COPIED if copy else source, unseen, whole_conf)
+        _write_files(made, COPIED if copy else source, unseen, whole_conf, settings or {})
         if ci:
             write_workflow(made)
         if copy:
@@ -140,14 +138,32 @@ def _location(option: str, given: str | os.PathLike[str] | None, folder: Path) -
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def _check_dvc() -> None:
-    try:
-        import dvc  # noqa: F401
-    except ModuleNotFoundError:
-        raise UserError(f"--copy needs DVC; {installing('dvc')} installs it") from None
+def _check(
+    images: str | os.PathLike[str] | None, copy: bool, ci: str | None, settings: Mapping[str, str]
+) -> None:
+    """Refuse what cannot become a project before anything is written."""
+    if ci not in (None, GITHUB):
+        raise UserError(f"--ci is {ci}, but must be {GITHUB}; change it, or leave it out")
+    if copy and not (images and Path(images).expanduser().is_dir()):
+        raise UserError(f"--copy needs a folder of pictures, but --images is {images}; give one")
+    for key in settings:
+        if key in ("images", "predict_images"):
+            raise UserError(f"{key} is given by --{key.replace('_', '-')}; use that instead")
+        if key not in read_yaml(shipped("params.yaml")):
+            raise UserError(f"{key} is no key of params.yaml; set it in a file of conf/ instead")
+    if shutil.which("git") is None:
+        raise UserError("a project needs git, which is not installed; install it")
+    if copy and find_spec("dvc") is None:
+        raise UserError(f"--copy needs DVC; {installing('dvc')} installs it")
 
 
-def _write_files(made: Path, images: str | None, unseen: str | None, whole_conf: bool) -> None:
+def _write_files(
+    made: Path,
+    images: str | None,
+    unseen: str | None,
+    whole_conf: bool,
+    settings: Mapping[str, str],
+) -> None:
     """Write the files of a project, each as it comes with pawprint, changed where it must be."""
     params = shipped("params.yaml").read_text(encoding="utf-8")
     if images is not None:
@@ -155,6 +171,8 @@ def _write_files(made: Path, images: str | None, unseen: str | None, whole_conf:
         params = _set(params, "predict_images", unseen or NEW)
     elif unseen is not None:
         params = _set(params, "predict_images", unseen)
+    for key, value in settings.items():
+        params = _set(params, key, value)
     without = {"sample"} if images and unseen else {"sample", "predict"} if images else set()
     texts = {
         "params.yaml": params,
@@ -174,9 +192,10 @@ def _write_files(made: Path, images: str | None, unseen: str | None, whole_conf:
 
 
 def _set(params: str, key: str, value: str) -> str:
-    """The text of `params.yaml` with another value; the comment behind it stays."""
+    """The text of `params.yaml` with another value; the comment behind it stays where it was."""
     text = value if re.fullmatch(r"[\w./+-]+", value) else _quoted(value)
-    return re.sub(rf"(?m)^{key}: \S+( *)(?=#)", lambda _: f"{key}: {text}  ", params)
+    line = re.compile(rf"(?m)^{key}: \S+ *(?=#)")
+    return line.sub(lambda old: f"{key}: {text}  ".ljust(len(old[0])), params)
 
 
 def _quoted(value: str) -> str:
@@ -221,10 +240,12 @@ def _copy_pictures(source: Path, to: Path) -> None:
     with tqdm(desc="copying", unit=" pictures", delay=1, disable=not sys.stderr.isatty()) as bar:
 
         def copy(one: str, other: str) -> None:
-            shutil.copy2(one, other)
+            shutil.copyfile(one, other)
             bar.update()
 
         shutil.copytree(source, to, copy_function=copy)
+    for folder, _, _ in os.walk(to):  # also where those that were copied may not be changed
+        Path(folder).chmod(0o755)
 
 
 def _put(made: Path, folder: Path) -> None:

@@ -18,7 +18,7 @@ OF_THE_DISK = (
 
 DISTRIBUTION = "pawprint-classifier"  # pawprint's name at package indexes
 EXTRAS = {  # what each of its extras installs, by the names that are imported
-    "train": ("dvc", "keras", "onnx", "tensorflow", "tf2onnx"),
+    "train": ("dvc", "keras", "tensorflow", "tf2onnx"),
     "serve": ("fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
     "search": ("optuna",),
     "workers": ("ray", "submitit"),
