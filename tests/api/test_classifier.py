@@ -1,7 +1,6 @@
 """What `pawprint.load` opens, and what it takes for a picture."""
 
 import shutil
-import sys
 import warnings
 from pathlib import Path
 
@@ -174,14 +173,6 @@ def test_an_explanation_is_a_picture(classifier, file):
         classifier.explain([file, file])
     with pytest.raises(pawprint.UserError, match=r"/nowhere\.jpg cannot be read"):
         classifier.explain("/nowhere.jpg")
-
-
-def test_an_explanation_without_onnx_says_how_to_install_it(network, file, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(pawprint.UserError) as caught:
-        pawprint.load(network).explain(file)
-    way = "`pip install 'pawprint-classifier[train]'` installs it"
-    assert str(caught.value) == f"maps need onnx, which is not installed; {way}"
 
 
 def test_a_home_folder_is_found_without_a_shell(classifier, file, expected, monkeypatch):

@@ -153,7 +153,7 @@ class Classifier:
 
         Raises:
             UserError: it is not one picture or cannot be read, or the network was exported without
-                maps; or onnx is not installed, which comes with the extra `train`.
+                maps.
         """
         from pawprint.evaluation.overlay import overlay  # takes time to import
         from pawprint.inference.predictor import Explainer

@@ -18,7 +18,7 @@ from pawprint.data.brightness import brightness
 from pawprint.data.decode import PictureError, Source, read_picture_with_facts
 from pawprint.data.resize import RESIZES, SQUASH
 from pawprint.inference.calibration import FEWEST_SURE, SurePoint, choose
-from pawprint.system.errors import UserError, first_line, installing
+from pawprint.system.errors import UserError, first_line
 
 PROBABILITIES, MAPS = "probabilities", "maps"  # outputs of the network
 NOT_SURE = "not sure"
@@ -323,16 +323,11 @@ class Explainer:
         content: the file's, where it was read already. Defaults to none: it is read now.
 
     Raises:
-        UserError: the file is missing, not such a network, or does not hold its maps; or onnx is
-            not installed.
+        UserError: the file is missing, not such a network, or does not hold its maps.
     """
 
     def __init__(self, path: Path, content: bytes | None = None) -> None:
-        try:
-            import onnx
-        except ModuleNotFoundError:
-            way = installing("onnx")
-            raise UserError(f"maps need onnx, which is not installed; {way} installs it") from None
+        import onnx
 
         predictor = Predictor(path, content=content)
         self._batch_size = predictor.batch_size
