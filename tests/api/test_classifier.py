@@ -1,6 +1,7 @@
 """What `pawprint.load` opens, and what it takes for a picture."""
 
 import shutil
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -173,6 +174,17 @@ def test_an_explanation_is_a_picture(classifier, file):
         classifier.explain([file, file])
     with pytest.raises(pawprint.UserError, match=r"/nowhere\.jpg cannot be read"):
         classifier.explain("/nowhere.jpg")
+    with pytest.raises(pawprint.UserError, match=r"the picture is neither a path, .* type int"):
+        classifier.explain([7])
+
+
+def test_large_pictures_of_a_generator_are_not_kept(classifier):
+    tracemalloc.start()
+    answers = classifier.predict(np.zeros((1000, 1000, 3), np.uint8) for _ in range(40))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(answers) == 40
+    assert most < 40e6  # 3 MB each
 
 
 def test_a_home_folder_is_found_without_a_shell(classifier, file, expected, monkeypatch):

@@ -162,56 +162,39 @@ class Classifier:
         if len(items) != 1:
             raise UserError("explain takes one picture; call it for each")
         with pixels_at_most(MOST_PIXELS):
-            try:
-                pixels = self._predictor.read(items[0].source)
-            except PictureError as error:
-                raise UserError(f"{items[0].name or 'the picture'} {error}") from None
+            seen = self._see(items[0])
+        if seen.pixels is None:
+            raise UserError(f"{seen.name or 'the picture'} {seen.problem}")
         if self._explainer is None:
             self._predictor.check_unchanged()
             self._explainer = Explainer(self._predictor.path)
-        (place_map,) = self._explainer.maps(pixels[np.newaxis])
-        return Image.fromarray(overlay(pixels, place_map))
+        (place_map,) = self._explainer.maps(seen.pixels[np.newaxis])
+        return Image.fromarray(overlay(seen.pixels, place_map))
 
     def _answer_files(self, items: Iterable[_Item]) -> Iterator[_Answered]:
         for prediction in classify((str(one.source) for one in items), self._predictor):
             yield str(prediction.path), prediction, None
 
     def _answer_pixels(self, items: Iterable[_Item]) -> Iterator[_Answered]:
-        """Answer what is in memory, a batch at a time."""
-        predictor, items = self._predictor, iter(items)
-        while some := list(itertools.islice(items, predictor.batch_size)):
-            problems: dict[int, str] = {}
-            pixels, previews = [], []
-            for place, one in enumerate(some):
-                try:
-                    pixel, preview = self._read(one.source)
-                except PictureError as error:
-                    problems[place] = str(error)
-                else:
-                    pixels.append(pixel)
-                    previews.append(preview)
-            stack = np.stack(pixels) if pixels else np.zeros((0, 0, 0, 3), np.uint8)
-            rows = iter(zip(predictor.probabilities(stack).tolist(), previews, strict=True))
-            for place, one in enumerate(some):
-                if place in problems:
-                    yield one.name, Prediction(one.kind, {}, problems[place]), None
-                    continue
-                row, preview = next(rows)
-                answer = dict(zip(self.class_names, row, strict=True))
-                yield one.name, Prediction(one.kind, answer), preview
+        """Answer what is in memory, a batch at a time, of which only small squares are kept."""
+        predictor, seen = self._predictor, map(self._see, items)
+        while some := list(itertools.islice(seen, predictor.batch_size)):
+            pixels = [one.pixels for one in some if one.pixels is not None]
+            rows = iter(predictor.probabilities(np.stack(pixels)).tolist() if pixels else [])
+            for one in some:
+                row = {} if one.problem else dict(zip(self.class_names, next(rows), strict=True))
+                yield one.name, Prediction(one.kind, row, one.problem), one.preview
 
-    def _read(self, source: PictureSource) -> tuple[np.ndarray, bytes]:
-        """What the network sees of a picture, and a small JPEG for a person."""
+    def _see(self, item: _Item) -> _Seen:
         from pawprint.pages.render import jpeg_of
 
-        predictor = self._predictor
-        if not isinstance(source, bytes | Image.Image | np.ndarray):
-            raise PictureError(
-                "is neither a path, a URL, bytes, a Pillow image nor an array, but of type "
-                f"{type(source).__name__}"
-            )
-        pixels, picture = read_picture_with_facts(source, predictor.image_size, predictor.resize)
-        return pixels, jpeg_of(picture.image.copy(), SIDE)
+        size, resize = self._predictor.image_size, self._predictor.resize
+        try:
+            pixels, picture = read_picture_with_facts(_checked(item.source), size, resize)
+        except PictureError as error:
+            return _Seen(item.name, item.kind, problem=str(error))
+        preview = None if item.is_path else jpeg_of(picture.image.copy(), SIDE)
+        return _Seen(item.name, item.kind, pixels, preview)
 
 
 @dataclass(frozen=True)
@@ -225,6 +208,17 @@ class _Item:
     @property
     def is_path(self) -> bool:
         return isinstance(self.source, str)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture as the network sees it, uint8 (image_size, image_size, 3), or what is wrong."""
+
+    name: str
+    kind: str
+    pixels: np.ndarray | None = None
+    preview: bytes | None = None
+    problem: str | None = None
 
 
 _Answered: TypeAlias = tuple[str, Prediction, bytes | None]
@@ -256,6 +250,20 @@ def _items(pictures: Any) -> Iterator[_Item]:
             yield _Item(bytes(one), kind="bytes")
         else:
             yield _Item(one, kind="picture")  # its answer says that it is none
+
+
+def _checked(source: Any) -> PictureSource:
+    """The source of a picture, where it is of a type that may be one.
+
+    Raises:
+        PictureError: it is not.
+    """
+    if isinstance(source, str | bytes | Image.Image | np.ndarray):
+        return source
+    raise PictureError(
+        "is neither a path, a URL, bytes, a Pillow image nor an array, but of type "
+        f"{type(source).__name__}"
+    )
 
 
 def _is_one(pictures: Any) -> bool:
