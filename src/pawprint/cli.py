@@ -14,7 +14,6 @@ from pawprint.commands.arguments import Stage, Tool, parse_tool, stage_parser, t
 from pawprint.commands.stage import load, run_stage
 from pawprint.commands.table import COMMANDS, NAMES, PREDICT, overview
 from pawprint.config.overrides import as_overrides, suggest
-from pawprint.config.paths import installed_version
 from pawprint.system.errors import UserError, files_explained, installing
 
 _PRINTING = {"-h", "--help", "-c", "--cfg", "-i", "--info"}
@@ -116,7 +115,9 @@ def _run(words: list[str]) -> int:
     if name in ("-h", "--help"):
         print(overview())
     elif name == "--version":
-        print(f"pawprint {installed_version()}")
+        from pawprint.system.version import __version__
+
+        print(f"pawprint {__version__}")
     elif name in ("-sc", "--shell-completion"):
         from pawprint.commands.completion import shell_completion
 

@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+import pawprint
 from pawprint.commands.arguments import parse_tool
 from pawprint.commands.predict import predict
 from pawprint.commands.table import TOOLS
@@ -85,6 +86,12 @@ def test_a_url_is_answered_under_its_name_without_what_may_be_secret(host, answe
     assert rows == [[url, "red"], [str(tmp_path / "dog.png"), "blue"], [url, "red"]]
     assert "token" not in said
     assert "password" not in said
+
+
+def test_a_url_is_answered_in_python_too(host, network):
+    (answer,) = pawprint.load(network).predict(f"http://{host}/cat.jpg?token=1")
+    assert (answer.picture, answer.label) == (f"http://{host}/cat.jpg", "red")
+    assert answer.preview.startswith(b"\xff\xd8")  # the file is gone
 
 
 def test_a_url_of_no_picture_is_named_whole(host, answers):

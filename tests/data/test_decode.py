@@ -839,3 +839,48 @@ def green_cmyk_profile():
     header += b"prtrCMYKLab " + struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp"
     header += b"\0" * 28 + struct.pack(">3i", 63190, 65536, 54061)
     return header.ljust(header_size, b"\0") + directory + white + lut
+
+
+# Pixels in memory
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.new("L", (9, 7), 200),
+        Image.new("1", (9, 7), 1),
+        Image.new("LA", (9, 7), (10, 128)),
+        Image.new("P", (9, 7), 3),
+        Image.new("RGBA", (9, 7), (200, 0, 0, 0)),
+        Image.new("CMYK", (9, 7), (0, 200, 10, 0)),
+        Image.new("I;16", (9, 7), 30_000),
+        Image.new("I", (9, 7), 70_000),
+        Image.new("F", (9, 7), 0.5),
+    ],
+    ids=lambda image: image.mode,
+)
+def test_an_image_of_any_mode_is_seen_as_its_file(image, tmp_path):
+    file = tmp_path / f"picture.{'tif' if image.mode in ('CMYK', 'F', 'I') else 'png'}"
+    image.save(file)
+    assert np.array_equal(read_picture(image, 8), read_picture(file, 8))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_its_exif_says_and_stays_as_it_is(orientation, texture, tmp_path):
+    exif = Image.Exif()
+    exif[274] = orientation
+    file = tmp_path / "picture.jpg"
+    texture(orientation, (40, 30)).save(file, exif=exif)
+    image = Image.open(file)
+    assert np.array_equal(read_picture(image, 32), read_picture(file, 32))
+    assert image.size == (40, 30)
+    assert image.getexif()[274] == orientation
+
+
+def test_the_value_that_is_transparent_is_seen_as_in_the_file_and_left_in_the_image(tmp_path):
+    file = tmp_path / "grey.png"
+    Image.new("L", (8, 8), 2 * 17).save(file, bits=4, transparency=2)
+    image = Image.open(file)
+    before = image.info["transparency"]
+    assert np.array_equal(read_picture(image, 4), read_picture(file, 4))
+    assert image.info["transparency"] == before

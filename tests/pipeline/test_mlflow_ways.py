@@ -12,6 +12,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from servers import free_port, wait_until_it_answers
 
 from pawprint.inference.predictor import Predictor
@@ -48,11 +49,17 @@ def text(path):
     return base64.b64encode(path.read_bytes()).decode()
 
 
-CELLS = {"bytes": lambda path: path.read_bytes(), "base64": text, "path": str}
+CELLS = {
+    "bytes": lambda path: path.read_bytes(),
+    "base64": text,
+    "path": str,
+    "Pillow image": Image.open,
+    "array": lambda path: np.asarray(Image.open(path)),
+}
 FORMS = {
-    "a table": lambda cells: pd.DataFrame({"image": cells}),
-    "a table of another name": lambda cells: pd.DataFrame({"content": cells}),
-    "a series": pd.Series,
+    "a table": lambda cells: pd.DataFrame({"image": pd.Series(cells, dtype=object)}),
+    "a table of another name": lambda cells: pd.DataFrame({"x": pd.Series(cells, dtype=object)}),
+    "a series": lambda cells: pd.Series(cells, dtype=object),
     "a list": list,
 }
 
@@ -62,6 +69,11 @@ FORMS = {
 def test_a_loaded_model_takes_bytes_text_and_paths_in_any_form(model, files, rows, form, cell):
     answers = model.predict(FORMS[form]([CELLS[cell](path) for path in files]))
     assert answers.to_dict(orient="records") == rows
+
+
+def test_a_loaded_model_takes_one_array_of_all_pictures(model, files, rows):
+    pixels = np.stack([np.asarray(Image.open(path)) for path in files])
+    assert model.predict(pixels).to_dict(orient="records") == rows
 
 
 def test_the_input_example_is_a_picture_of_which_the_signature_tells(model):

@@ -8,8 +8,8 @@ import sys
 import pytest
 import yaml
 
-from pawprint.config.paths import installed_version
 from pawprint.project.workflow import write_workflow
+from pawprint.system.version import __version__
 
 DVC_YAML = """\
 stages:
@@ -77,7 +77,7 @@ def steps(tmp_path):
 
 
 def test_it_installs_the_pawprint_that_wrote_it(steps):
-    package = f"pawprint-classifier[train]=={installed_version()}"
+    package = f"pawprint-classifier[train]=={__version__}"
     assert steps["Install"]["run"] == f"pip install '{package}'"
 
 

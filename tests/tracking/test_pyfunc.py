@@ -6,6 +6,7 @@ import onnx
 import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
@@ -80,6 +81,8 @@ CELLS = {
     "base64 in lines": lambda path: base64.encodebytes(path.read_bytes()).decode(),
     "data URL": lambda path: f"data:image/jpeg;base64,{text(path.read_bytes())}",
     "path": str,
+    "Pillow image": Image.open,
+    "array": lambda path: np.asarray(Image.open(path)),
 }
 FORMS = {
     "a table": lambda cells: pd.DataFrame({"image": cells}),
@@ -92,7 +95,8 @@ FORMS = {
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_bytes_text_and_paths_are_answered_as_the_network_answers(model, files, expected, cell):
-    answers = model.predict(pd.DataFrame({"image": [CELLS[cell](path) for path in files]}))
+    cells = pd.Series([CELLS[cell](path) for path in files], dtype=object)
+    answers = model.predict(pd.DataFrame({"image": cells}))
     assert list(answers) == COLUMNS
     assert np.array_equal(answers[FIGURES].to_numpy(), expected)
     assert list(answers["label"]) == [NAMES[i] for i in expected[:, 1:].argmax(axis=1)]
@@ -105,14 +109,31 @@ def test_a_column_is_taken_in_any_form(model, contents, expected, form):
     assert np.array_equal(answers[FIGURES].to_numpy(), expected)
 
 
+PIXELS = {
+    "a list of arrays": list,
+    "a list of Pillow images": lambda pixels: [Image.fromarray(one) for one in pixels],
+    "an array of all": lambda pixels: pixels,
+    "an array of one": lambda pixels: pixels[0],
+    "a Pillow image": lambda pixels: Image.fromarray(pixels[0]),
+}
+
+
+@pytest.mark.parametrize("form", PIXELS)
+def test_pixels_are_answered_as_their_file(model, files, expected, form):
+    pixels = np.stack([np.asarray(Image.open(path)) for path in files])
+    answers = model.predict(PIXELS[form](pixels))
+    assert list(answers["problem"]) == [""] * len(answers)
+    assert np.array_equal(answers[FIGURES].to_numpy(), expected[: len(answers)])
+
+
 def test_answers_stand_under_the_index_of_their_pictures(model, contents):
     index = list("zyxwvu")
     assert list(model.predict(pd.Series(contents, index)).index) == index
 
 
 BAD = {
-    None: "is neither bytes nor text, but of type NoneType",
-    7: "is neither bytes nor text, but of type int",
+    None: "is neither bytes, text, a Pillow image nor an array, but of type NoneType",
+    7: "is neither bytes, text, a Pillow image nor an array, but of type int",
     b"": "is empty (0 bytes)",
     b"hello": "is not a picture",
     "": "is empty (0 bytes)",

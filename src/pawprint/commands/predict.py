@@ -15,11 +15,12 @@ from tempfile import TemporaryDirectory
 from pawprint.commands.arguments import choose_network
 from pawprint.data.picture import MOST_PIXELS, pixels_at_most
 from pawprint.data.sources.address import is_address, shown
+from pawprint.data.sources.picture_file import download_picture
 from pawprint.inference.batch_prediction import LIST, Tally, classify, find_files, read_list
 from pawprint.inference.prediction_log import PredictionLog, log_predictions
 from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.inference.table import FORMS, Columns, output, write_csv, write_json, write_lines
-from pawprint.registry.source import Source, find_network, is_file, with_class_note
+from pawprint.registry.source import Source, open_network
 from pawprint.system.errors import UserError
 from pawprint.system.terminal import format_duration, pictures_bar, printable, watched
 
@@ -36,11 +37,8 @@ def predict(request: Namespace) -> int:
     written = [path for path in (request.output, request.log) if path]
     form = _form(request, written)
     choice = choose_network(request.model, request.sure_precision, request.settings)
-    source = find_network(choice.name, choice.uri)
     precision = None if request.threshold is not None else choice.sure_precision
-    predictor = Predictor(source.network, precision, threshold=request.threshold)
-    if not is_file(choice.name):
-        source = with_class_note(source, predictor.class_names)
+    source, predictor = open_network(choice.name, choice.uri, precision, request.threshold)
     for note in source.notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     with pixels_at_most(MOST_PIXELS), _downloaded(request.operands) as (operands, urls):
@@ -101,18 +99,8 @@ def _downloaded(operands: list[str]) -> Iterator[tuple[list[str], dict[str, str]
     if not given:
         yield operands, {}
         return
-    if find_spec("aiohttp") is None:  # as in the image that serves
-        raise UserError(
-            f"{shown(given[0])} needs fsspec and aiohttp, which are not installed; download it, "
-            "and give the file"
-        )
-    from pawprint.data.sources.download import download  # takes time to import
-
     with TemporaryDirectory(prefix="pawprint-") as folder:
-        files = {url: download(url, Path(folder)) for url in given}
-        for url, file in files.items():
-            if file.is_dir():
-                raise UserError(f"{shown(url)} is a folder; give the URLs of pictures")
+        files = {url: download_picture(url, Path(folder)) for url in given}
         local = [str(files[word]) if word in files else word for word in operands]
         yield local, {str(file): shown(url) for url, file in files.items()}
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pawprint.system.errors import DISTRIBUTION, UserError
+from pawprint.system.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 WEIGHTS = ("imagenet", "none")  # words that may stand in place of a file of them
@@ -13,18 +13,6 @@ def shipped(name: str) -> Path:
     """A file or folder that comes with pawprint and stands outside its code, as ``conf``."""
     installed = PACKAGE / "base"  # in a source tree they stand at the top
     return (installed if installed.is_dir() else PACKAGE.parents[1]) / name
-
-
-def installed_version() -> str:
-    """The version of the pawprint that runs."""
-    import tomllib
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:  # a source tree that was not installed
-        project = PACKAGE.parents[1] / "pyproject.toml"
-        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
 
 
 def conf_folders(root: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import re
 import stat
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import simplejpeg
@@ -41,18 +41,21 @@ _NOT_READ = {  # by how they begin
     b"#?RADIANCE": "Radiance HDR",
 }
 
+# What a picture may be: a file, its content, or pixels.
+Source: TypeAlias = Path | str | bytes | Image.Image | np.ndarray
+
 WHOLE = 64 * 2**20  # bytes: a larger file is not read into memory at once
 TOO_LARGE = "is too large for the memory of this machine"
 
 
-def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUASH) -> np.ndarray:
+def read_picture(source: Source, image_size: int, resize: str = SQUASH) -> np.ndarray:
     """Decode a picture as a person sees it and bring it into a square.
 
     Turned by its EXIF orientation, transparency over white, any pixel format made RGB, an
     animation's first frame.
 
     Args:
-        source: a file, or its content.
+        source: a file, its content, or pixels as ``decode_image`` and ``decode_array`` take them.
         image_size: side of the square in pixels, 1 or more.
         resize: "squash", "crop" or "pad"; see ``resize_image``. Defaults to "squash".
 
@@ -66,11 +69,15 @@ def read_picture(source: Path | str | bytes, image_size: int, resize: str = SQUA
 
 
 def read_picture_with_facts(
-    source: Path | str | bytes, image_size: int, resize: str = SQUASH
+    source: Source, image_size: int, resize: str = SQUASH
 ) -> tuple[np.ndarray, Picture]:
     """As ``read_picture``, with what the file says about itself."""
     if isinstance(source, bytes):
         picture = decode_content(source, image_size)
+    elif isinstance(source, Image.Image):
+        picture = decode_image(source)
+    elif isinstance(source, np.ndarray):
+        picture = decode_array(source)
     else:
         picture = open_picture(source, image_size)
     return np.array(resize_image(picture.image, image_size, resize)), picture
@@ -117,6 +124,60 @@ def decode_content(content: bytes, image_size: int) -> Picture:
             return picture
         content = with_end(content)
     return decode_file(io.BytesIO(content), image_size)
+
+
+def decode_image(image: Image.Image) -> Picture:
+    """The picture in a Pillow image, which stays as it is: its present frame, in any mode.
+
+    It is turned as its EXIF says, and transparency is put over white, as in a file. A JPEG is not
+    decoded at a part of its size here.
+
+    Raises:
+        PictureError: its file cannot be read, or it is too large.
+    """
+    width, height = image.size
+    try:
+        check_size(width, height)
+        if not width * height:
+            raise PictureError("has no pixels")
+        with QUIET:
+            hidden = _transparency(image)
+            image.load()
+            own = image
+            if hidden != image.info.get("transparency"):
+                own = image.copy()
+                own.info["transparency"] = hidden
+            rgb, orientation = as_rgb(own), orientation_of(image)
+    except PictureError:
+        raise
+    except Exception as error:  # decoders meet damage with errors of any type
+        raise _problem(error) from error
+    return Picture(
+        turned(rgb, orientation), image.format or "", image.mode, width, height, orientation, 1
+    )
+
+
+def decode_array(array: np.ndarray) -> Picture:
+    """The picture in an array uint8 (height, width), or (height, width, channels).
+
+    One channel is grey, three are RGB, and four RGB with an alpha channel, over white.
+
+    Raises:
+        PictureError: it is of another type or shape, or too large.
+    """
+    if array.dtype != np.uint8:
+        raise PictureError(
+            f"is an array of {array.dtype}, whose white is not known; give uint8 from 0 to 255, "
+            "as np.rint(255 * array).astype(np.uint8) makes it of 0 to 1"
+        )
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        shape = " × ".join(map(str, array.shape))
+        raise PictureError(
+            f"is an array of {shape}; give height × width, with 1, 3 or 4 channels as the last axis"
+        )
+    return decode_image(Image.fromarray(np.ascontiguousarray(array)))
 
 
 def decode_file(file: BinaryIO, image_size: int) -> Picture:
@@ -183,7 +244,8 @@ def _decode(file: BinaryIO, image_size: int) -> Picture:
         mode, file_format, frames = image.mode, image.format or "", getattr(image, "n_frames", 1)
         by = reduction(width, height, image_size)
         image.draft(None, (width // by, height // by))  # of a JPEG
-        _scale_transparency(image)
+        if (hidden := _transparency(image)) is not None:
+            image.info["transparency"] = hidden
         image.load()
         rgb, orientation = trimmed(as_rgb(image), width, height, by), orientation_of(image)
         damage = damage_of(file, image)
@@ -192,16 +254,19 @@ def _decode(file: BinaryIO, image_size: int) -> Picture:
     )
 
 
-def _scale_transparency(image: Image.Image) -> None:
-    """Bring the value that a PNG says is transparent to the depth that Pillow decodes to."""
+def _transparency(image: Image.Image) -> Any:
+    """The value that a PNG says is transparent, of the depth that Pillow decodes to; None if none.
+
+    Args:
+        image: whose pixels may be decoded already; then it is what the image says.
+    """
     hidden = image.info.get("transparency")
     if hidden is None or not (isinstance(image, PngImagePlugin.PngImageFile) and image.tile):
-        return
+        return hidden
     raw = image.tile[0][3]  # how samples stand in the file
     if raw == "RGB;16B":
-        image.info["transparency"] = tuple(sample >> 8 for sample in hidden)
-    elif raw in ("L;2", "L;4"):
-        image.info["transparency"] = hidden * {"L;2": 85, "L;4": 17}[raw]
+        return tuple(sample >> 8 for sample in hidden)
+    return hidden * {"L;2": 85, "L;4": 17}[raw] if raw in ("L;2", "L;4") else hidden
 
 
 def _decode_tiff(file: BinaryIO, image_size: int) -> Picture:

@@ -97,11 +97,13 @@ def classify(
     """Yield a prediction per file, in their order, as ``predictor`` gives it.
 
     Files are taken as they are needed, a few hundred ahead. Many are shared out among processes
-    that read, decode and answer; each opens the network for itself, with one thread.
-    Brightness is told where ``measure`` asks for it.
+    that read, decode and answer; each opens the network for itself, with one thread. Beside other
+    threads, as in a notebook, it is threads that share the network. Brightness is told where
+    ``measure`` asks for it.
 
     Raises:
-        UserError: a process was killed, for lack of memory perhaps.
+        UserError: a process was killed, for lack of memory perhaps, or the network's file was
+            changed since it was read.
     """
     size = min(_AT_A_TIME, predictor.batch_size)
     files = iter(files)
@@ -111,10 +113,13 @@ def classify(
         for part in few:
             yield from predictor.predictions(part, predictor.answer(part, measure=measure))
         return
-    from pawprint.data.reading.workers import on_all_cores
+    from pawprint.data.reading.workers import may_fork, on_all_cores
 
     names, parts = itertools.tee(itertools.chain(few, parts))
-    answer = functools.partial(_answer, predictor.path, measure)
+    answer = functools.partial(predictor.answer, measure=measure)
+    if may_fork():
+        predictor.check_unchanged()
+        answer = functools.partial(_answer, predictor.path, measure)
     for answers, part in zip(on_all_cores(answer, parts), names, strict=True):
         yield from predictor.predictions(part, answers)
 

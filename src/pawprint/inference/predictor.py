@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pawprint.data.brightness import brightness
-from pawprint.data.decode import PictureError, read_picture_with_facts
+from pawprint.data.decode import PictureError, Source, read_picture_with_facts
 from pawprint.data.resize import RESIZES, SQUASH
 from pawprint.inference.calibration import FEWEST_SURE, SurePoint, choose
 from pawprint.system.errors import UserError, first_line
@@ -178,6 +178,7 @@ class Predictor:
                 "`dvc repro train`"
             ) from None
         self.path = path
+        self._state = None if content is not None else _state_of(path)
         self.sure = None if sure_precision is None else self.sure_point(sure_precision)
         self.threshold = self.sure.threshold if self.sure else threshold or 0.0
 
@@ -205,6 +206,15 @@ class Predictor:
             )
         if not (answer >= 0).all() or not abs(answer.sum() - 1) < SUM_OFF:  # nor if one is NaN
             raise ValueError("what it answers to a black picture are no probabilities")
+
+    def check_unchanged(self) -> None:
+        """See that the file still is what was read, for whoever opens it again.
+
+        Raises:
+            UserError: it was replaced or removed since.
+        """
+        if _state_of(self.path) != self._state:
+            raise UserError(f"{self.path} was changed since it was read; open it again")
 
     def sure_point(self, sure_precision: float) -> SurePoint:
         """Where answers begin of which at least that share, 0 to 1, is right.
@@ -241,7 +251,7 @@ class Predictor:
             self.batch_size,
         )
 
-    def read(self, source: Path | str | bytes) -> np.ndarray:
+    def read(self, source: Source) -> np.ndarray:
         """A picture uint8 (image_size, image_size, 3) as the network learned to see it.
 
         Raises:
@@ -249,8 +259,8 @@ class Predictor:
         """
         return self.read_with_size(source)[0]
 
-    def read_with_size(self, source: Path | str | bytes) -> tuple[np.ndarray, tuple[int, int]]:
-        """The same, with width and height in the file, in pixels.
+    def read_with_size(self, source: Source) -> tuple[np.ndarray, tuple[int, int]]:
+        """The same, with width and height of the picture as it is given, in pixels.
 
         Raises:
             PictureError: it is no picture.
@@ -294,6 +304,15 @@ class Predictor:
             row, size, light = next(rows)
             answer = dict(zip(self.class_names, row, strict=True))
             yield Prediction(Path(path), answer, None, self.threshold, size, light)
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced; None where there is none."""
+    try:
+        facts = Path(path).stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 class Explainer:

@@ -1,5 +1,7 @@
 """Predictions as rows of CSV, JSON and Parquet, in files that a stopped command goes on with."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import glob
@@ -11,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 
@@ -20,6 +22,9 @@ from pawprint.system.errors import UserError
 from pawprint.system.files import RowWriter, read_rows, replacing_file, replacing_table
 from pawprint.system.lock import locked
 from pawprint.system.terminal import printable
+
+if TYPE_CHECKING:
+    import pyarrow
 
 FORMS = ("csv", "json", "parquet")
 FIXED = ("path", "label", "probability", "problem")
@@ -86,6 +91,14 @@ class Columns:
             "probabilities": dict(pairs),
         }
 
+    @property
+    def schema(self) -> pyarrow.Schema:
+        """The columns with their types, as Arrow has them."""
+        import pyarrow as pa
+
+        kinds = [pa.float64() if self.is_figure(name) else pa.string() for name in self.names]
+        return pa.schema(list(zip(self.names, kinds, strict=True)))
+
     def is_figure(self, name: str) -> bool:
         """Whether the column ``name`` holds probabilities."""
         if self.top is None:
@@ -142,20 +155,25 @@ def read_csv(file: TextIO, columns: Columns) -> Iterator[list[Any]]:
 
 
 def write_parquet(path: Path, rows: Iterable[list[Any]], columns: Columns) -> None:
-    """Write the rows as Parquet, a few thousand at a time; names that are no UTF-8 are escaped."""
-    import pyarrow as pa
+    """Write the rows as Parquet, a few thousand at a time."""
     import pyarrow.parquet as pq
 
-    kinds = [pa.float64() if columns.is_figure(name) else pa.string() for name in columns.names]
-    schema = pa.schema(list(zip(columns.names, kinds, strict=True)))
-    rows = iter(rows)
-    with pq.ParquetWriter(path, schema) as writer:
-        while some := list(islice(rows, _ROWS)):
-            arrays = [
-                pa.array(values if kind == pa.float64() else map(_as_utf8, values), kind)
-                for values, kind in zip(zip(*some, strict=True), kinds, strict=True)
-            ]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
+    with pq.ParquetWriter(path, columns.schema) as writer:
+        for batch in record_batches(rows, columns):
+            writer.write_batch(batch)
+
+
+def record_batches(rows: Iterable[list[Any]], columns: Columns) -> Iterator[pyarrow.RecordBatch]:
+    """Yield the rows as Arrow has them, some thousands together; odd names are escaped as UTF-8."""
+    import pyarrow as pa
+
+    rows, schema = iter(rows), columns.schema
+    while some := list(islice(rows, _ROWS)):
+        arrays = [
+            pa.array(values if kind == pa.float64() else map(_as_utf8, values), kind)
+            for values, kind in zip(zip(*some, strict=True), schema.types, strict=True)
+        ]
+        yield pa.record_batch(arrays, schema=schema)
 
 
 def _as_utf8(text: Any) -> Any:

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from pawprint.config.paths import installed_version
 from pawprint.system.errors import DISTRIBUTION
+from pawprint.system.version import __version__
 
 _TEMPLATE = Path(__file__).with_name("github.yml")
 _FILE = Path(".github", "workflows", "pawprint.yml")
@@ -20,7 +20,7 @@ def write_workflow(root: Path) -> Path:
     """
     text = _TEMPLATE.read_text(encoding="utf-8")
     python = ".".join(map(str, sys.version_info[:2]))
-    package = f"{DISTRIBUTION}[train]=={installed_version()}"
+    package = f"{DISTRIBUTION}[train]=={__version__}"
     text = text.replace("@PACKAGE@", package).replace("@PYTHON@", python)
     file = root / _FILE
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from pawprint.config.compose import project_root
 from pawprint.config.paths import Paths
+from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
 from pawprint.tracking.location import (
     artifact_folder,
@@ -107,6 +108,23 @@ def find_network(name: str, uri: str | None) -> Source:
     if not path.is_file():
         raise UserError(f"{name or 'an empty name'} is no file; give {FORMS}")
     return Source(str(path), path)
+
+
+def open_network(
+    name: str, uri: str | None, sure_precision: float | None = None, threshold: float | None = None
+) -> tuple[Source, Predictor]:
+    """The network of that name, ready to answer; see ``find_network`` and ``Predictor``.
+
+    A file stands for itself; what is not expected of another one is in the source's notes.
+
+    Raises:
+        UserError: there is no such network, it cannot be used, or was never that precise.
+    """
+    source = find_network(name, uri)
+    predictor = Predictor(source.network, sure_precision, threshold=threshold)
+    if not is_file(name):
+        source = with_class_note(source, predictor.class_names)
+    return source, predictor
 
 
 def version_now(name: str, uri: str | None) -> tuple[int, str | None] | None:

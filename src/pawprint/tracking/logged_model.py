@@ -110,11 +110,12 @@ def write_model_code(folder: Path) -> str:
         The name of the module that loads a model, as "pawprint_0123abcd.tracking.pyfunc".
     """
     source = Path(__file__).parents[1]
-    files = {Path("__init__.py")}
+    files = set()
     for module in MODULES:
         path = Path(*module.split(".")).with_suffix(".py")
         files |= {path, path.parent / "__init__.py"}
     texts = {path: (source / path).read_text(encoding="utf-8") for path in sorted(files)}
+    texts[Path("__init__.py")] = ""  # pawprint's own offers what is not here
     digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()[:8]
     name = f"{PACKAGE}_{digest}"
     for path, text in texts.items():
@@ -125,9 +126,10 @@ def write_model_code(folder: Path) -> str:
 
 
 def _signature(class_names: list[str]) -> ModelSignature:
-    """A column of any name in, text or bytes; the answers' columns out; and the parameters.
+    """The answers' columns, and the parameters.
 
-    MLflow hands bytes through where it is told text, but would decode text where it is told bytes.
+    What comes in is left open: MLflow would make a table of it first, which arrays of pixels are
+    not, and decode text where it is told bytes.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
@@ -139,4 +141,4 @@ def _signature(class_names: list[str]) -> ModelSignature:
         ColSpec("string", "problem"),
     ]
     params = ParamSchema([ParamSpec(name, "double", None) for name in (SURE_PRECISION, THRESHOLD)])
-    return ModelSignature(Schema([ColSpec("string")]), Schema([*columns]), params)
+    return ModelSignature(outputs=Schema([*columns]), params=params)

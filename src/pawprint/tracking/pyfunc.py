@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
-from pawprint.data.decode import PictureError
+from pawprint.data.decode import PictureError, Source
 from pawprint.data.picture import MOST_PIXELS, pixels_at_most
 from pawprint.inference.predictor import NOT_SURE, Predictor, class_columns
 from pawprint.system.errors import UserError
@@ -24,6 +25,7 @@ FIXED = ("label", "probability", "problem")
 SURE_PRECISION, THRESHOLD, PATHS = "sure_precision", "threshold", "paths"
 _SERVED = "__pyfunc_model_path__"  # set by MLflow where its scoring server is to load the model
 _LONGEST_PATH = 4096
+_PIXELS = (Image.Image, np.ndarray)
 _STANDARD = bytes.maketrans(b"-_", b"+/")  # of the URL-safe alphabet
 
 
@@ -56,7 +58,9 @@ class PyfuncModel:
 
         Args:
             data: a DataFrame, whose first column counts, or a Series, list or array: of bytes of a
-                picture's file, base64 text of them, `data:` URLs, or paths.
+                picture's file, base64 text of them, `data:` URLs, paths, Pillow images, or arrays
+                uint8 (height, width, channels). Or pixels alone: such an image, such an array, or
+                one uint8 (n, height, width, channels).
             params: may hold ``threshold``, the least probability of an answer, or else
                 ``sure_precision``, the share of the answers that is to be right; what is less sure
                 is "not sure". None and 0 answer always.
@@ -72,7 +76,7 @@ class PyfuncModel:
         import pandas
 
         threshold = self._threshold(params or {})
-        column = pandas.DataFrame(data).iloc[:, 0]
+        column = _column(data)
         problems = np.full(len(column), "", object)
         answers = np.full((len(column), len(self.predictor.class_names)), np.nan, np.float32)
         size = self.predictor.batch_size
@@ -114,8 +118,25 @@ class PyfuncModel:
             answers[places] = self.predictor.probabilities(np.stack(pictures))
 
 
-def _source(cell: Any, paths: bool) -> bytes | Path:
-    """The content or the path that a cell means.
+def _column(data: Any) -> pandas.Series:
+    """The cells of what MLflow hands on, a picture each."""
+    import pandas
+
+    if isinstance(data, Image.Image):
+        data = [data]
+    elif isinstance(data, np.ndarray) and data.dtype.kind in "buif":  # pixels, not texts or objects
+        data = list(data) if data.ndim == 4 else [data]
+    if isinstance(data, list | tuple) and any(isinstance(cell, _PIXELS) for cell in data):
+        # pandas would take arrays apart.
+        cells = np.empty(len(data), object)
+        for place, cell in enumerate(data):
+            cells[place] = cell
+        return pandas.Series(cells)
+    return pandas.DataFrame(data).iloc[:, 0]
+
+
+def _source(cell: Any, paths: bool) -> Source:
+    """The content, the path or the pixels that a cell means.
 
     Text that begins with "data:" is a URL. Other text is a path where such a file exists, and
     base64 otherwise.
@@ -125,8 +146,13 @@ def _source(cell: Any, paths: bool) -> bytes | Path:
     """
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return bytes(cell)
+    if isinstance(cell, _PIXELS):
+        return cell
     if not isinstance(cell, str):
-        raise PictureError(f"is neither bytes nor text, but of type {type(cell).__name__}")
+        raise PictureError(
+            "is neither bytes, text, a Pillow image nor an array, but of type "
+            f"{type(cell).__name__}"
+        )
     if cell[:5].lower() == "data:":
         head, _, text = cell.partition(",")
         content = _decoded(text) if head.lower().endswith(";base64") else None

@@ -46,7 +46,7 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
         yield from map(work, parts)
         return
     pool: Executor
-    if sys.platform == "linux" and threading.active_count() == 1:
+    if may_fork():
         fork = multiprocessing.get_context("fork")
         pool = ProcessPoolExecutor(cores, fork, _begin)
     else:
@@ -67,6 +67,11 @@ def on_all_cores(work: Callable[[Part], Result], parts: Iterable[Part]) -> Itera
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def may_fork() -> bool:
+    """Whether ``on_all_cores`` calls its work in forked processes, and not in threads of this."""
+    return sys.platform == "linux" and threading.active_count() == 1
 
 
 def _result(part: Any, pool: Executor, cores: int, others: set[Any]) -> Any:

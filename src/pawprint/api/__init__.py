@@ -1,0 +1,1 @@
+"""What `import pawprint` offers to a notebook or another program."""
