@@ -1,1 +1,1 @@
-"""The trained network for other uses: ONNX, and LiteRT where `pawprint-classifier[litert]` is installed."""
+"""The trained network for other uses: ONNX, and LiteRT with the extra `litert`."""
