@@ -4,6 +4,7 @@ Also which tests are slow (``make test-fast`` leaves them out), and what is said
 """
 
 import colorsys
+import importlib.util
 import os
 import shutil
 from collections import Counter
@@ -27,6 +28,21 @@ SLOW = (
     "training/test_trainer.py",
     "training/test_two_devices.py",
 )
+# Best practice too, the size of touch targets, which is off by default, and no sideways scrolling.
+_AXE = """
+const done = arguments[arguments.length - 1];
+for (const one of document.querySelectorAll("details")) one.open = true;
+axe.run(document, {
+  runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+  rules: {"target-size": {enabled: true}},
+}).then(({violations}) => {
+  const found = violations.flatMap((one) => one.nodes.map((node) =>
+    `${one.id}: ${node.target.join(" ")}: ${node.html.slice(0, 200)}: ${node.failureSummary}`));
+  const {scrollWidth, clientWidth} = document.scrollingElement;
+  if (scrollWidth > clientWidth) found.push(`${scrollWidth - clientWidth} pixels are beside it`);
+  done(found);
+}, (error) => done([String(error)]));
+"""
 
 
 def pytest_collection_modifyitems(items):
@@ -137,6 +153,37 @@ def chromium(browser, tmp_path_factory):
     yield chromium
     chromium.quit()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def violations():
+    """A function that lists what axe-core finds wrong with a page, with all that is folded open.
+
+    violations(chromium, address, width, scheme): the width is in CSS pixels, the scheme "light" or
+    "dark"; without an address it is the page that is open, as it stands. Nothing found is [].
+    """
+    package = importlib.util.find_spec("axe_playwright_python")
+    if not (package and package.origin):
+        give_up = pytest.fail if os.environ.get("PAWPRINT_REQUIRE_BROWSER") else pytest.skip
+        give_up("accessibility needs axe-core: pip install axe-playwright-python")
+    axe = Path(package.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+    return lambda *page: _violations(axe, *page)
+
+
+def _violations(axe: str, chromium, address: str | None, width: int, scheme: str) -> list[str]:
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    try:
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        if address:
+            chromium.get(address)
+        chromium.execute_script(axe)
+        found = chromium.execute_async_script(_AXE)
+    finally:
+        chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    return [f"{scheme} at {width}: {one}" for one in found]
 
 
 def _texture(seed, size=(160, 120)) -> Image.Image:
