@@ -48,6 +48,7 @@ class Paths:
         self.report = self.evaluation / "report.html"  # whether to trust the network
         self.suspects = reports / "suspects"  # labels that may be wrong: a table and a page
         self.comparison = reports / "compare"  # runs side by side: a page, curves, changed answers
+        self.reviews = self.lasting / "reviews"  # pictures whose answer somebody called wrong
         self.predictions = reports / "predict" / "predictions.csv"
 
     def given(self, path: str) -> Path:
