@@ -39,6 +39,7 @@ def page(network, tmp_path_factory):
 @pytest.fixture
 def tab(chromium, page):
     """A tab of the browser that has just opened the page."""
+    chromium.get("about:blank")  # else what the page before still loads is told later
     chromium.get_log("browser")
     chromium.get(page.address)
     wait(

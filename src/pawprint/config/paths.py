@@ -51,6 +51,10 @@ class Paths:
         self.reviews = self.lasting / "reviews"  # pictures whose answer somebody called wrong
         self.predictions = reports / "predict" / "predictions.csv"
 
+    def audit_files(self) -> list[Path]:
+        """The audit page and its tables, which go with each run; none before prepare."""
+        return sorted([*self.audit.glob("*.html"), *self.audit.glob("*.csv")])
+
     def given(self, path: str) -> Path:
         """A path from the configuration; relative ones are meant from the root."""
         return Path(os.path.normpath(self.root / Path(path).expanduser()))
