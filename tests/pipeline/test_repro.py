@@ -48,10 +48,7 @@ def test_dvc_repro_writes_what_each_stage_promises(finished):
 
 
 def test_without_a_network_the_report_shows_what_dvc_plots_would(finished, chromium):
-    named = (
-        next(iter(plot))
-        for plot in yaml.safe_load((finished.root / "dvc.yaml").read_text())["plots"]
-    )
+    plots = yaml.safe_load((finished.root / "dvc.yaml").read_text())["plots"]
     network = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
     chromium.execute_cdp_cmd("Network.enable", {})
     chromium.execute_cdp_cmd("Network.emulateNetworkConditions", network)
