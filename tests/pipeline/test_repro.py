@@ -47,6 +47,23 @@ def test_dvc_repro_writes_what_each_stage_promises(finished):
     assert all(abs(float(row["cats"]) + float(row["dogs"]) - 1) < 1e-5 for row in rows)
 
 
+def test_without_a_network_the_report_shows_what_dvc_plots_would(finished, chromium):
+    plots = yaml.safe_load((finished.root / "dvc.yaml").read_text())["plots"]
+    network = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    chromium.execute_cdp_cmd("Network.enable", {})
+    chromium.execute_cdp_cmd("Network.emulateNetworkConditions", network)
+    chromium.get((finished.root / "reports" / "evaluate" / "report.html").as_uri())
+    shown = chromium.execute_script(
+        "return [...document.images].filter((one) => one.naturalWidth).map((one) => one.alt)"
+    )
+    network |= {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+    chromium.execute_cdp_cmd("Network.emulateNetworkConditions", network)
+    assert len(plots) == 6
+    for name in (next(iter(plot)) for plot in plots):
+        words = set(name.split()) - {"and"}
+        assert any(words <= set(alt.split()) for alt in shown), name
+
+
 def test_one_run_carries_parameters_curves_data_model_and_test_figures(finished):
     (run,) = finished.runs()
     client = finished.client()
@@ -77,6 +94,8 @@ def test_one_run_carries_parameters_curves_data_model_and_test_figures(finished)
     report = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/evaluate/report.html")
     assert report == (finished.root / "reports" / "evaluate" / "report.html").read_text()
     assert run.info.run_id in report
+    logged = {a.path for a in client.list_artifacts(run.info.run_id, "prepare")}
+    assert logged == {f"prepare/{name}" for name in ("audit.html", "copies.csv", "problems.csv")}
     page = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/prepare/audit.html")
     assert page == (finished.root / "reports" / "prepare" / "audit.html").read_text()
     config = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.yaml")

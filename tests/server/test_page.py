@@ -1,12 +1,15 @@
 """The page in a real browser: a picture is dropped, the answer read."""
 
 import base64
+import csv
+import io
 
 import pytest
 from web_server import Registry, picture, serving
 
 from pawprint.server.app import find_examples
 from pawprint.server.model import WatchedModel
+from pawprint.server.reviews import Reviews
 
 DROP = """
 const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
@@ -21,19 +24,22 @@ document.getElementById("drop").dispatchEvent(event);
 
 @pytest.fixture(scope="module")
 def page(network, tmp_path_factory):
-    """A server with two pictures to try."""
+    """A server with two pictures to try, which keeps pictures for review."""
     folder = tmp_path_factory.mktemp("examples")
     for seed in range(2):
         (folder / f"{seed}.jpg").write_bytes(picture(seed))
     (folder / "notes.txt").write_text("no picture")
     examples = find_examples(folder, 10**6)
-    with serving(WatchedModel(str(network)), examples=examples) as server:
+    reviews = Reviews(tmp_path_factory.mktemp("project") / "reviews")
+    with serving(WatchedModel(str(network)), examples=examples, reviews=reviews) as server:
+        server.reviews = reviews.folder
         yield server
 
 
 @pytest.fixture
 def tab(chromium, page):
     """A tab of the browser that has just opened the page."""
+    chromium.get("about:blank")  # else what the page before still loads is told later
     chromium.get_log("browser")
     chromium.get(page.address)
     wait(
@@ -175,11 +181,11 @@ def test_all_can_be_reached_by_keyboard(tab):
     bring(tab, picture(1), "cat.jpg")
     tab.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
     reached = set()
-    for _ in range(16):
+    for _ in range(20):
         ActionChains(tab).send_keys(Keys.TAB).perform()
         active = tab.switch_to.active_element
         reached.add(active.get_attribute("id") or active.get_attribute("class") or active.tag_name)
-    assert {"choose", "look", "clear", "summary"} <= reached
+    assert {"choose", "look", "copy", "save", "clear", "enlarge", "summary"} <= reached
 
 
 def test_the_page_is_one_for_people_without_a_browser_too(page):
@@ -188,7 +194,16 @@ def test_the_page_is_one_for_people_without_a_browser_too(page):
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    for path in ("", "docs", "page.js", "camera.js", "docs.js", "style.css", "icon.svg"):
+    for path in (
+        "",
+        "docs",
+        "page.js",
+        "answers.js",
+        "camera.js",
+        "docs.js",
+        "style.css",
+        "icon.svg",
+    ):
         body = page.get(path).text.replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in body
         assert "https://" not in body
@@ -335,3 +350,98 @@ def test_a_camera_that_cannot_be_used_is_told(tab):
     )
     tab.find_element("id", "photograph").click()
     wait(tab, lambda: "The camera cannot be used" in text(tab, "#notice"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_on_page_docs_and_dialogs(tab, page, violations, width, scheme):
+    still = "document.styleSheets[0].insertRule('* { transition: none !important; }', 0)"
+    tab.execute_script(still)  # else colours are seen on their way to those of the other scheme
+    found = violations(tab, None, width, scheme)
+    bring(tab, picture(1), "a cat.jpg")
+    bring(tab, b"hello", "b.jpg")
+    found += violations(tab, None, width, scheme)
+    for opens, dialog in ((".enlarge", "large"), (".wrong", "review")):
+        tab.execute_script(f"document.querySelector('.answer:not(.problem) {opens}').click()")
+        wait(tab, tab.find_element("id", dialog).is_displayed)
+        found += violations(tab, None, width, scheme)
+        tab.execute_script(f"document.getElementById('{dialog}').close()")
+    tab.get(page.address + "docs")
+    wait(tab, lambda: chosen(tab, "#forms .card"))
+    assert found + violations(tab, None, width, scheme) == []
+
+
+def test_answers_are_saved_and_copied_as_the_command_line_writes_them(tab, page, tmp_path):
+    for name, content in {"=1+1.jpg": picture(1), 'a,"b".jpg': picture(2), "c": b"no"}.items():
+        bring(tab, content, name)
+    folder = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    tab.execute_cdp_cmd("Browser.setDownloadBehavior", folder)
+    tab.find_element("id", "save").click()
+    saved = tmp_path / "predictions.csv"
+    wait(tab, lambda: saved.exists() and saved.stat().st_size)
+    allowed = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    granted = {"origin": page.address.rstrip("/"), "permissions": allowed}
+    tab.execute_cdp_cmd("Browser.grantPermissions", granted)
+    tab.find_element("id", "copy").click()
+    wait(tab, lambda: text(tab, "#copy") == "Copied")
+    copied = tab.execute_async_script(
+        "const done = arguments[0];"
+        "navigator.clipboard.readText().then(done, (error) => done(String(error)));"
+    )
+    table = list(csv.reader(io.StringIO(saved.read_text(encoding="utf-8"))))
+    assert list(csv.reader(io.StringIO(copied), delimiter="\t")) == table
+    (told,) = page.send(picture(2)).json()["predictions"]
+    shares = [f"{share:.6f}" for share in told["probabilities"].values()]
+    assert table[0] == ["path", "label", "probability", *told["probabilities"], "problem"]
+    assert table[1] == ["c", *[""] * 5, "This file is not a picture."]
+    assert table[2] == ['a,"b".jpg', told["label"], f"{told['probability']:.6f}", *shares, ""]
+    assert table[3][0] == "'=1+1.jpg"
+
+
+def test_a_picture_is_enlarged_and_put_away_again(tab):
+    bring(tab, picture(1, (300, 100)), "cat.jpg")
+    tab.find_element("css selector", ".answer .enlarge").click()
+    large = tab.find_element("id", "large-picture")
+    wait(tab, large.is_displayed)
+    assert large.get_attribute("alt") == "cat.jpg"
+    seen, small = large.rect, tab.find_element("css selector", ".answer .picture").rect
+    assert seen["width"] / seen["height"] == pytest.approx(3, abs=0.05)
+    assert seen["width"] > 2 * small["width"]
+    tab.find_element("id", "no-large").click()
+    wait(tab, lambda: not large.is_displayed())
+
+
+def test_a_wrong_answer_is_kept_for_review_with_a_class_or_another_word(tab, page):
+    from selenium.webdriver.support.ui import Select
+
+    bring(tab, picture(3), "cat.jpg")
+    given = text(tab, ".answer .label span")
+    for right in ("newts" if given != "newts" else "dogs", "a frog"):
+        tab.find_element("css selector", ".answer .wrong").click()
+        options = Select(tab.find_element("id", "right"))
+        names = [option.text for option in options.options]
+        assert sorted(names) == sorted({"cats", "dogs", "newts", "another word …"} - {given})
+        if right in names:
+            options.select_by_visible_text(right)
+        else:
+            options.select_by_visible_text("another word …")
+            tab.find_element("id", "keep").click()
+            assert text(tab, "#review-problem") == "Say in a word what it is."
+            tab.find_element("id", "other").send_keys(right)
+        tab.find_element("id", "keep").click()
+        said = f"Kept for review: it is {right}."
+        wait(tab, lambda said=said: text(tab, ".answer .kept") == said)
+        assert not tab.find_element("id", "review").is_displayed()
+    with (page.reviews / "reviews.csv").open(newline="", encoding="utf-8") as file:
+        kept = list(csv.DictReader(file))
+    assert [row["right_label"] for row in kept][-1] == "a frog"
+    assert {(row["label"], row["name"]) for row in kept} == {(given, "cat.jpg")}
+    assert (page.reviews / kept[0]["file"]).read_bytes() == picture(3)
+
+
+def test_without_a_project_nothing_is_offered_for_review(chromium, network):
+    with serving(WatchedModel(str(network))) as server:
+        chromium.get(server.address)
+        wait(chromium, lambda: text(chromium, "#limits").endswith(" No picture is stored."))
+        bring(chromium, picture(1), "cat.jpg")
+        assert not chosen(chromium, ".answer .wrong")[0].is_displayed()

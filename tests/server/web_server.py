@@ -118,13 +118,15 @@ class Served:
 
 
 @contextmanager
-def serving(watched, *, examples=(), seen=None, hosts=(), local=False, **limits):
+def serving(watched, *, examples=(), seen=None, reviews=None, hosts=(), local=False, **limits):
     """A server in a thread of its own, until the end of the block."""
     from pawprint.server.app import make_app
     from pawprint.server.limits import Limits
     from pawprint.server.running import address_of, bind, make_server
 
-    app = make_app(watched, examples, Limits(**limits), seen, hosts=hosts, local=local)
+    app = make_app(
+        watched, examples, Limits(**limits), seen, reviews=reviews, hosts=hosts, local=local
+    )
     server, listening = make_server(app), bind("127.0.0.1", 0)
     address = address_of(listening)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -9,7 +9,13 @@ from PIL import Image
 
 from pawprint.pages.render import jpeg_of, render
 from pawprint.suspects.find import Suspect
-from pawprint.suspects.report import HeldOut, agreement, suspect_tiles, suspects_page
+from pawprint.suspects.report import (
+    HeldOut,
+    agreement,
+    suspect_tiles,
+    suspects_page,
+    write_suspects,
+)
 
 PATHS = [f"cats/{n:03}.jpg" for n in range(200)]
 NAMES = ["cats", "dogs"]
@@ -127,3 +133,37 @@ def test_a_name_in_an_attribute_holds_no_markup():
     assert not re.search(r'="[^"]*(<|&lt;)', drawn)
     alts = re.findall(r'alt="([^"]*)"', drawn)
     assert alts == [f"cats, or dogs: train/cats/{n:03}.jpg" for n in range(3)]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, paint_textures):
+    """The page of a project, of pictures that are larger than the stored ones."""
+    root = tmp_path_factory.mktemp("project")
+    pictures = paint_textures(root / "pets", {"cats": 20, "dogs": 1}, size=(480, 400))
+    (pictures / "cats" / "000.jpg").rename(pictures / "cats" / "a#b?c%d.jpg")
+    paths = ["cats/a#b?c%d.jpg", *PATHS[1:]]
+    folder = root / "reports" / "suspects"
+    write_suspects(folder, held_out(paths, others=25), suspects(25), picture, "pets", pictures)
+    return folder / "suspects.html"
+
+
+def test_pictures_are_shown_from_their_files_and_linked_or_else_as_they_were_stored(written):
+    drawn = written.read_text(encoding="utf-8")
+    contents = re.findall(r"base64,([^\"]+)", drawn)
+    widths = [Image.open(io.BytesIO(base64.b64decode(c))).width for c in contents]
+    assert widths == [344] * 20 + [8] * 5  # five files are gone
+    links = re.findall(r'href="((?!#)[^"]*)"', drawn)
+    assert links[0] == "../../pets/cats/a%23b%3Fc%25d.jpg"
+    assert links[20:] == ["suspects.csv"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_on_the_page_of_suspects(chromium, violations, written, width, scheme):
+    assert violations(chromium, written.as_uri(), width, scheme) == []
+
+
+def test_a_link_leads_to_the_picture(chromium, written):
+    chromium.get(written.as_uri())
+    chromium.get(chromium.find_element("css selector", ".tile a").get_attribute("href"))
+    assert chromium.execute_script("return document.images[0].naturalWidth") == 480

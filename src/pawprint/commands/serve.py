@@ -23,17 +23,23 @@ def serve(given: argparse.Namespace) -> int:
     from pawprint.inference.prediction_log import PredictionLog
     from pawprint.server.app import find_examples, make_app
     from pawprint.server.model import WatchedModel
+    from pawprint.server.reviews import Reviews
     from pawprint.server.running import address_of, bind, is_local, run
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     watched = WatchedModel(choice.name, choice.uri, choice.sure_precision)
     listening = bind(given.host, given.port)
     seen = PredictionLog(given.log) if given.log else None
+    paths = _project_paths()
+    # A proxy, which --allow-host is for, lets others in.
+    own = is_local(listening) and not given.allow_host
+    reviews = Reviews(paths.reviews) if paths and own else None
     app = make_app(
         watched,
-        find_examples(_images(given.settings), limits.file_bytes),
+        find_examples(_images(paths, given.settings), limits.file_bytes),
         limits,
         seen,
+        reviews=reviews,
         hosts=[given.host, *given.allow_host],
         local=is_local(listening),
     )
@@ -42,13 +48,17 @@ def serve(given: argparse.Namespace) -> int:
     return 0
 
 
-def _images(settings: list[str]) -> Path | None:
-    """The project's pictures to predict; None where there is no project."""
+def _project_paths() -> Paths | None:
+    """None where there is no project: a network's file can be served there."""
     try:
-        root = project_root()
-    except UserError:  # a network's file can be served there
+        return Paths(project_root())
+    except UserError:
         return None
-    return Paths(root).given(compose(settings).predict_images)
+
+
+def _images(paths: Paths | None, settings: list[str]) -> Path | None:
+    """The project's pictures to predict."""
+    return paths.given(compose(settings).predict_images) if paths else None
 
 
 def _limits(given: argparse.Namespace) -> Any:

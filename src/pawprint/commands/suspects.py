@@ -87,7 +87,9 @@ def suspects(config: Config) -> None:
             inside = len(pool.paths)
             return whole.pictures[index] if index < inside else test.pictures[index - inside]
 
-        write_suspects(paths.suspects, judged, found, picture, summary.images)
+        images = paths.pictures(config.images)
+        source = images if isinstance(images, Path) and images.is_dir() else None
+        write_suspects(paths.suspects, judged, found, picture, summary.images, source)
         _record(run, paths.suspects, judged, found)
 
 

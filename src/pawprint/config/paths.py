@@ -74,7 +74,12 @@ class Paths:
         self.report = self.evaluation / "report.html"  # whether to trust the network
         self.suspects = reports / "suspects"  # labels that may be wrong: a table and a page
         self.comparison = reports / "compare"  # runs side by side: a page, curves, changed answers
+        self.reviews = self.lasting / "reviews"  # pictures whose answer somebody called wrong
         self.predictions = reports / "predict" / "predictions.csv"
+
+    def audit_files(self) -> list[Path]:
+        """The audit page and its tables, which go with each run; none before prepare."""
+        return sorted([*self.audit.glob("*.html"), *self.audit.glob("*.csv")])
 
     def given(self, path: str) -> Path:
         """A path from the configuration; relative ones are meant from the root."""

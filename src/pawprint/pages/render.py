@@ -10,8 +10,10 @@ import base64
 import functools
 import hashlib
 import io
+import os
 import re
 import unicodedata
+import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +161,18 @@ def _breakable(text: str, after: str) -> Markup:
     for character in after:
         escaped = escaped.replace(character, f"{character}<wbr>")
     return Markup(escaped)
+
+
+def link_from(folder: Path, file: Path | str) -> str:
+    """The address of a file, whatever characters its name has, to stand in a page of ``folder``.
+
+    It is relative for files of the same project, so that it holds where that is moved or cloned,
+    and a file URL for others. The project is what ``folder`` lies in, as in `reports/prepare`.
+    """
+    folder, file = Path(folder).absolute(), Path(file).absolute()
+    if not file.is_relative_to(folder.parent.parent):
+        return file.as_uri()
+    return urllib.parse.quote(os.fsencode(os.path.relpath(file, folder)))
 
 
 def jpeg_of(picture: Image.Image | np.ndarray, side: int = 160) -> bytes:

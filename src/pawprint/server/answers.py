@@ -183,6 +183,19 @@ def _set_results(batch: list[_Job], outcome: np.ndarray | Exception) -> None:
             job.answer.set_result(Answer(job.pixels, job.size, outcome[place]))
 
 
+async def classify(
+    upload: Upload, model: Model, batcher: Batcher, limits: Limits
+) -> Answer | Problem:
+    """The answer to a file as it was sent, or why there is none."""
+    if upload.problem:
+        return upload.problem
+    try:
+        outcome = await batcher.classify(model.predictor, upload.content)
+    except MemoryError:
+        return Problem(f"{TOO_LARGE}: send a smaller one", 413)
+    return problem_of(outcome, limits) if isinstance(outcome, PictureError) else outcome
+
+
 async def predict_uploads(
     uploads: Sequence[Upload],
     model: Model,
@@ -200,21 +213,16 @@ async def predict_uploads(
     """
     turns = asyncio.Semaphore(_AT_ONCE)  # then it is the turn of other requests
 
-    async def classify(upload: Upload) -> Answer | Problem:
-        if upload.problem:
-            return upload.problem
-        try:
-            async with turns:
-                outcome = await batcher.classify(model.predictor, upload.content)
-        except MemoryError:
-            return Problem(f"{TOO_LARGE}: send a smaller one", 413)
-        return problem_of(outcome, limits) if isinstance(outcome, PictureError) else outcome
+    async def in_turn(upload: Upload) -> Answer | Problem:
+        async with turns:
+            return await classify(upload, model, batcher, limits)
 
     if len(uploads) == 1:
-        outcomes = [await classify(uploads[0])]
+        outcomes = [await classify(uploads[0], model, batcher, limits)]
     else:
-        outcomes = await asyncio.gather(*map(classify, uploads))
-    rows = [_row(upload, outcome, model) for upload, outcome in zip(uploads, outcomes, strict=True)]
+        outcomes = await asyncio.gather(*map(in_turn, uploads))
+    pairs = zip(uploads, outcomes, strict=True)
+    rows = [answer_row(upload, outcome, model) for upload, outcome in pairs]
     for row in rows:
         metrics.picture(row.get("label"))
     answered = [
@@ -246,7 +254,8 @@ async def predict_uploads(
     return status, json.dumps(content, separators=(",", ":")).encode()
 
 
-def _row(upload: Upload, outcome: Answer | Problem, model: Model) -> dict[str, Any]:
+def answer_row(upload: Upload, outcome: Answer | Problem, model: Model) -> dict[str, Any]:
+    """A file's answer, or its problem, as JSON has it."""
     if isinstance(outcome, Problem):
         return {"name": upload.name, "problem": outcome.sentence}
     values = outcome.probabilities.tolist()

@@ -26,6 +26,7 @@ from pawprint.server.limits import Admission, Limits
 from pawprint.server.metrics import Metrics
 from pawprint.server.middleware import PREDICT, HostMiddleware, RequestMiddleware
 from pawprint.server.model import WatchedModel
+from pawprint.server.reviews import LONGEST_LABEL, Reviews, keep
 from pawprint.server.uploads import read_uploads
 from pawprint.system.errors import UserError
 
@@ -61,6 +62,7 @@ def make_app(
     limits: Limits,
     log: PredictionLog | None = None,
     *,
+    reviews: Reviews | None = None,
     hosts: Sequence[str] = (),
     local: bool = False,
 ) -> FastAPI:
@@ -71,6 +73,7 @@ def make_app(
         examples: picture files for the page to offer; see ``find_examples``.
         limits: of requests.
         log: remembers the pictures. Defaults to none.
+        reviews: keeps pictures whose answer a person calls wrong. Defaults to none.
         hosts: names of other hosts under which it answers, and whose pages may ask; see
             ``HostMiddleware``.
         local: whether it is for this machine alone. Defaults to False.
@@ -139,6 +142,37 @@ def make_app(
             )
         return Response(content, status, {"cache-control": "no-store"}, "application/json")
 
+    if reviews is not None:
+
+        @app.post(
+            "/reviews",
+            openapi_extra=schemas.UPLOAD,
+            status_code=201,
+            response_model=schemas.Review,
+            response_description="What was kept.",
+            responses={
+                status: {"description": words, "model": schemas.Error}
+                for status, words in {**_REFUSED, 507: "There is no room for it."}.items()
+            },
+        )
+        async def review(
+            request: Request,
+            right_label: Annotated[
+                str, Query(max_length=LONGEST_LABEL, description="What it is, in a word.")
+            ],
+        ) -> Any:
+            """Keep a picture whose answer is wrong, for a person to review.
+
+            One picture, in one form or the other. Its file goes into the project's reviews/, and a
+            row with what the network says of it now and what is right into reviews/reviews.csv.
+            """
+            with admission.admit() as admitted:
+                uploads = await read_uploads(request, limits, admitted)
+                await admitted.place()
+                return await keep(
+                    uploads, right_label, watched.model, batchers[-1], limits, reviews
+                )
+
     @app.get("/health", response_description="It does.", response_model=schemas.Health)
     async def health() -> Any:
         """Tell that the server answers, and whether another network should."""
@@ -158,7 +192,12 @@ def make_app(
     @app.get("/limits", response_description="Numbers.", response_model=schemas.Limits)
     async def how_much() -> Any:
         """Tell how much is taken."""
-        return {"file_bytes": limits.file_bytes, "pixels": limits.pixels, "files": limits.files}
+        return {
+            "file_bytes": limits.file_bytes,
+            "pixels": limits.pixels,
+            "files": limits.files,
+            "reviews": reviews is not None,
+        }
 
     @app.get("/metrics", response_description="Text.", response_class=PlainTextResponse)
     def measured() -> Response:
@@ -214,7 +253,7 @@ def _add_page(app: FastAPI) -> None:
     add("/docs", "text/html", _FILES / "docs.html")
     add("/style.css", "text/css", _STYLE, _FILES / "serve.css")
     add("/icon.svg", "image/svg+xml", _FILES / "icon.svg")
-    for name in ("page.js", "camera.js", "docs.js"):
+    for name in ("page.js", "answers.js", "camera.js", "docs.js"):
         add(f"/{name}", "text/javascript", _FILES / name)
 
 

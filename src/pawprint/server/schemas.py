@@ -107,12 +107,27 @@ class ModelFacts(_Form):
     notes: list[str] = Field(description="What one may not expect, as that it is not the champion.")
 
 
+class Review(_Form):
+    """A picture that was kept, as its row of reviews/reviews.csv has it."""
+
+    time: str = Field(description="UTC.", examples=["2025-01-31T23:59:59Z"])
+    file: str = Field(description="Its name in reviews/.", examples=["0a1b2c3d4e5f6071.jpg"])
+    sha256: str = Field(description="Of its content, in hex.")
+    label: str = Field(description="What the network says of it.", examples=["cats"])
+    probability: float = Field(ge=0, le=1, description="Of the most probable class.")
+    right_label: str = Field(description="What it is.", examples=["dogs"])
+    network: str = Field(description="Which one that is.", examples=["pawprint version 3"])
+    version: int | None = Field(description="Of the registered model.", examples=[3])
+    name: str = Field(description="Of the file, as it was sent.", examples=["cat.jpg"])
+
+
 class Limits(_Form):
     """How much is taken."""
 
     file_bytes: int = Field(description="Of one file.")
     pixels: int = Field(description="Of one picture.")
     files: int = Field(description="Of one request.")
+    reviews: bool = Field(description="Whether pictures with wrong answers are kept for review.")
 
 
 class Examples(_Form):

@@ -24,6 +24,7 @@ from pawprint.data.copies.fingerprint import COLOURS, THUMB
 from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
 from pawprint.data.page.audit_page import audit_page, thumbnails_of
+from pawprint.data.page.tables import write_tables
 from pawprint.data.picture import MOST_PIXELS, pixels_at_most
 from pawprint.data.reading.cache import PictureCache
 from pawprint.data.reading.files import Reading, file_records, read_files, settings_key
@@ -32,6 +33,7 @@ from pawprint.data.sources.address import without_credentials
 from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.split import assign_splits
 from pawprint.data.store import MANIFEST, SUMMARY, Summary, summarize, write_manifest
+from pawprint.pages.render import link_from
 from pawprint.system.errors import UserError
 from pawprint.system.files import mend, replacing_file, replacing_folder, write_json
 from pawprint.system.lock import locked
@@ -79,7 +81,7 @@ def prepare(
         max_refused_fraction: part of the files, 0 to 1, that may be left out. Defaults to 0.1.
         max_megapixels: of a picture; larger ones are refused, undecoded. Defaults to 200.
         source: the name of ``images`` in the summary. Defaults to its path.
-        report: a folder for ``audit.html`` and ``metrics.json``. Defaults to none.
+        report: a folder for ``audit.html``, its tables and ``metrics.json``. Defaults to none.
         downloads: a folder for downloads. Defaults to one next to ``out``.
 
     Returns:
@@ -150,7 +152,8 @@ def prepare(
 
         # Report, while the pictures are still there for their thumbnails.
         if report:
-            page = _write_report(report, audit, layout, summary)
+            # Pictures of an archive are gone with the run: a link would lead nowhere.
+            page = _write_report(report, audit, layout, summary, link=root == Path(images))
             log.info("what was found in the pictures: %s", page)
     if summary.refused:
         left_out = f"{len(summary.refused)} of {len(reading.places)}"
@@ -194,8 +197,16 @@ def _warn(notes: list[str]) -> None:
         log.warning("%s", note)
 
 
-def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) -> Path:
-    """Write page and figures; returns where the page is."""
+def _write_report(
+    folder: Path, audit: Audit, layout: Layout, summary: Summary, *, link: bool
+) -> Path:
+    """Write page, tables and figures; returns where the page is."""
+    locations = {file.path: file.location for file in layout.files} if link else {}
+
+    def link_of(path: str) -> str | None:
+        return link_from(folder, locations[path]) if link else None
+
+    write_tables(folder, audit)
     page = audit_page(
         audit,
         images=summary.images,
@@ -203,6 +214,7 @@ def _write_report(folder: Path, audit: Audit, layout: Layout, summary: Summary) 
         image_size=summary.image_size,
         resize=summary.resize,
         thumbnail=thumbnails_of(layout.files),
+        link=link_of,
         notes=summary.notes,
     )
     with replacing_file(folder / "audit.html") as temporary:

@@ -124,8 +124,8 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         from pawprint.training.trainer import TrainingJob, build_network, train_network
 
         describe(run, description)
-        if (paths.audit / "audit.html").is_file():
-            run.log_file(paths.audit / "audit.html", "prepare")
+        for file in paths.audit_files():
+            run.log_file(file, "prepare")
         augmentation = augmentation_of(config)
         if trial is None or any(key.startswith("augment") for key in trial.axes):
             drawn = draw_preview(data["train"].pictures, augmentation, config.seed)

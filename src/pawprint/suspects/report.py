@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from pawprint.data.decode import open_picture
+from pawprint.data.picture import PictureError
 from pawprint.data.split import SPLITS
 from pawprint.inference.predictor import class_columns
-from pawprint.pages.render import jpeg_of, percent, render
+from pawprint.pages.render import jpeg_of, link_from, percent, render
 from pawprint.suspects.find import Suspect
 from pawprint.system.files import replacing_file, write_table
 
@@ -28,6 +30,7 @@ COLUMNS = (
     "probably_wrong",
 )
 MOST_TILES = 100
+_SIDE = 344  # of a picture in pixels: sharp on screens of two for one
 _MOST_BYTES = 4_000_000  # of all pictures of a page as text
 
 
@@ -56,6 +59,7 @@ def write_suspects(
     suspects: Sequence[Suspect],
     picture: Callable[[int], np.ndarray],
     images: str,
+    source: Path | None = None,
 ) -> None:
     """Write `suspects.csv`, a row per suspect, and `suspects.html`, the first ones to look at.
 
@@ -65,12 +69,32 @@ def write_suspects(
         suspects: found among them, the most suspect one first.
         picture: reads the picture with an index, uint8 (size, size, 3).
         images: the source, as it was given.
+        source: the folder where the files still lie: the page then shows and links them. Defaults
+            to none.
     """
+
+    def file_of(index: int) -> Path | None:
+        file = source / held_out.paths[index] if source else None
+        return file if file and file.is_file() else None
+
+    def jpeg(index: int) -> bytes:
+        if file := file_of(index):
+            try:
+                return jpeg_of(open_picture(file, _SIDE).image, _SIDE)
+            except PictureError:  # another one than was prepared
+                pass
+        return jpeg_of(picture(index), _SIDE)
+
+    def link(index: int) -> str | None:
+        file = file_of(index)
+        return link_from(folder, file) if file else None
+
     write_suspects_table(folder / TABLE, held_out, suspects)
     content = suspects_page(
         held_out,
         suspects,
-        lambda index: jpeg_of(picture(index)),
+        jpeg,
+        link,
         images=images,
         table=f"{folder.parent.name}/{folder.name}/{TABLE}",
     )
@@ -103,6 +127,7 @@ def suspects_page(
     held_out: HeldOut,
     suspects: Sequence[Suspect],
     jpeg: Callable[[int], bytes],
+    link: Callable[[int], str | None] = lambda _: None,
     *,
     images: str,
     table: str,
@@ -113,6 +138,7 @@ def suspects_page(
         held_out: all pictures.
         suspects: found among them, the most suspect one first.
         jpeg: makes a JPEG of the picture with an index.
+        link: tells the address of its file, as it is to stand in the page. Defaults to none.
         images: the source, as it was given.
         table: path of the table with all suspects, as it is told.
     """
@@ -138,7 +164,7 @@ def suspects_page(
             ("suspect", len(suspects), labels),
             *((f"in {split}", found[split], by_split[split]) for split in SPLITS),
         ],
-        suspects=suspect_tiles(held_out, suspects, jpeg),
+        suspects=suspect_tiles(held_out, suspects, jpeg, link=link),
         table=table,
     )
 
@@ -166,6 +192,7 @@ def suspect_tiles(
     suspects: Sequence[Suspect],
     jpeg: Callable[[int], bytes],
     most: int = MOST_TILES,
+    link: Callable[[int], str | None] = lambda _: None,
 ) -> dict[str, Any]:
     """The first suspects with their pictures and how many more there are, for tiles.html.
 
@@ -174,6 +201,7 @@ def suspect_tiles(
         suspects: found among them, the most suspect one first.
         jpeg: makes a JPEG of the picture with an index; called for those that are shown.
         most: how many are shown. Defaults to 100; fewer where they would be more than 4 MB.
+        link: tells the address of the picture's file. Defaults to none.
     """
     shown = []
     room = _MOST_BYTES
@@ -182,7 +210,7 @@ def suspect_tiles(
         room -= 4 * math.ceil(len(content) / 3)  # as Base64
         if room < 0:
             break
-        shown.append((suspect, content))
+        shown.append((suspect, content, link(suspect.index)))
     return {"held_out": held_out, "shown": shown, "hidden": len(suspects) - len(shown)}
 
 

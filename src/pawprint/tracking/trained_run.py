@@ -116,7 +116,7 @@ def run_of(store: Store, paths: Paths) -> Run:
         for path, folder in (
             (files.history, None),
             (files.model, None),
-            (paths.audit / "audit.html", "prepare"),
+            *((file, "prepare") for file in paths.audit_files()),
         ):
             if path.is_file():
                 run.log_file(path, folder)

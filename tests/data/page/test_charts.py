@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,6 +41,18 @@ def test_every_value_stands_in_a_bar_inside_the_field(low, high):
     assert max(numbers(chart, "height")) <= 148
     ends = zip(numbers(chart, "x"), numbers(chart, "width"), strict=True)
     assert max(x + width for x, width in ends) <= 306
+
+
+@pytest.mark.parametrize("high", [40, 300, 1001, 1100, 2_000, 12_000, 65_535])
+def test_labels_of_ticks_are_apart(high):
+    values = np.geomspace(8, high, 300)
+    ticks = [charts.size_histogram("Size", values * 1e5, charts.byte_text).ticks]
+    ticks += [charts.size_histogram("Side", values, charts.pixel_text).ticks]
+    ticks += [charts.aspect_histogram("Shape", values / 40).ticks]
+    for own in ticks:
+        assert len(own) >= 2
+        for (one, first), (other, second) in pairwise(own):
+            assert other - one >= 4 * (len(first) + len(second)) or other > 291
 
 
 def test_a_bar_is_named_by_the_whole_pixels_in_it():

@@ -14,8 +14,9 @@ def images(tmp_path, paint_textures):
     return paint_textures(tmp_path / "images", {"cats": 1, "dogs": 1}, size=(400, 300))
 
 
-def thumbnails(images, **options):
-    return thumbnails_of(find_pictures(images, images).files, **options)
+def thumbnails(images, side=160):
+    make = thumbnails_of(find_pictures(images, images).files)
+    return lambda path: make(path, side)
 
 
 def opened(content):

@@ -159,7 +159,12 @@ def test_a_run_may_be_killed_at_any_time(undisturbed, tmp_path, part, whom):
     assert errors == ""
     assert content_of(tmp_path) == undisturbed.content
     assert names_in(tmp_path) == [".prepared.lock", ".prepared.memory", "prepared", "report"]
-    assert names_in(tmp_path / "report") == ["audit.html", "metrics.json"]
+    assert names_in(tmp_path / "report") == [
+        "audit.html",
+        "copies.csv",
+        "metrics.json",
+        "problems.csv",
+    ]
     assert decoded_in(said) <= PICTURES
     assert_soon_gone(workers)
 

@@ -1,12 +1,16 @@
 """Names of files and folders that programs trip over."""
 
+import io
 import json
 import os
+import re
 import shutil
+import urllib.parse
 
 import pytest
 
 from pawprint.data.store import load_split
+from pawprint.system.files import read_rows
 
 NAMES = [
     "two  spaces .png",
@@ -82,6 +86,16 @@ def test_problems_name_files_as_they_are_called(preparation, images):
     assert problems['cats & "co"/-rf.png'] == 'is a duplicate of cats & "co"/-rf 2,\n.png'
     page = (made.base / "report" / "audit.html").read_bytes().decode("utf-8")
     assert "<b>&amp;<i>.png" not in page
+    links = re.findall(r'href="((?!#)[^"]*)"', page)
+    paths = {urllib.parse.unquote_to_bytes(urllib.parse.urlsplit(link).path) for link in links}
+    linked = [os.fsdecode(path) for path in paths]
+    assert len(linked) > 5
+    assert all((made.base / "report" / path).is_file() for path in linked)
+    text = (made.base / "report" / "problems.csv").read_bytes().decode(errors="surrogateescape")
+    with io.StringIO(text, newline="") as file:
+        header, *rows = read_rows(file)
+    told = {row[header.index("path")] for row in rows}
+    assert {name.encode("utf-8", "backslashreplace").decode() for name in told} == set(problems)
 
 
 def test_the_same_names_give_the_same_bytes_and_nothing_is_decoded_twice(preparation, images):

@@ -187,7 +187,12 @@ def test_refused_files_are_listed_and_one_warning_says_where(pictures, out, capl
 
 def test_a_report_is_written_where_it_is_asked_for(tmp_path, pictures, out):
     run(pictures, out, report=tmp_path / "reports")
-    assert names_in(tmp_path / "reports") == ["audit.html", "metrics.json"]
+    assert names_in(tmp_path / "reports") == [
+        "audit.html",
+        "copies.csv",
+        "metrics.json",
+        "problems.csv",
+    ]
     figures = json.loads((tmp_path / "reports" / "metrics.json").read_text())
     assert figures == {"refused": 0, "left_out": 0}
     page = (tmp_path / "reports" / "audit.html").read_text()

@@ -13,6 +13,7 @@ from pawprint.data.audit import KINDS, LEFT_OUT, Audit, FileRecord, Finding
 from pawprint.data.decode import PictureError, open_picture
 from pawprint.data.layout import PictureFile
 from pawprint.data.page import charts
+from pawprint.data.page.tables import COPIES, PROBLEMS
 from pawprint.data.split import SPLITS
 from pawprint.pages.render import counted, jpeg_of, render
 
@@ -33,7 +34,10 @@ _MOST_GROUPS = 40  # on the page
 _MOST_IN_GROUP = 6
 _MOST_PATHS = 500  # of one kind, below its tiles
 _LEAST_GROUPS = 5  # of each kind, however many a graver one has
-_MOST_BYTES = 4_000_000  # of all thumbnails as text
+_MOST_BYTES = 6_000_000  # of all thumbnails as text
+_OF_CLASSES = 300  # pictures that show what the classes look like, in all
+_OF_CLASS = (2, 12)  # of one class: least and most
+_SIDE, _SMALL_SIDE = 344, 176  # of thumbnails in pixels: sharp on screens of two for one
 _MOST_LABELS = 4  # named above a group
 _OF_COPIES = ("two labels", "leak", "duplicate", "near-duplicate")  # make sense only side by side
 
@@ -47,6 +51,16 @@ class Tile:
     split: str | None  # None where it is left out
     size: str  # in pixels and bytes
     jpeg: bytes | None  # None where it cannot be shown, or there is no more room on the page
+    link: str | None  # address of the file; None where it lies nowhere, as in an archive
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some pictures of a class, spread over all that are in a split."""
+
+    label: str
+    of: int  # pictures of the class
+    tiles: list[Tile]
 
 
 @dataclass(frozen=True)
@@ -71,16 +85,17 @@ class Sheet:
     hidden: list[str]  # paths of all that is not shown
 
 
-def thumbnails_of(files: Iterable[PictureFile], side: int = 160) -> Callable[[str], bytes | None]:
-    """Make a JPEG of each file, by its path; None where it cannot be shown.
+def thumbnails_of(files: Iterable[PictureFile]) -> Callable[[str, int], bytes | None]:
+    """Make a JPEG of each file, by its path and its longer side in pixels.
+
+    It is never larger than the file's own picture, and None where that cannot be shown.
 
     Args:
         files: that can be shown.
-        side: the longer one in pixels. Defaults to 160.
     """
     locations = {file.path: file.location for file in files}
 
-    def thumbnail(path: str) -> bytes | None:
+    def thumbnail(path: str, side: int) -> bytes | None:
         try:
             return jpeg_of(open_picture(locations[path], side).image, side)
         except PictureError:
@@ -96,12 +111,14 @@ def audit_page(
     class_names: list[str],
     image_size: int,
     resize: str,
-    thumbnail: Callable[[str], bytes | None],
+    thumbnail: Callable[[str, int], bytes | None],
+    link: Callable[[str], str | None] = lambda _: None,
     notes: Sequence[str] = (),
 ) -> str:
     """Draw the page; the same input gives the same page.
 
     It needs no other file, holds no script, and can be written as UTF-8 whatever the names are.
+    It links to the tables that ``write_tables`` writes beside it.
 
     Args:
         audit: what was found; its lists go together.
@@ -109,8 +126,9 @@ def audit_page(
         class_names: in the order to show them.
         image_size: side of the square pictures in pixels.
         resize: how they become square: "squash", "crop" or "pad".
-        thumbnail: makes a small JPEG of a path, or None where it cannot be shown. It is called
-            once for each picture on the page, some hundreds at most.
+        thumbnail: makes a JPEG of a path and its longer side, or None where it cannot be shown.
+            It is called once for each picture on the page, some hundreds at most.
+        link: tells the address of a path's file, as it is to stand in the page. Defaults to none.
         notes: sentences about what a person may not expect. Defaults to none.
 
     Returns:
@@ -123,6 +141,7 @@ def audit_page(
     in_split = Counter(zip(labels, audit.splits, strict=True))
     # By class, how many files are in train, validation and test, and how many are left out.
     counts = {name: [in_split[name, split] for split in (*SPLITS, None)] for name in class_names}
+    sheets = _Sheets(audit, groups, thumbnail, link)
     mixed = [len({audit.records[place].label for place in own}) > 1 for own in groups.values()]
     return render(
         "data/page/audit_page.html",
@@ -142,9 +161,13 @@ def audit_page(
         sizes=_sizes(usable, image_size),
         image_size=image_size,
         resize=resize,
-        sheets=_Sheets(audit, groups, thumbnail).drawn(),
+        sheets=sheets.drawn(),
+        samples=sheets.samples(class_names),
         kinds_left_out=LEFT_OUT,
         most_paths=_MOST_PATHS,
+        link=link,
+        problem_table=PROBLEMS,
+        copy_table=COPIES,
     )
 
 
@@ -221,19 +244,27 @@ def _groups_of_copies(audit: Audit) -> dict[int, list[int]]:
     return {group: places for group, places in members.items() if len(places) > 1}
 
 
+def _unlikeness(records: Sequence[FileRecord]) -> int:
+    """In how many bits of 64 the copies of the first differ from it at most."""
+    first, *others = (int(record.perceptual_hash or "0", 16) for record in records)
+    return max((first ^ other).bit_count() for other in others)
+
+
 class _Sheets:
     """Chooses what to show of each kind that was found.
 
-    Copies stand side by side, each group once, with the gravest kind in it.
+    Copies stand side by side, each group once, with the gravest kind in it; large groups go first,
+    and of those of one size the ones whose pictures are most alike.
     """
 
     def __init__(
         self,
         audit: Audit,
         groups: dict[int, list[int]],
-        thumbnail: Callable[[str], bytes | None],
+        thumbnail: Callable[[str, int], bytes | None],
+        link: Callable[[str], str | None],
     ) -> None:
-        self._audit, self._members = audit, groups
+        self._audit, self._members, self._link = audit, groups, link
         self._places: dict[str, list[int]] = defaultdict(list)
         for place, findings in enumerate(audit.findings):
             for kind in {finding.kind for finding in findings}:
@@ -257,12 +288,34 @@ class _Sheets:
                 if group in self._members and group not in placed:
                     placed.add(group)
                     groups[kind].append(group)
+        for own in groups.values():
+            own.sort(key=self._order)
         room = _MOST_GROUPS - sum(min(_LEAST_GROUPS, len(own)) for own in groups.values())
         for kind, own in groups.items():
             more = min(room, max(0, len(own) - _LEAST_GROUPS))
             groups[kind] = own[: _LEAST_GROUPS + more]
             room -= more
         return groups
+
+    def _order(self, group: int) -> tuple[int, int, int]:
+        places = self._members[group]
+        return -len(places), _unlikeness([self._audit.records[p] for p in places]), group
+
+    def samples(self, class_names: Sequence[str]) -> list[Sample]:
+        """What the pictures of each class look like: some that are in a split, spread over all."""
+        places: dict[str, list[int]] = {name: [] for name in class_names}
+        for place, record in enumerate(self._audit.records):
+            if self._audit.splits[place] is not None and record.label in places:
+                places[record.label].append(place)
+        least, most = _OF_CLASS
+        each = min(most, max(least, _OF_CLASSES // max(1, len(places))))
+        found = []
+        for label, own in list(places.items())[: _OF_CLASSES // each]:
+            count = min(each, len(own))
+            chosen = [own[number * len(own) // count] for number in range(count)]
+            tiles = [self._tile(place, _SMALL_SIDE) for place in chosen]
+            found.append(Sample(label, len(own), tiles))
+        return found
 
     def _sheet(self, kind: str, numbers: list[int]) -> Sheet:
         places = self._places[kind]
@@ -300,11 +353,11 @@ class _Sheets:
             flags.append(f"in {' and '.join(stand)}")
         return Group(number, len(places), flags, [self._tile(place) for place in chosen])
 
-    def _tile(self, place: int) -> Tile:
+    def _tile(self, place: int, side: int = _SIDE) -> Tile:
         record = self._audit.records[place]
         sides = f"{record.width:,} × {record.height:,} px" if record.width and record.height else ""
         weight = charts.byte_text(record.bytes) if record.bytes is not None else ""
-        jpeg: bytes | None = self._thumbnail(record.path) or b""
+        jpeg: bytes | None = self._thumbnail(record.path, side) or b""
         encoded = 4 * math.ceil(len(jpeg or b"") / 3)  # as Base64
         if encoded > self._room:
             jpeg, encoded = None, 0
@@ -315,4 +368,5 @@ class _Sheets:
             split=self._audit.splits[place],
             size=", ".join(filter(None, (sides, weight))),
             jpeg=jpeg,
+            link=self._link(record.path),
         )

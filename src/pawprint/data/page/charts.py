@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 _WIDTH = 306  # of the field of the bars in chart.html
+_LAST_MIDDLE = 291  # where a text still stands in the middle below its tick in chart.html
+_DIGIT, _GAP = 8.0, 8.0  # width of a character at most, and room between two texts
 _MOST_BARS = 20
 _PER_DECADE = (96, 48, 24, 12, 6, 3, 1)  # bars for one power of ten, the finest first
 _STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(tenth / 10 for tenth in range(10, 100)))
@@ -54,7 +56,7 @@ def size_histogram(
     bin_text = bin_text or (lambda first, last: f"{text(first)} to {text(last)}")
     texts = [bin_text(*pair) for pair in pairwise(edges.tolist())]
     ticks = [(_along(value, edges), text(value)) for value in _round_values(edges)]
-    chart = Chart(title, summary=summary, ticks=ticks)
+    chart = Chart(title, summary=summary, ticks=_apart(ticks))
     if mark is not None and edges[0] < mark < edges[-1]:
         chart = replace(chart, mark=(_along(mark, edges), text(mark)))
     return _with_bars(chart, values, edges, texts)
@@ -80,7 +82,24 @@ def aspect_histogram(title: str, aspects: np.ndarray) -> Chart:
     texts = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges.tolist())]
     ticks = [(_along(r, edges), _ratio(r)) for r in ratios if edges[0] < r < edges[-1]]
     clipped = np.clip(aspects, edges[0], edges[-1])
-    return _with_bars(Chart(title, summary=summary, ticks=ticks), clipped, edges, texts)
+    chart = Chart(title, summary=summary, ticks=_apart(ticks))
+    return _with_bars(chart, clipped, edges, texts)
+
+
+def _apart(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Those whose texts have room beside the one before."""
+    kept: list[tuple[float, str]] = []
+    for place, text in ticks:
+        if not kept or _span(place, text)[0] >= _span(*kept[-1])[1] + _GAP:
+            kept.append((place, text))
+    return kept
+
+
+def _span(place: float, text: str) -> tuple[float, float]:
+    """Where the text of a tick begins and ends: below it, or at the right end before it."""
+    width = _DIGIT * len(text)
+    end = place if place > _LAST_MIDDLE else place + width / 2
+    return end - width, end
 
 
 def _with_bars(chart: Chart, values: np.ndarray, edges: np.ndarray, texts: list[str]) -> Chart:

@@ -28,24 +28,33 @@ function inWords(schema) {
   return words[schema.type] ?? schema.type ?? "anything";
 }
 
-function table(rows) {
+/** A table of its own name, which may be scrolled sideways by keyboard too. */
+function table(caption, heads, rows) {
+  const head = element("tr");
+  for (const word of heads) {
+    const cell = element("th", "", word);
+    cell.scope = "col";
+    head.append(cell);
+  }
   const body = element("tbody");
   for (const [name, form, meaning] of rows) {
+    const first = element("th", "", element("code", "", name));
+    first.scope = "row";
     body.append(
-      element(
-        "tr",
-        "",
-        element("td", "", element("code", "", name)),
-        element("td", "", form),
-        element("td", "", meaning ?? ""),
-      ),
+      element("tr", "", first, element("td", "", form), element("td", "", meaning ?? "")),
     );
   }
-  return element("div", "scroll", element("table", "", body));
+  const scroll = element("div", "scroll", element("table", "", element("thead", "", head), body));
+  Object.assign(scroll, { tabIndex: 0, role: "region", ariaLabel: caption });
+  return scroll;
 }
 
-function fields(schema) {
+const FIELDS = ["Name", "Form", "Meaning"];
+
+function fields(schema, caption) {
   return table(
+    caption,
+    FIELDS,
     Object.entries(schema.properties ?? {}).map(([name, own]) => [
       name,
       inWords(own),
@@ -68,13 +77,14 @@ function showRoute(path, method, route) {
   );
   if (route.parameters?.length) {
     card.append(element("h4", "", "Parameters"));
-    card.append(table(route.parameters.map((p) => [p.name, inWords(p.schema), p.description])));
+    const rows = route.parameters.map((p) => [p.name, inWords(p.schema), p.description]);
+    card.append(table(`Parameters of ${path}`, FIELDS, rows));
   }
   for (const [kind, body] of Object.entries(route.requestBody?.content ?? {})) {
     card.append(element("h4", "", `Body, ${kind}`));
     card.append(
       body.schema.properties
-        ? fields(body.schema)
+        ? fields(body.schema, `Body of ${path}, ${kind}`)
         : element("p", "small", body.schema.description ?? ""),
     );
   }
@@ -85,7 +95,7 @@ function showRoute(path, method, route) {
     );
     return [status, forms.join(" or "), response.description];
   });
-  card.append(table(rows));
+  card.append(table(`Answers of ${path}`, ["Status", "Form", "Meaning"], rows));
   byId("routes").append(card);
 }
 
@@ -101,7 +111,7 @@ async function show() {
   for (const [name, schema] of Object.entries(description.components.schemas)) {
     if (!schema.properties || name.includes("ValidationError")) continue;
     const card = element("section", "card", element("h3", "", name));
-    card.append(element("p", "small", schema.description ?? ""), fields(schema));
+    card.append(element("p", "small", schema.description ?? ""), fields(schema, name));
     byId("forms").append(card);
   }
 }

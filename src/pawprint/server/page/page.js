@@ -101,7 +101,10 @@ async function loadLimits() {
   limits = await (await fetch("limits")).json();
   byId("limits").textContent =
     `Up to ${inMegabytes(limits.file_bytes)} and ` +
-    `${Number((limits.pixels / 1e6).toPrecision(3))} megapixels each. No picture is stored.`;
+    `${Number((limits.pixels / 1e6).toPrecision(3))} megapixels each. ` +
+    (limits.reviews
+      ? "No picture is stored but those that you keep for review."
+      : "No picture is stored.");
 }
 
 // Pictures to try
@@ -220,10 +223,18 @@ function makeCard(name, file = null) {
     look(root, !root.classList.contains("looking"));
     if (!root.classList.contains("looking")) byId("look").checked = false; // not all of them now
   });
-  return {
+  part("enlarge").setAttribute("aria-label", `Enlarge ${name}`);
+  part("enlarge").addEventListener("click", () => enlarge(root.card));
+  part("wrong").setAttribute("aria-label", `Wrong, it is …: ${name}`);
+  part("wrong").addEventListener("click", () => askForRight(root.card));
+  root.card = {
     root,
+    name,
     file,
+    answer: null,
     show(prediction) {
+      root.card.answer = prediction;
+      part("wrong").hidden = !limits?.reviews;
       root.classList.remove("waiting");
       const unsure = !(prediction.label in prediction.probabilities);
       root.classList.toggle("unsure", unsure);
@@ -246,6 +257,7 @@ function makeCard(name, file = null) {
       tell(`${name}: ${prediction.label}, ${percent(prediction.probability)}`);
     },
     fail(sentence) {
+      root.card.answer = { problem: sentence };
       root.classList.remove("waiting");
       root.classList.add("problem");
       part("label").textContent = "No answer";
@@ -253,6 +265,7 @@ function makeCard(name, file = null) {
       tell(`${name}: ${sentence}`);
     },
   };
+  return root.card;
 }
 
 function shares(probabilities) {
@@ -337,6 +350,7 @@ function bring(carried) {
 function listen() {
   byId("choose").addEventListener("click", () => byId("files").click());
   offerCamera(add, say);
+  listenToAnswers();
   for (const input of ["files", "camera"]) {
     byId(input).addEventListener("change", (event) => {
       add([...event.target.files]);
