@@ -61,7 +61,8 @@ def test_hidden_files_and_folders_are_passed_over_everywhere(tmp_path, paint_fol
 @pytest.mark.parametrize(
     "junk",
     ["@eaDir", "$RECYCLE.BIN", "lost+found", "System Volume Information", "__MACOSX", ".Trash-1000",
-     ".Trashes", "cats/@eaDir/000.png", "cats/._more"],
+     ".Trashes", "cats/@eaDir/000.png", "cats/._more", "#recycle", "@Recycle", "found.000",
+     "@Recently-Snapshot", "#snapshot", "RECYCLER", "Network Trash Folder", "Temporary Items"],
 )  # fmt: skip
 def test_what_systems_leave_is_passed_over_without_a_word(tmp_path, paint_folder, junk):
     paint_folder(tmp_path, {"cats": 1, "dogs": 1, junk: 2})

@@ -1,6 +1,7 @@
 """`pawprint init`: the files of a project, and what is refused."""
 
 import subprocess
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 
 from pawprint.config.compose import compose, project_root, read_params
 from pawprint.config.paths import shipped
-from pawprint.project.code import code_of_stage, shipped_stages
+from pawprint.project.code import code_of_stage, shipped_stages, write_digests
 from pawprint.project.init import init_project, project_stages
 from pawprint.system.errors import UserError
 
@@ -87,6 +88,15 @@ def test_settings_stand_in_its_params_and_comments_where_they_were(tmp_path):
     theirs = (tmp_path / "mine" / "params.yaml").read_text().splitlines()
     assert [line.partition("#")[2] for line in theirs] == [line.partition("#")[2] for line in ours]
     assert [line.find("#") for line in theirs] == [line.find("#") for line in ours]
+
+
+def test_a_path_that_dvc_takes_otherwise_is_told_before_dvc_looks_for_it(tmp_path, monkeypatch):
+    init_project(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    params = tmp_path / "mine" / "params.yaml"
+    params.write_text(params.read_text().replace("images: data/sample", "images: ~/flowers", 1))
+    with pytest.raises(UserError, match="images is ~/flowers, but DVC takes ~ and"):
+        write_digests(Namespace())
 
 
 def test_all_of_conf_is_written_on_demand(tmp_path):

@@ -1,5 +1,7 @@
 """What a training is called, and which pictures it takes."""
 
+import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import replace
@@ -52,6 +54,17 @@ def test_pictures_that_were_prepared_otherwise_are_refused(summary, setting, was
         f"{key} is {value}, but the pictures were prepared with {was}; run `pawprint prepare "
         f"{setting}` first"
     )
+
+
+def test_the_cure_can_be_typed_as_it_stands(summary):
+    for setting in ("splits=[learn, check]", "images='/my pictures/it s'"):
+        with pytest.raises(UserError) as refused:
+            check_prepared(compose([setting]), summary)
+        (command,) = re.findall("`(.*)`", str(refused.value))
+        _, stage, *words = shlex.split(command)
+        key = setting.partition("=")[0]
+        assert stage == "prepare"
+        assert getattr(compose(words), key) == getattr(compose([setting]), key)
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def check(config: Config) -> None:
     """
     _check_ranges(config)
     for key in ("images", "predict_images"):
-        _check_path(key, getattr(config, key))
+        check_path(key, getattr(config, key))
     for key in ("experiment", "registered_model"):
         if not getattr(config.tracking, key).strip():
             raise UserError(f"tracking.{key} is empty; give it a name")
@@ -256,7 +256,12 @@ def _check_needs(group: str, chosen: Model | Gate, name: str, keys: tuple[str, .
         )
 
 
-def _check_path(key: str, meant: str) -> None:
+def check_path(key: str, meant: str) -> None:
+    """Refuse a path that DVC and the stages would not take for the same.
+
+    Raises:
+        UserError: it is empty, or has a ~ or a variable in it.
+    """
     if not meant.strip():
         raise UserError(f"{key} is empty; give the path of a folder with pictures")
     # DVC watches the path as it is written, so it may not mean another one to the stages.

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pawprint.config.compose import project_root, read_params
+from pawprint.config.compose import check_path, project_root, read_params
 from pawprint.config.overrides import read_yaml
 from pawprint.config.paths import PACKAGE, Paths, conf_file, shipped
 from pawprint.system.errors import UserError
@@ -30,6 +30,8 @@ def write_digests(given: argparse.Namespace) -> int:
     del given
     root = project_root()
     params = read_params(root)
+    for key in ("images", "predict_images"):  # here, before DVC looks for a folder called ~
+        check_path(key, str(params[key]))
     folder = Paths(root).code
     for name, stage in shipped_stages().items():
         lines = [f"{SOURCE} {_digest_code(code_of_stage(stage))}"]

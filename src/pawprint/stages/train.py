@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 import tempfile
 import time
 from dataclasses import asdict, replace
@@ -346,7 +347,8 @@ def check_prepared(config: Config, summary: Summary) -> None:
             continue
         if wanted != prepared and (key != "images" or place(wanted) != place(prepared)):
             shown = [w if isinstance(w, str) else json.dumps(w) for w in (wanted, prepared)]
+            value = json.dumps(wanted, separators=(",", ":")) if key == "splits" else shown[0]
             raise UserError(
                 f"{key} is {shown[0]}, but the pictures were prepared with {shown[1]}; run "
-                f"`pawprint prepare {key}={shown[0]}` first"
+                f"`pawprint prepare {shlex.quote(f'{key}={value}')}` first"
             )

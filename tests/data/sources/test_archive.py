@@ -516,14 +516,17 @@ def unicode_path(name, told, version=1):
 KITTEN = "cats/kätzchen 🐈.png"
 
 
-def test_a_name_in_utf_8_needs_no_flag(tmp_path):
+def test_a_name_in_utf_8_needs_no_flag(tmp_path, caplog):
     archive = zip_without_flag(tmp_path / "a.zip", (KITTEN.encode(), b"", b"1"))
     assert unpacked(archive) == {KITTEN: b"1"}
+    assert caplog.messages == []
 
 
-def test_a_name_that_is_no_utf_8_is_of_the_old_code_page(tmp_path):
+def test_a_name_that_is_no_utf_8_is_of_the_old_code_page_and_told(tmp_path, caplog):
     archive = zip_without_flag(tmp_path / "a.zip", ("cats/kätzchen.png".encode("cp437"), b"", b"1"))
     assert unpacked(archive) == {"cats/kätzchen.png": b"1"}
+    (said,) = caplog.messages
+    assert said.startswith('"a.zip": the encoding of 1 names as "cats/kätzchen.png" is not known')
 
 
 def test_a_name_may_be_told_beside_the_name(tmp_path):

@@ -11,6 +11,7 @@ import bz2
 import errno
 import gzip
 import io
+import logging
 import lzma
 import os
 import posixpath
@@ -29,6 +30,8 @@ from typing import IO, Any, cast
 
 from pawprint.data.sources.address import escaped
 from pawprint.system.errors import UserError
+
+log = logging.getLogger(__name__)
 
 _COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
 _ZIP_TYPES = {0: tarfile.REGTYPE, stat.S_IFREG: tarfile.REGTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
@@ -126,6 +129,9 @@ def _zip_members(archive: Path, writer: _Writer) -> _Members:
     """Yield the members of a zip as if they were those of a tar."""
     with zipfile.ZipFile(archive) as file:
         writer.check_size(sum(info.file_size for info in file.infolist()))
+        _tell_of_names(
+            [_zip_name(info) for info in file.infolist() if _has_dos_name(info)], archive
+        )
         for info in file.infolist():
             if info.flag_bits & 0x1:
                 raise UserError(f"is encrypted: {_BY_HAND}")
@@ -148,6 +154,28 @@ def _zip_members(archive: Path, writer: _Writer) -> _Members:
                 if member.issym():
                     member.linkname = os.fsdecode(content.read(_MAX_TARGET))
                 yield member, content
+
+
+def _tell_of_names(names: list[str], archive: Path) -> None:
+    """Say that names may be wrong of which nothing tells the encoding."""
+    if names:
+        log.warning(
+            '"%s": the encoding of %d names as "%s" is not known, and that of DOS (code page 437) '
+            "was taken; if they look wrong, unpack it with the program that made it, and set "
+            "`images` to the folder",
+            archive.name,
+            len(names),
+            _brief(names[0]),
+        )
+
+
+def _has_dos_name(info: zipfile.ZipInfo) -> bool:
+    """Whether a name is no ASCII, and taken as it stands."""
+    return (
+        not info.flag_bits & 0x800
+        and not info.filename.isascii()
+        and (_zip_name(info) == info.filename)
+    )
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
