@@ -12,6 +12,7 @@ import requests
 from test_schemas import check
 from web_server import picture, serving
 
+from pawprint.config.compose import project_root
 from pawprint.server.model import WatchedModel
 from pawprint.server.reviews import COLUMNS, Reviews, suffix_of
 
@@ -154,7 +155,10 @@ def test_elsewhere_there_is_no_such_route(network):
 )
 def test_it_is_offered_where_only_this_machine_reaches_a_project(network, options, kept):
     command = [sys.executable, "-m", "pawprint", "serve", "--model", str(network), "--port", "0"]
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+    command += options
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=project_root()
+    ) as process:
         try:
             address = process.stdout.readline().split(" answers on ")[1].split()[0]
             found = requests.get(f"{address}limits", timeout=30).json()

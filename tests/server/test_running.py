@@ -239,4 +239,4 @@ def test_limits_are_those_that_were_given(start, network):
     options = ("--max-megabytes", "0.5", "--max-megapixels", "2", "--max-files", "3")
     where = address(start("--port", "0", "--model", str(network), *options))
     limits = requests.get(f"{where}limits", timeout=10).json()
-    assert limits == {"file_bytes": 2**19, "pixels": 2_000_000, "files": 3}
+    assert {"file_bytes": 2**19, "pixels": 2_000_000, "files": 3}.items() <= limits.items()
