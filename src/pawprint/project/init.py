@@ -31,6 +31,9 @@ IGNORED = """\
 /mlruns/
 /multirun/
 /dvc_plots/
+
+# pictures that were answered wrongly, kept by `pawprint serve`
+/reviews/
 """
 CONF = """\
 # Choices of this project
