@@ -36,7 +36,7 @@ def answers_of(project, run, folder):
 
 def test_two_runs_are_told_with_what_differs_and_what_changed_sides(compared, tmp_path):
     first, second, _ = compared.runs()
-    done = compared.run(*COMPARE, "champion", "longer", "--json", cwd=tmp_path)
+    done = compared.run(*COMPARE, "champion", "longer", "--json", cwd=compared.root / "data")
     told = json.loads(done.stdout)
     assert [run["id"] for run in told["runs"]] == [first.info.run_id, second.info.run_id]
     assert set(told["parameters"]) == {"epochs", "learning_rate"}

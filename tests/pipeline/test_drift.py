@@ -79,7 +79,7 @@ def test_pictures_like_those_learned_from_are_the_same(drifting, rows, tmp_path)
 def test_what_changed_is_told_in_one_table(drifting, rows, tmp_path):
     path = tmp_path / "seen.jsonl"
     changed = [replace(r, brightness=r.brightness * 0.8, width=12, height=16) for r in rows]
-    done = drifting.run(*DRIFT, logged(path, changed), cwd=tmp_path)
+    done = drifting.run(*DRIFT, logged(path, changed), cwd=drifting.root / "data")
     lines = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
     assert "pictures are darker" in lines["brightness"]
     assert "< 0.0001" in lines["brightness"]

@@ -147,15 +147,15 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(finished, paint_folder, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures", "table.csv"]
 
 
-def test_the_command_works_from_any_folder_and_prints_json(finished, tmp_path):
+def test_the_command_works_from_any_folder_of_the_project_and_prints_json(finished):
     done = finished.run(
         "python",
         "-m",
         "pawprint",
         "predict",
         "--json",
-        str(finished.root / "unseen"),
-        cwd=tmp_path,
+        "../../unseen",
+        cwd=finished.root / "reports" / "predict",
     )
     rows = json.loads(done.stdout)
     assert len(rows) == 3

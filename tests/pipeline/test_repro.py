@@ -56,6 +56,8 @@ def test_without_a_network_the_report_shows_what_dvc_plots_would(finished, chrom
     shown = chromium.execute_script(
         "return [...document.images].filter((one) => one.naturalWidth).map((one) => one.alt)"
     )
+    table = "section[aria-labelledby=confusions] td.cell"
+    shown += ["confusion"] * bool(chromium.find_elements("css selector", table))
     network |= {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
     chromium.execute_cdp_cmd("Network.emulateNetworkConditions", network)
     assert len(plots) == 6
