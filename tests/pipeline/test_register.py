@@ -284,8 +284,8 @@ def test_rollbacks_go_back_one_by_one_and_who_was_rolled_back_stays_out(contest)
     assert _alias(contest, "champion") == _answering(contest) == 1
     done = _champion(contest, "--rollback", code=1)
     assert done.stderr == (
-        "error: version 1 of pawprint has no champion before it to go back to; train another "
-        "network with `dvc repro`\n"
+        "error: version 1 of pawprint has no champion before it to go back to; promote "
+        "another version with `pawprint champion --promote`\n"
     )
     contest.stage("register")  # version 3 again, which is better beyond chance
     decision = _decision(contest)

@@ -72,7 +72,8 @@ def test_a_clone_answers_with_the_pulled_champion_and_trains_nothing(shared, clo
     assert (
         "models is a folder; name a file" in _pawprint(clone, "card", "-o", "models", code=1).stderr
     )
-    assert "mlflow.db has no run yet; train" in _pawprint(clone, "card", "v1", code=1).stderr
+    said = _pawprint(clone, "card", "v1", code=1).stderr
+    assert "mlflow.db has no run yet; `dvc repro -sf evaluate register` records" in said
     picture = min((clone.root / "unseen").iterdir())
     code = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[-1].replace("cat.jpg", str(picture))
     said = clone.run("python", "-c", code, cwd=clone.root / "models/champion").stdout

@@ -9,7 +9,7 @@ from pawprint.config.schema import Tracking
 from pawprint.registry.source import CARD_FILE, champion_file, find_champion
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file
-from pawprint.tracking.location import sqlite_path, store_uri
+from pawprint.tracking.location import check_runs
 from pawprint.tracking.names import CARD, CHAMPION
 
 
@@ -56,9 +56,7 @@ def _of_run(word: str, tracking: Tracking) -> str:
     from pawprint.tracking.recorded import Records
     from pawprint.tracking.store import connect
 
-    path = sqlite_path(store_uri(tracking.uri))
-    if path is not None and not path.exists():  # and must not be made by looking at it
-        raise UserError(f"{path} has no run yet; train and evaluate with `dvc repro`")
+    check_runs(tracking.uri)
     store = connect(tracking.uri, tracking.experiment)
     with store.explained():
         records = Records(store, tracking.registered_model)

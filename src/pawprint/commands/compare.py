@@ -14,7 +14,7 @@ from pawprint.data.store import load_split, load_summary
 from pawprint.pages.render import jpeg_of
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, write_table
-from pawprint.tracking.location import sqlite_path, store_uri
+from pawprint.tracking.location import check_runs
 from pawprint.tracking.recorded import CURVES, RecordedRun, Records
 from pawprint.tracking.store import connect
 
@@ -62,9 +62,7 @@ def _read_runs(
     count = len(words) or (LAST if last is None else last)
     if not 2 <= count <= MOST_RUNS:
         raise UserError(f"compare takes 2 to {MOST_RUNS} runs, not {count}; name as many")
-    path = sqlite_path(store_uri(tracking.uri))
-    if path is not None and not path.exists():  # and must not be made by looking at it
-        raise UserError(f"{path} has no run yet; train and evaluate with `dvc repro`")
+    check_runs(tracking.uri)
     store = connect(tracking.uri, tracking.experiment)
     with store.explained():
         records = Records(store, tracking.registered_model)

@@ -363,9 +363,11 @@ def _plan_rollback(registry: Registry) -> Event:
     if champion is None and not champions:
         raise no_champion(registry.model, registry.address)
     if len(champions) < 2:
+        is_there = registry.version(champions[-1]) is not None
         raise UserError(
-            f"version {champions[-1]} of {registry.model} has no champion before it to go back "
-            "to; train another network with `dvc repro`"
+            f"version {champions[-1]} of {registry.model}{'' if is_there else ' was deleted, and'} "
+            "has no champion before it to go back to; promote another version with `pawprint "
+            "champion --promote`"
         )
     number, last = champions[-2], champions[-1]
     earlier = registry.version(number)

@@ -218,6 +218,24 @@ def _moved(folder: Path, old: Path, new: Path) -> Path | None:
     return new / folder.relative_to(old) if folder.is_relative_to(old) else None
 
 
+def check_runs(configured: str | None) -> None:
+    """See that the tracking store is there, which must not be made by looking at it.
+
+    Args:
+        configured: as of ``store_uri``.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = sqlite_path(store_uri(configured))
+    if path is None or path.exists():
+        return
+    way = "train and evaluate with `dvc repro`"
+    if Paths(project_root()).evaluated.exists():  # as in a clone
+        way = "`dvc repro -sf evaluate register` records the evaluated network in it"
+    raise UserError(f"{path} has no run yet; {way}")
+
+
 def no_champion(model: str, address: str) -> UserError:
     """The sentence for a registry without a champion."""
     way = champion_in_dvc()
