@@ -11,7 +11,8 @@ from pawprint.system.errors import UserError
 # What systems and programs leave among a person's pictures.
 _JUNK = re.compile(
     r"\._.*|\.ds_store|\.trash.*|__macosx|(eh)?thumbs\.db|desktop\.ini|@eadir|lost\+found"
-    r"|\$recycle\.bin|system volume information",
+    r"|[$#@]recycle(\.bin)?|(?-i:RECYCLER)|[#@~](recently-)?snapshots?|found\.\d{3}"
+    r"|system volume information|network trash folder|temporary items",
     re.IGNORECASE,
 )
 _PICTURE = re.compile(
