@@ -61,8 +61,8 @@ def test_hidden_files_and_folders_are_passed_over_everywhere(tmp_path, paint_fol
 @pytest.mark.parametrize(
     "junk",
     ["@eaDir", "$RECYCLE.BIN", "lost+found", "System Volume Information", "__MACOSX", ".Trash-1000",
-     ".Trashes", "cats/@eaDir/000.png", "cats/._more", "#recycle", "@Recycle", "found.000",
-     "@Recently-Snapshot", "#snapshot", "RECYCLER", "Network Trash Folder", "Temporary Items"],
+     ".Trashes", "cats/@eaDir/000.png", "cats/._more", "#recycle", "@Recycle", "RECYCLER",
+     "#snapshot", "@Recently-Snapshot", "found.000", "Network Trash Folder", "Temporary Items"],
 )  # fmt: skip
 def test_what_systems_leave_is_passed_over_without_a_word(tmp_path, paint_folder, junk):
     paint_folder(tmp_path, {"cats": 1, "dogs": 1, junk: 2})
@@ -247,8 +247,8 @@ def test_a_training_folder_of_folders_is_a_split(tmp_path, paint_folder, train):
     assert summary_of(layout) == {("train", "cats"): 2, ("train", "dogs"): 1}
 
 
-@pytest.mark.parametrize("validation", ["val", "valid", "validation", "validation_set", "Val"])
-@pytest.mark.parametrize("test", ["test", "testing", "test_set", "Test"])
+@pytest.mark.parametrize("validation", ["val", "valid", "validation_set", "Val", "dev"])
+@pytest.mark.parametrize("test", ["test", "testing", "test_set", "eval", "Evaluation", "holdout"])
 def test_validation_and_test_folders_keep_their_split(tmp_path, paint_folder, validation, test):
     counts = {f"{s}/{c}": 1 for s in ("train", validation, test) for c in ("cats", "dogs")}
     layout = found(paint_folder(tmp_path, counts))
@@ -291,13 +291,36 @@ def test_folders_with_the_same_sub_folders_are_splits_or_classes_as_splits_says(
     paint_folder(tmp_path / "wrap", counts)
     message = refusal(tmp_path)
     assert '("cats", "dogs"): if they are splits, name the one of training' in message
-    assert message.endswith('splits: ["A", "B"]; if they are classes, set splits: []')
+    assert message.endswith("splits: [TRAINING, TESTING]; if they are classes, set splits: []")
     assert found(tmp_path, []).class_names == ["A", "B", "C"]
     assert {split for split, _ in summary_of(found(tmp_path, ["B", "C"]))} == {"train", "test"}
     layout = found(tmp_path, ["A", "C", "B"])
     assert next(f.split for f in layout.files if "/C/" in f.path) == "validation"
     assert layout.class_names == ["cats", "dogs"]
     assert layout.notes == []
+
+
+@pytest.mark.parametrize(
+    ("folders", "offered"),
+    [
+        (("extra", "train"), '["train", "extra"]'),
+        (("p1", "test"), '["p1", "test"]'),
+        (("a", "b", "train"), '["train", TESTING]'),
+    ],
+)
+def test_what_splits_may_be_begins_with_the_folder_that_trains(
+    tmp_path, paint_folder, folders, offered
+):
+    counts = {f"{folder}/{label}": 1 for folder in folders for label in ("cats", "dogs")}
+    assert f"as in splits: {offered}; if" in refusal(paint_folder(tmp_path, counts))
+
+
+def test_splits_inside_of_classes_are_refused_as_such(tmp_path, paint_folder):
+    counts = {f"{label}/{split}": 1 for label in ("rose", "tulip") for split in ("test", "train")}
+    message = refusal(paint_folder(tmp_path, counts))
+    assert 'look like splits: class folders must lie within splits, as "train/rose"; ' in message
+    assert 'splits: ["' not in message
+    assert found(tmp_path, []).class_names == ["rose", "tulip"]
 
 
 @pytest.mark.parametrize(

@@ -460,13 +460,17 @@ def test_a_copied_or_moved_project_keeps_its_champion_and_writes_in_its_own_plac
     assert told not in done.stdout + done.stderr
     assert all(place.startswith(f"{contest.root}/mlruns") for place in _addresses(contest))
     assert _addresses(founded) == before
+    with closing(sqlite3.connect(contest.root / "mlflow.db")) as store, store:
+        # as where `mlflow ui` made the store
+        sql = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0"
+        store.execute(sql, [served := "mlflow-artifacts:/0"])
     moved = type(contest)(contest.root.rename(tmp_path / "moved"))
     done = _predict(moved)
     assert (done.stdout, done.stderr) == (answers, "")
     train(moved, "right")
     moved.stage("register")
     assert _decision(moved)["reason"].startswith("better than champion version 1 on the same 8 ")
-    assert all(place.startswith(f"{moved.root}/mlruns") for place in _addresses(moved))
+    assert all(place.startswith((f"{moved.root}/mlruns", served)) for place in _addresses(moved))
     assert not contest.root.exists()
 
 

@@ -8,9 +8,11 @@ from PIL import Image
 
 from pawprint.data.jpeg import JPEG_START, jpeg_damage
 
-_TELLING = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF")
+_TELLING = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "JPEG2000")
 _LEAST_ZEROS, _ZEROS = 32, 1 / 12  # bytes, and share of a file: flat pictures have half as many
 _PNG_START, _PNG_PIXELS = 8, (b"PLTE", b"IDAT")
+_JPEG2000_END = b"\xff\xd9"
+_FILLERS = (b"free", b"skip")  # boxes
 _CHECKSUM = "a checksum is wrong"
 
 
@@ -29,10 +31,29 @@ def damage_of(file: BinaryIO, image: Image.Image) -> str | None:
         return jpeg_damage(content)
     if image.format == "PNG":
         return _png_damage(content)
+    content = _told_content(content, image.format)
     for name in ("exif", "icc_profile", "xmp"):
         if block := image.info.get(name):
             content = content.replace(block, b"")
     return zeros_in_a_row(content)
+
+
+def _told_content(content: bytes, file_format: str) -> bytes:
+    """A picture's content as far as it says that it goes, without what only fills it up."""
+    if file_format == "WEBP":
+        return content[: 8 + int.from_bytes(content[4:8], "little")]
+    if file_format == "JPEG2000":
+        return content[: content.rfind(_JPEG2000_END) + 2] or content
+    place, boxes = 0, []
+    while place + 8 <= len(content) and content[place + 4 : place + 8].isalnum():
+        size = int.from_bytes(content[place : place + 4], "big")
+        if size == 1:
+            size = int.from_bytes(content[place + 8 : place + 16], "big")
+        end = place + size if size >= 8 else len(content)  # 0: to the end
+        if content[place + 4 : place + 8] not in _FILLERS:
+            boxes.append(content[place:end])
+        place = end
+    return b"".join(boxes)
 
 
 def zeros_in_a_row(content: bytes) -> str | None:

@@ -11,8 +11,8 @@ from pawprint.system.errors import UserError
 # What systems and programs leave among a person's pictures.
 _JUNK = re.compile(
     r"\._.*|\.ds_store|\.trash.*|__macosx|(eh)?thumbs\.db|desktop\.ini|@eadir|lost\+found"
-    r"|\$recycle\.bin|recycler|system volume information|found\.\d{3}"
-    r"|[#@]recycle|[#@](recently-)?snapshots?|network trash folder|temporary items",
+    r"|[$#@]recycle(\.bin)?|(?-i:RECYCLER)|[#@~](recently-)?snapshots?|found\.\d{3}"
+    r"|system volume information|network trash folder|temporary items",
     re.IGNORECASE,
 )
 _PICTURE = re.compile(

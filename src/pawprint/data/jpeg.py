@@ -1,6 +1,7 @@
 """JPEG, decoded quickly: at a fraction of its size where that is enough."""
 
 import io
+import re
 
 import simplejpeg
 from PIL import Image
@@ -13,6 +14,10 @@ _LEAST = 64  # smaller squares reduce no further, so that perceptual hashes do n
 _MODES = {"YCbCr": "RGB", "Gray": "L"}  # of a JPEG, by its colours
 _SCAN = 0xDA  # begins the pixels of a JPEG, after all that tells of them
 _WARNINGS = ("Corrupt JPEG data: ", "Inconsistent progression")  # of libjpeg, that tell of damage
+_AFTER_SCAN = re.compile(rb"\xff+[^\0\xd0-\xd7\xff]")  # a marker, but for those that restart
+_SCAN_START = bytes((0xFF, _SCAN))
+_TABLES = 0xC4  # Huffman's
+_ZEROS = bytes(32)  # in a row: photographs have 4 or fewer
 _NOT_PLAIN = (b"Exif\0", b"MPF\0", b"http://ns.adobe.com/xap")  # may say how to turn, or hold more
 
 
@@ -47,7 +52,8 @@ def quick_jpeg(content: bytes, image_size: int) -> Picture | None:
         return None
     image = Image.frombuffer("RGB", pixels.shape[1::-1], pixels, "raw", "RGB", 0, 1)
     rgb = turned(trimmed(image, width, height, by), orientation)
-    return Picture(rgb, file_format, _MODES[colours], width, height, orientation, frames)
+    damage = _zeros_damage(content)
+    return Picture(rgb, file_format, _MODES[colours], width, height, orientation, frames, damage)
 
 
 def _jpeg_facts(content: bytes) -> tuple[str, int, int]:
@@ -66,9 +72,49 @@ def with_end(content: bytes) -> bytes:
 
 
 def jpeg_damage(content: bytes) -> str | None:
-    """What libjpeg warns of in a JPEG that Pillow decodes all the same, or None."""
+    """What is wrong in a JPEG that Pillow decodes all the same, or None."""
     warning = _warning(content)
-    return warning.removeprefix(_WARNINGS[0]) if warning.startswith(_WARNINGS) else None
+    if warning.startswith(_WARNINGS):
+        return warning.removeprefix(_WARNINGS[0])
+    return _zeros_damage(content)
+
+
+def _zeros_damage(content: bytes) -> str | None:
+    """Tell of zero bytes in a row among the pixels where they do not mean that these are flat.
+
+    Where they may mean that, zeroed bytes are far more pixels than there were, and libjpeg warns.
+    """
+    if content.find(_ZEROS, max(0, content.find(_SCAN_START))) < 0:
+        return None
+    first: dict[int, int] = {}  # symbol whose code is all zeros, by kind and number of table
+    place = 2
+    while content[place : place + 1] == b"\xff" and place + 4 <= len(content):
+        kind, end = (
+            content[place + 1],
+            place + 2 + int.from_bytes(content[place + 2 : place + 4], "big"),
+        )
+        segment = content[place + 4 : end]
+        if kind == _TABLES:
+            while len(segment) > 17:
+                first[segment[0]] = segment[17]
+                segment = segment[17 + sum(segment[1:17]) :]
+        if kind == _SCAN and segment:
+            after = _AFTER_SCAN.search(content, end)
+            stop = after.start() if after else len(content)
+            if content.find(_ZEROS, end, stop) >= 0 and not _zeros_are_flat(segment, first):
+                return f"{len(_ZEROS)} zero bytes in a row"
+            end = stop
+        place = end
+    return None
+
+
+def _zeros_are_flat(scan: bytes, first: dict[int, int]) -> bool:
+    """Whether zero bits may stand for pixels like those before, by the head of their scan."""
+    tables = scan[2 : 1 + 2 * scan[0] : 2]  # of each component: for its means, and for the rest
+    last, refined = scan[-2], scan[-1] >> 4
+    if last == 0:  # means alone, of a progressive one
+        return bool(refined) or all(first.get(table >> 4) == 0 for table in tables)
+    return all(first.get(0x10 | table & 15, 0) & 15 == 0 for table in tables)  # ends the block
 
 
 def _warning(content: bytes) -> str:

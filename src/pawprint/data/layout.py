@@ -11,10 +11,10 @@ from pawprint.data.folders import files_below, holds_pictures, is_picture_name, 
 from pawprint.data.sources.address import escaped, named
 from pawprint.system.errors import UserError
 
-_WORDS = {
+_WORDS = {  # as Hugging Face's `datasets` reads them
     "train": ("train", "training", "trainset"),
-    "validation": ("val", "valid", "validation", "valset"),
-    "test": ("test", "testing", "testset"),
+    "validation": ("val", "valid", "validation", "valset", "dev"),
+    "test": ("test", "testing", "testset", "eval", "evaluation", "holdout"),
 }
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 _FILLERS = {"set", "data", "dataset", "images"}  # "training_set" says no more than "training"
@@ -229,18 +229,25 @@ def _told_splits(inner: Path, folders: list[Path], shown: _ShownPaths) -> dict[s
                 if split in given:
                     raise UserError(
                         f"{shown(given[split])} and {shown(folder)} are both a {split} split: "
-                        "keep one of them"
+                        "keep one of them, or name the folders of training, validation and "
+                        "testing in splits"
                     )
                 given[split] = folder
         return {split: given[split] for split in _WORDS if split in given}
     names = named([folder.name for folder in folders])
     if same := _same_folders_inside(folders):
-        first, second = (f'"{escaped(folder.name)}"' for folder in folders[:2])
+        both = f"the folders {names} in {shown(inner)} hold sub-folders of the same names"
+        if all(_split_told(Path(name)) for name in same):
+            swapped = f'"{escaped(same[-1])}/{escaped(folders[0].name)}"'
+            raise UserError(
+                f"{both} ({named(same)}), which look like splits: class folders must lie within "
+                f"splits, as {swapped}; move them so, or set splits: [] to draw the splits anew "
+                "from all pictures of each class"
+            )
         raise UserError(
-            f"the folders {names} in {shown(inner)} hold sub-folders of the same names "
-            f"({named(same)}): if they are splits, name the one of training, then that of "
-            f"testing, as in splits: "
-            f"[{first}, {second}]; if they are classes, set splits: []"
+            f"{both} ({named(same)}): if they are splits, name the one of training, then that of "
+            f"testing, as in splits: {_splits_to_name(folders)}; if they are classes, set "
+            "splits: []"
         )
     told = [_split_told(folder) for folder in folders]
     if None not in told and (len(set(told)) > 1 or all(map(_says_split_alone, folders))):
@@ -250,6 +257,20 @@ def _told_splits(inner: Path, folders: list[Path], shown: _ShownPaths) -> dict[s
             "splits: [] if they are classes"
         )
     return {}
+
+
+def _splits_to_name(folders: list[Path]) -> str:
+    """What ``splits`` may be, as far as names tell which of some folders trains and which tests."""
+    found: dict[str, Path | None] = {}
+    for split in ("train", "test"):
+        told = [folder for folder in folders if _split_told(folder) == split]
+        found[split] = told[0] if len(told) == 1 else None
+    if len(folders) == 2:  # one tells of the other
+        train, test = found["train"], found["test"]
+        found["train"] = train or next((f for f in folders if test and f != test), None)
+        found["test"] = test or next((f for f in folders if train and f != train), None)
+    shown = [f'"{escaped(f.name)}"' if f else f"{split.upper()}ING" for split, f in found.items()]
+    return f"[{', '.join(shown)}]"
 
 
 def _named_splits(inner: Path, splits: Sequence[str], shown: _ShownPaths) -> dict[str, Path]:

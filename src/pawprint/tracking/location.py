@@ -4,6 +4,8 @@ import os
 import shlex
 import sqlite3
 import urllib.parse
+from collections import Counter
+from collections.abc import Set
 from contextlib import closing
 from pathlib import Path
 
@@ -14,8 +16,7 @@ from pawprint.tracking.names import CHAMPION
 
 _SQLITE = b"SQLite format 3\0"
 _SQLITE_URL = "sqlite:///"
-# MLflow's default experiment is as old as the store, and where the store was made.
-MADE_AT = "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
+_ARTIFACTS = "mlruns"  # the folder of a store's artifacts, beside it
 _ADDRESSES = (
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
@@ -23,6 +24,7 @@ _ADDRESSES = (
     ("model_versions", "storage_location"),
     ("experiments", "artifact_location"),
 )
+_ALL_ADDRESSES = " UNION ".join(f"SELECT {column} FROM {table}" for table, column in _ADDRESSES)
 
 
 def store_uri(configured: str | None) -> str:
@@ -152,9 +154,9 @@ def local_folder(location: object) -> Path | None:
 def artifact_folder(database: Path | None, location: object) -> Path | None:
     """As ``local_folder``; of a project that was moved or copied, what lies in it goes first."""
     folder = local_folder(location)
-    if folder is None or database is None or (move := _move(database)) is None:
+    if folder is None or database is None:
         return folder
-    here = _moved(folder, *move)
+    here = _moved(folder, _origins(database), database)
     return here if here and here.exists() else folder
 
 
@@ -170,52 +172,70 @@ def adopt_artifacts(database: Path) -> str | None:
     Returns:
         A sentence on those that stayed, if any.
     """
-    if _move(database) is None:
+    if not _origins(database):
         return None
-    stayed = 0
+    stayed: Counter[Path] = Counter()
     with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        if (move := _move(database)) is not None:  # else another process was quicker
-            for table, column in _ADDRESSES:
-                rows = connection.execute(f"SELECT rowid, {column} FROM {table}").fetchall()
-                for row, address in rows:
-                    there = local_folder(address)
-                    here = _moved(there, *move) if there else None
-                    if there is None or here is None:
-                        continue
-                    if table != "experiments" and there.exists() and not here.exists():
-                        stayed += 1
-                        continue
-                    if stayed and (table, row) == ("experiments", 0):
-                        continue  # it tells where the others were
-                    text = here.as_uri() if address.startswith("file:") else str(here)
-                    sql = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
-                    connection.execute(sql, (text, row))
+        origins = _origins(database)  # none where another process was quicker
+        for table, column in _ADDRESSES if origins else ():
+            rows = connection.execute(f"SELECT rowid, {column} FROM {table}").fetchall()
+            for row, address in rows:
+                there = local_folder(address)
+                here = _moved(there, origins, database) if there else None
+                if there is None or here is None:
+                    continue
+                if table != "experiments" and there.exists() and not here.exists():
+                    stayed[_artifacts_around(there) or there] += 1
+                    continue
+                if stayed and (table, row) == ("experiments", 0):
+                    continue  # it tells where the others were
+                text = here.as_uri() if address.startswith("file:") else str(here)
+                sql = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
+                connection.execute(sql, (text, row))
         connection.execute("COMMIT")
-    if not stayed or move is None:
+    if not stayed:
         return None
-    old, project = move[0], move[1].parent
+    old = [str(origin) for origin in stayed]
     return (
-        f"{stayed} artifact addresses of {database} still lead to {old}, and their files are there "
-        f"alone; bring them here with `{shlex.join(['cp', '-rn', str(old), str(project)])}`"
+        f"{stayed.total()} artifact addresses of {database} still lead to {' and '.join(old)}, and "
+        "their files are there alone; bring them here with "
+        f"`{shlex.join(['cp', '-rn', *old, str(database.parent)])}`"
     )
 
 
-def _move(database: Path) -> tuple[Path, Path] | None:
-    """Where the artifacts of the project's own store were and are, None where that is the same."""
-    project = Paths(project_root()).lasting
-    if database != project / "mlflow.db":
-        return None
-    rows = query(database, MADE_AT)
-    made_at = local_folder(rows[0][0]) if rows else None
-    if made_at is None or made_at.parts[-2:] != ("mlruns", "0"):
-        return None
-    here = project / "mlruns"
-    return None if made_at.parent == here else (made_at.parent, here)
+def _origins(database: Path) -> set[Path]:
+    """Where the artifacts of the project's own store were before it came here.
+
+    Whichever client made the store, some address tells: that of MLflow's default experiment may be
+    a server's. A folder that is there without a store beside it is somebody's choice.
+    """
+    if database != Paths(project_root()).lasting / "mlflow.db":
+        return set()
+    origins = set()
+    for (address,) in query(database, _ALL_ADDRESSES) or ():
+        folder = local_folder(address)
+        artifacts = _artifacts_around(folder) if folder else None
+        if artifacts and artifacts.parent != database.parent:
+            is_default = folder == artifacts / "0"  # as old as the store, and where that was made
+            origins.add((artifacts, is_default))
+    return {
+        artifacts
+        for artifacts, is_default in origins
+        if is_default or not artifacts.exists() or (artifacts.parent / database.name).exists()
+    }
 
 
-def _moved(folder: Path, old: Path, new: Path) -> Path | None:
-    return new / folder.relative_to(old) if folder.is_relative_to(old) else None
+def _artifacts_around(folder: Path) -> Path | None:
+    """The innermost folder of a store's artifacts that an address is, or is in."""
+    return next((path for path in (folder, *folder.parents) if path.name == _ARTIFACTS), None)
+
+
+def _moved(folder: Path, origins: Set[Path], database: Path) -> Path | None:
+    old = _artifacts_around(folder)
+    if old is None or old not in origins:
+        return None
+    return database.parent / _ARTIFACTS / folder.relative_to(old)
 
 
 def check_runs(configured: str | None) -> None:
