@@ -478,11 +478,15 @@ def zeroed(content, start, part=0.1):
     return content[:start] + bytes(length) + content[start + length :]
 
 
-@pytest.mark.parametrize("place", [0.6, 0.85])
+@pytest.mark.parametrize("place", [0.3, 0.45, 0.6, 0.85])
 @pytest.mark.parametrize(
     ("mode", "file_format", "options"),
     [
         ("RGB", "JPEG", {}),
+        ("RGB", "JPEG", {"quality": 90}),
+        ("RGB", "JPEG", {"optimize": True}),
+        ("RGB", "JPEG", {"progressive": True}),
+        ("RGB", "JPEG2000", {"quality_mode": "rates", "quality_layers": [10]}),
         ("L", "JPEG", {}),
         ("RGB", "JPEG", {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"}),
         ("CMYK", "JPEG", {}),
@@ -523,16 +527,26 @@ def test_a_sound_jpeg_is_whole_without_its_end_and_with_more_after_it(texture, m
         assert decode_content(variant, 16).damage is None
 
 
-@pytest.mark.parametrize("file_format", ["WEBP", "AVIF"])
+@pytest.mark.parametrize("file_format", ["WEBP", "AVIF", "JPEG2000"])
+def test_zeros_behind_the_end_of_a_picture_are_no_damage(texture, file_format):
+    content = saved(texture(2, (400, 300)), file_format) + bytes(100_000)
+    assert decode_content(content, 16).damage is None
+
+
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [("WEBP", {}), ("AVIF", {}), ("JPEG", {}), ("JPEG", {"optimize": True})],
+)
 @pytest.mark.parametrize("kind", ["one colour", "halves", "ramp"])
-def test_a_flat_picture_is_not_taken_for_a_damaged_one(file_format, kind):
+def test_a_flat_picture_is_not_taken_for_a_damaged_one(file_format, options, kind):
     image = Image.new("RGB", (1024, 1024), "white")
     if kind == "halves":
         image.paste("navy", (0, 512, 1024, 1024))
     elif kind == "ramp":
         image = Image.linear_gradient("L").resize((1024, 1024)).convert("RGB")
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0" + bytes(3000)
-    assert decode_content(saved(image, file_format, exif=exif), 16).damage is None
+    content = saved(image, file_format, exif=exif, **options)
+    assert decode_content(content, 16).damage is None
 
 
 # HEIC, as phones write it
