@@ -1,11 +1,13 @@
 """What `pawprint.load` opens, and what it takes for a picture."""
 
+import io
 import shutil
 import tracemalloc
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -121,6 +123,7 @@ REFUSED = {
     "is an array of float64, whose white is not known; give uint8": np.zeros((4, 4, 3)),
     "is an array of int64": np.zeros((4, 4, 3), int),
     "is an array of bool": np.zeros((4, 4), bool),
+    "is an array of complex128": np.zeros((4, 4), complex),
     "is an array of 3 × 8 × 9; give height × width, with 1, 3 or 4 channels": np.zeros(
         (3, 8, 9), np.uint8
     ),
@@ -151,7 +154,18 @@ def test_a_thing_of_another_type_among_pictures_spares_the_others(classifier, fi
     assert answers[3].probabilities == expected
 
 
-@pytest.mark.parametrize("thing", [None, 7, {"cat.jpg": 1}])
+@pytest.mark.parametrize(
+    "thing",
+    [
+        None,
+        7,
+        {"cat.jpg": 1},
+        io.BytesIO(b"lines"),
+        pd.DataFrame({"cat.jpg": ["a.jpg"]}),
+        np.array("cat.jpg"),
+    ],
+    ids=lambda thing: type(thing).__name__,
+)
 def test_what_is_neither_a_picture_nor_a_collection_is_refused(classifier, thing):
     name = type(thing).__name__
     with pytest.raises(pawprint.UserError, match=f"predict was given a {name}; give paths"):
@@ -162,8 +176,9 @@ def test_below_a_threshold_the_answer_is_not_sure(classifier, file, expected):
     (answer,) = classifier.predict(file, threshold=1)
     assert answer.label == "not sure"
     assert answer.probabilities == expected
-    with pytest.raises(pawprint.UserError, match="threshold is 2; give a number from 0 to 1"):
-        classifier.predict(file, threshold=2)
+    for wrong in (2, float("nan"), "high"):
+        with pytest.raises(pawprint.UserError, match=f"threshold is {wrong}; give a number from 0"):
+            classifier.predict(file, threshold=wrong)
 
 
 def test_an_explanation_is_a_picture(classifier, file):
@@ -231,6 +246,10 @@ def test_a_folder_that_holds_a_champion_alone_is_loaded(network, tmp_path):
         ("runs:/0123", "no pawprint project found"),
         ("nowhere", "nowhere is no network; give champion, challenger, a version as v3, models:/"),
         ("", "an empty name is no network"),
+        ("~nobody-of-that-name/model.onnx", "~nobody-of-that-name/model.onnx is no network"),
+        (3, "load was given 3 of the type int; give champion, challenger, a version as v3"),
+        (None, "load was given None of the type NoneType; give champion"),
+        (b"model.onnx", "load was given b'model.onnx' of the type bytes; give champion"),
         (".", "no pawprint project found"),
         ("notes.onnx", "notes.onnx is not a network that pawprint exported"),
     ],

@@ -40,7 +40,17 @@ def test_values_arrive_as_they_are_given():
 
 @pytest.mark.parametrize(
     "name",
-    ["it's [odd], {a}=b (1)", 'say "a"', "back\\slash", " space ", "null", "1", "ä 猫", "a;b#c"],
+    [
+        "it's [odd], {a}=b (1)",
+        'say "a"',
+        "back\\slash",
+        " space ",
+        "null",
+        "1",
+        "ä 猫",
+        "a;b#c",
+        "a\nb",
+    ],
 )
 def test_a_path_is_meant_from_the_current_folder_whatever_its_name(name, tmp_path):
     root = project_root()
@@ -61,6 +71,8 @@ def test_paths_are_told_from_the_project_and_home_folders_are_found(tmp_path, mo
         f"predict_images={tmp_path}/new",
         "model.weights=w.h5",
     ]
+    words = as_words({"images": "~nobody-of-that-name/a"}, root)
+    assert words == ["images='notebooks/~nobody-of-that-name/a'"]
     address = "https://example.org/a.zip#sha256=" + 64 * "0"
     assert as_words({"images": address}, root) == [f"images='{address}'"]
 

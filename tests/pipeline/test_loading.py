@@ -52,6 +52,32 @@ def test_a_project_is_loaded_from_elsewhere(finished, tmp_path):
     assert answers["project"][0] == "pawprint version 1"
 
 
+def test_a_store_that_the_environment_names_is_asked_outside_of_any_project(finished, tmp_path):
+    run_id = finished.json("models/run.json")["run_id"]
+    names = ["models:/pawprint@champion", "models:/pawprint/1", f"runs:/{run_id}"]
+    file = str(finished.root / "unseen" / "000.png")
+    own = asked(finished, file, *names)[0]
+    shutil.copy(finished.root / "mlflow.db", tmp_path)
+    uri = f"sqlite:///{finished.root}/mlflow.db"
+    for store in (uri, "sqlite:///mlflow.db"):  # the latter from the current folder, as MLflow
+        answers, modules = asked(finished, file, *names, cwd=tmp_path, MLFLOW_TRACKING_URI=store)
+        assert answers == own
+        assert "mlflow" not in modules
+    words = ("pawprint", "predict", file, "--model", names[0], "--csv")
+    outside = {"cwd": tmp_path, "MLFLOW_TRACKING_URI": uri}
+    assert finished.run("python", "-m", *words, **outside).stdout == (
+        finished.run("python", "-m", *words).stdout
+    )
+    for name, sentence in {
+        "models:/other@champion": "no champion of other is registered in sqlite:///",
+        "models:/pawprint/7": "has no version 7 of pawprint",
+        "runs:/0123": "run 0123",
+    }.items():
+        said = finished.run("python", "-m", *words[:4], name, code=1, **outside).stderr
+        assert sentence in said
+        assert said.count("\n") == 1
+
+
 def test_what_is_not_expected_of_the_champion_is_a_warning_and_a_note(project):
     (project.root / "mlflow.db").unlink()
     program = """

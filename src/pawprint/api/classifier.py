@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from pawprint.inference.batch_prediction import classify, find_files
 from pawprint.inference.predictor import Prediction, Predictor
 from pawprint.registry.source import Source, open_network, with_facts
 from pawprint.system.errors import UserError
+from pawprint.tracking.location import stands_alone
 from pawprint.tracking.names import CHALLENGER, CHAMPION, FORMS, NETWORK_FILE, is_file
 
 if TYPE_CHECKING:
@@ -49,13 +50,15 @@ def load(which: str | os.PathLike[str] = CHAMPION) -> Classifier:
             version of its registered model as "v3" or "3", "models:/NAME@ALIAS",
             "models:/NAME/VERSION", "runs:/RUN", an ONNX file that pawprint exported, or a folder:
             of a project, whose champion it is, or one that holds a champion's network alone, in
-            `models/champion` as after `dvc pull`.
+            `models/champion` as after `dvc pull`. Outside of a project, "models:/…" and "runs:/…"
+            are looked for in the store at `MLFLOW_TRACKING_URI`.
 
     Returns:
         The network, ready to answer.
 
     Raises:
-        UserError: there is no such network, or the store does not answer.
+        UserError: there is no such network, the store does not answer, or ``which`` is of no such
+            type.
     """
     classifier = _load(which)
     for note in classifier.notes:
@@ -121,8 +124,8 @@ class Classifier:
                 of no such type.
         """
         least = self.threshold if threshold is None else threshold
-        if not 0 <= least <= 1:
-            raise UserError(f"threshold is {least:g}; give a number from 0 to 1")
+        if not isinstance(least, int | float | np.number) or not 0 <= least <= 1:
+            raise UserError(f"threshold is {least}; give a number from 0 to 1")
         answers: list[Answer] = []
         with pixels_at_most(MOST_PIXELS):
             for of_files, group in itertools.groupby(_items(pictures), lambda one: one.is_path):
@@ -232,7 +235,7 @@ def _items(pictures: Any) -> Iterator[_Item]:
     """
     if _is_one(pictures):
         pictures = [pictures]
-    elif not isinstance(pictures, Iterable) or isinstance(pictures, dict):
+    elif not _is_collection(pictures):
         raise UserError(
             f"predict was given a {type(pictures).__name__}; give paths, URLs, bytes, Pillow "
             "images or arrays"
@@ -268,8 +271,15 @@ def _checked(source: Any) -> PictureSource:
 
 def _is_one(pictures: Any) -> bool:
     if isinstance(pictures, np.ndarray):
-        return pictures.dtype.kind in "buif"  # else it holds texts or objects
+        return pictures.dtype.kind in "buifc"  # else it holds texts or objects
     return isinstance(pictures, str | os.PathLike | bytes | bytearray | memoryview | Image.Image)
+
+
+def _is_collection(pictures: Any) -> bool:
+    """Whether it may hold pictures: an open file holds lines, a table columns, a tensor rows."""
+    rank = getattr(pictures, "ndim", 1)
+    is_other = isinstance(pictures, Mapping) or hasattr(pictures, "read") or rank != 1
+    return isinstance(pictures, Iterable) and not is_other
 
 
 def _items_at(path: str) -> Iterator[_Item]:
@@ -285,16 +295,20 @@ def _items_at(path: str) -> Iterator[_Item]:
 
 
 def _load(which: str | os.PathLike[str]) -> Classifier:
-    name = os.fspath(which)
+    name = os.fspath(which) if isinstance(which, str | os.PathLike) else None
+    if not isinstance(name, str):
+        given = f"{which!r} of the type {type(which).__name__}"
+        raise UserError(f"load was given {given}; give {_NAMES}")
     if isinstance(which, str):
         if which in (CHAMPION, CHALLENGER):
             return _of_project(f"@{which}")
         if match := _VERSION.fullmatch(which):
             return _of_project(f"/{match[1]}")
         if not is_file(which):
-            return _of_project(which)
-    # Whole, as the current folder may change before it is opened again.
-    path = Path(os.path.abspath(Path(name).expanduser()))  # noqa: PTH100 - a link stays one
+            alone = stands_alone(which)
+            return Classifier(*open_network(which, None)) if alone else _of_project(which)
+    # Whole, as the current folder may change before it is opened again; a link stays one.
+    path = Path(os.path.abspath(os.path.expanduser(name)))  # noqa: PTH100, PTH111
     if name and path.is_dir():
         return _of_folder(path)
     if not path.is_file():

@@ -26,6 +26,6 @@ def init(
     """
     from pawprint.project.init import init_project  # takes time to import
 
-    path = Path(folder).expanduser()
+    path = Path(os.path.expanduser(folder))  # noqa: PTH111 - Path fails where nobody has that name
     init_project(path, images, copy=copy)
     return path.absolute()

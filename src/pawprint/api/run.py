@@ -243,7 +243,8 @@ def _written(key: str, value: Any, root: Path) -> str:
         return value
     is_word = key == "model.weights" and value in WEIGHTS
     if key in PATHS and value.strip() and "://" not in value and not is_word:
-        path = Path(os.path.abspath(Path(value).expanduser()))  # noqa: PTH100 - a link stays one
+        # Path would fail where nobody has that name, and resolve links.
+        path = Path(os.path.abspath(os.path.expanduser(value)))  # noqa: PTH100, PTH111
         value = str(path.relative_to(root) if path.is_relative_to(root) else path)
     if _PLAIN.fullmatch(value) and value.lower() not in ("null", "true", "false", "inf", "nan"):
         return value

@@ -9,7 +9,8 @@ from pathlib import Path
 from pawprint.config.compose import compose_tracking
 from pawprint.config.overrides import as_overrides, is_setting
 from pawprint.system.errors import UserError
-from pawprint.tracking.names import CHAMPION, FORMS, is_file
+from pawprint.tracking.location import stands_alone
+from pawprint.tracking.names import CHAMPION, FORMS
 
 HOST, PORT = "127.0.0.1", 8000
 SURE_PRECISION = "--sure-precision"
@@ -251,12 +252,13 @@ def choose_network(
 ) -> NetworkChoice:
     """The network that `--model`, `--sure-precision` and settings mean.
 
-    A file stands for itself: it needs no project, and nothing of params.yaml counts.
+    A file stands for itself: it needs no project, and nothing of params.yaml counts. Neither does
+    what `MLFLOW_TRACKING_URI` leads to outside of any project.
 
     Raises:
         UserError: there is no project or its configuration is wrong, or the share is none.
     """
-    if model is not None and is_file(model) and not settings:
+    if model is not None and not settings and stands_alone(model):
         return NetworkChoice(model, None, _precision(sure_precision))
     if sure_precision is not None:
         settings = [*settings, f"sure_precision={sure_precision}"]

@@ -32,6 +32,20 @@ def project_root() -> Path:
     Raises:
         UserError: there is none, or it has code of pawprint that is not this code.
     """
+    if root := find_project():
+        return root
+    raise UserError(
+        f"no pawprint project found: neither {Path.cwd()} nor a folder above it has dvc.yaml and "
+        "params.yaml; change into the project's folder, or make one with `pawprint init FOLDER`"
+    )
+
+
+def find_project() -> Path | None:
+    """As ``project_root``, but None where there is no project.
+
+    Raises:
+        UserError: it has code of pawprint that is not this code.
+    """
     try:
         here = Path.cwd()
     except FileNotFoundError:
@@ -46,10 +60,7 @@ def project_root() -> Path:
                     f"run it as `PYTHONPATH=src pawprint …` in {folder}"
                 )
             return folder
-    raise UserError(
-        f"no pawprint project found: neither {here} nor a folder above it has dvc.yaml and "
-        "params.yaml; change into the project's folder, or make one with `pawprint init FOLDER`"
-    )
+    return None
 
 
 def read_params(root: Path) -> dict[str, Any]:

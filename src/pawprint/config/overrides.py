@@ -56,7 +56,10 @@ def as_overrides(words: Sequence[str]) -> list[str]:
 
 def quoted(path: str) -> str:
     """A path as Hydra's grammar takes it, whatever brackets and commas are in it."""
-    if re.fullmatch(r"'.*'|\".*\"|[\w./@+ -]*", path, re.ASCII) and path == path.strip():
+    if (
+        re.fullmatch(r"'.*'|\".*\"|[\w./@+ -]*", path, re.ASCII | re.DOTALL)
+        and path == path.strip()
+    ):
         return path
     from hydra.core.override_parser.types import Quote, QuotedString
 

@@ -83,7 +83,8 @@ class Paths:
 
     def given(self, path: str) -> Path:
         """A path from the configuration; relative ones are meant from the root."""
-        return Path(os.path.normpath(self.root / Path(path).expanduser()))
+        home = os.path.expanduser(path)  # noqa: PTH111 - Path fails where nobody has that name
+        return Path(os.path.normpath(self.root / home))
 
     def pictures(self, images: str) -> Path | str:
         """The configured ``images``: a path as by ``given``, or a URL as it is."""

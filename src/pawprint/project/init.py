@@ -134,7 +134,7 @@ def _location(option: str, given: str | os.PathLike[str] | None, folder: Path) -
     if given is None or "://" in os.fspath(given):
         return given if given is None else os.fspath(given)
     # Not Path.resolve(): a link to pictures is named, not what it means today.
-    path = Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100
+    path = Path(os.path.abspath(os.path.expanduser(given)))  # noqa: PTH100, PTH111
     if not path.exists():
         raise UserError(f"{option} is {given}, which does not exist; give one that is there")
     root = Path(os.path.abspath(folder))  # noqa: PTH100
@@ -147,7 +147,7 @@ def _check(
     """Refuse what cannot become a project before anything is written."""
     if ci not in (None, GITHUB):
         raise UserError(f"--ci is {ci}, but must be {GITHUB}; change it, or leave it out")
-    if copy and not (images and Path(images).expanduser().is_dir()):
+    if copy and not (images and os.path.isdir(os.path.expanduser(images))):  # noqa: PTH111, PTH112
         raise UserError(f"--copy needs a folder of pictures, but --images is {images}; give one")
     for key in settings:
         if key in ("images", "predict_images"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pawprint.config.compose import project_root
+from pawprint.config.compose import find_project
 from pawprint.config.paths import Paths
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
@@ -115,7 +115,8 @@ def open_network(
 ) -> tuple[Source, Predictor]:
     """The network of that name, ready to answer; see ``find_network`` and ``Predictor``.
 
-    A file stands for itself; what is not expected of another one is in the source's notes.
+    A file stands for itself; what is not expected of another one is in the source's notes. Outside
+    of a project there is nothing to expect.
 
     Raises:
         UserError: there is no such network, it cannot be used, or was never that precise.
@@ -243,7 +244,10 @@ def with_class_note(source: Source, class_names: Sequence[str]) -> Source:
         source: of a registered network.
         class_names: of that network.
     """
-    prepared = Paths(project_root()).prepared
+    root = find_project()
+    if root is None:
+        return source
+    prepared = Paths(root).prepared
     try:
         summary = json.loads((prepared / "summary.json").read_bytes())
         names = set(map(str, summary["class_names"]))
@@ -283,8 +287,9 @@ def _registered(tracking: str, model: str, alias: str | None, version: str | Non
                 "promote the evaluated network with `pawprint register gate=always`"
             )
         error = UserError(f"{problem}; bring it back, or {way}")
-    if alias == CHAMPION:
-        kept = champion_file(Paths(project_root()).champion, model)
+    root = find_project()
+    if alias == CHAMPION and root:
+        kept = champion_file(Paths(root).champion, model)
         if kept and (found is None or is_version(kept, number=found.version, run_id=found.run_id)):
             note = f"{problem}; the answers are of {kept.network}, {kept.name}"
             return replace(kept, notes=(note,), stands_in=found is None)

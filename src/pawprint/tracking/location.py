@@ -9,10 +9,10 @@ from collections.abc import Set
 from contextlib import closing
 from pathlib import Path
 
-from pawprint.config.compose import project_root
+from pawprint.config.compose import find_project, project_root
 from pawprint.config.paths import Paths
 from pawprint.system.errors import UserError
-from pawprint.tracking.names import CHAMPION
+from pawprint.tracking.names import CHAMPION, is_file
 
 _SQLITE = b"SQLite format 3\0"
 _SQLITE_URL = "sqlite:///"
@@ -30,7 +30,7 @@ _ALL_ADDRESSES = " UNION ".join(f"SELECT {column} FROM {table}" for table, colum
 def store_uri(configured: str | None) -> str:
     """The tracking URI: the configured one, else ``MLFLOW_TRACKING_URI``, else the project's own.
 
-    A relative SQLite path is meant from the project root, whatever the current folder is.
+    A relative SQLite path is meant from the project root, whatever the current folder in it is.
     """
     return _from_root(configured or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
 
@@ -47,8 +47,22 @@ def registry_uri(tracking: str) -> str:
 def _from_root(uri: str) -> str:
     path = sqlite_path(uri)
     if path is not None and not path.is_absolute():
-        return sqlite_uri(Paths(project_root()).lasting / path)
+        root = find_project() if _named_store() else project_root()
+        return sqlite_uri((Paths(root).lasting if root else Path.cwd()) / path)
     return uri
+
+
+def _named_store() -> bool:
+    """Whether the environment says where the store is."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI"))
+
+
+def stands_alone(name: str) -> bool:
+    """Whether a network of that name is found without a project, and nothing of one counts.
+
+    A file is; outside of any project, what the store at ``MLFLOW_TRACKING_URI`` holds is too.
+    """
+    return is_file(name) or (_named_store() and find_project() is None)
 
 
 def is_server(uri: str) -> bool:
@@ -210,7 +224,8 @@ def _origins(database: Path) -> set[Path]:
     Whichever client made the store, some address tells: that of MLflow's default experiment may be
     a server's. A folder that is there without a store beside it is somebody's choice.
     """
-    if database != Paths(project_root()).lasting / "mlflow.db":
+    root = find_project()
+    if root is None or database != Paths(root).lasting / "mlflow.db":
         return set()
     origins = set()
     for (address,) in query(database, _ALL_ADDRESSES) or ():
@@ -258,10 +273,11 @@ def check_runs(configured: str | None) -> None:
 
 def no_champion(model: str, address: str) -> UserError:
     """The sentence for a registry without a champion."""
-    way = champion_in_dvc()
-    if not way and Paths(project_root()).evaluated.exists():
+    root, way = find_project(), champion_in_dvc()
+    if not way and root and Paths(root).evaluated.exists():
         way = "`dvc repro -sf register` takes the evaluated network to the gate"
-    way = way or "`dvc repro` trains, evaluates and registers one"
+    repro = "`dvc repro`" if root else "`dvc repro` in a project"
+    way = way or f"{repro} trains, evaluates and registers one"
     return UserError(f"{champion_missing(model, address)}; {way}")
 
 
@@ -275,7 +291,10 @@ def champion_in_dvc() -> str | None:
 
     It answers where the store has none.
     """
-    paths = Paths(project_root())
+    root = find_project()
+    if root is None:
+        return None
+    paths = Paths(root)
     lock = paths.root / "dvc.lock"
     if paths.champion.exists() or not lock.is_file():
         return None
