@@ -664,6 +664,19 @@ def test_a_file_cut_short_is_named_truncated(file_format, part):
     assert cause(content[: int(len(content) * part)]) == "is truncated"
 
 
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+@pytest.mark.parametrize("cut", [2, 20, 500])
+def test_a_tiff_whose_directory_is_cut_is_truncated(texture, compression, cut):
+    content = saved(texture(2, (200, 150)), "TIFF", compression=compression)
+    assert cause(content[:-cut]) == "is truncated"
+
+
+@pytest.mark.parametrize("file_format", ["AVIF", "WEBP"])
+def test_what_says_how_long_it_is_is_truncated_where_it_is_shorter(texture, file_format):
+    content = saved(texture(2, (200, 150)), file_format)
+    assert cause(content[: len(content) * 7 // 10]) == "is truncated"
+
+
 @pytest.mark.parametrize("image_size", [16, 300])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
 def test_a_large_jpeg_cut_anywhere_in_its_pixels_is_truncated(texture, options, image_size):

@@ -415,7 +415,8 @@ def test_a_champion_that_does_not_know_the_classes_is_told_and_no_rival(contest)
     assert _predict(contest).stderr == (
         f"note: pawprint version 1 has other classes than the pictures in {contest.root}/data/"
         "prepared: it does not know ripe and they have no cats; `dvc repro` takes a network of "
-        "theirs to the gate\n"
+        "theirs to the gate, and `pawprint register gate=always` makes one champion that was kept "
+        "back\n"
     )
     train(contest, "cats")
     contest.stage("register", "gate.min_accuracy=0.6")

@@ -127,3 +127,6 @@ def test_a_server_that_refuses_or_fails_is_one_sentence(refusing, name):
         assert "\n" not in said
         assert str(status) in said
         assert ("MLFLOW_TRACKING_TOKEN" in said) == (status < 500)
+        with pytest.raises(UserError) as raised:  # a password is sent, and not told
+            look(name, address.replace("//", "//me:secret@"))
+        assert str(raised.value) == said

@@ -170,7 +170,8 @@ def test_the_champion_s_file_stands_in_until_the_store_has_one(tmp_path, monkeyp
             f"no champion of colours is registered in {uri}; the answers are of {network}, "
             "colours version 7",
             f"colours version 7 has other classes than the pictures in {tmp_path}/data/prepared: "
-            "they have no newts; `dvc repro` takes a network of theirs to the gate",
+            "they have no newts; `dvc repro` takes a network of theirs to the gate, and `pawprint "
+            "register gate=always` makes one champion that was kept back",
         ]
         assert caplog.messages == server.get("model").json()["notes"] == health["notes"]
         time.sleep(0.3)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,10 @@ import time
 import pytest
 import requests
 from web_server import Registry, picture
+
+from pawprint.config.compose import project_root
+
+ROOT = project_root()
 
 
 def prepare(files):
@@ -24,7 +29,9 @@ def prepare(files):
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts the command in an empty folder; what still runs is ended."""
+    """A function that starts the command in an empty folder of a project; ends what still runs."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
     started = []
 
     def begin(*arguments, program=("-m", "pawprint"), files=None):

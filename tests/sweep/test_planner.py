@@ -126,6 +126,7 @@ def combined(*axes, fixed=()):
         ("model=transfer", ["model.head_rate=0.1", "model.head_rate=0.2"]),
         ("model=transfer", ["augment=light", "augment=strong"]),
         ("model=resnet", ["dense_units=8", "dense_units=16"]),
+        ("model=cnn", ["model.backbone=MobileNet", "model.backbone=ResNet50"]),
         ("optimizer=sgd", ["learning_rate=null", "learning_rate=0.02"]),
     ],
 )

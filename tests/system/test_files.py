@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from pawprint.system.errors import UserError, files_explained
@@ -47,7 +48,7 @@ TAME = ["a=b", "'a", "'", "''", "", " =a", "-1", "-0.500000", "+2e-3"]
 def test_a_spreadsheet_runs_no_cell_of_a_table_and_names_are_read_back(tmp_path, header):
     path = tmp_path / "table.csv"
     rows = [[cell, "-0.5"] for cell in NAMES + TAME]
-    write_table(path, header, rows)
+    write_table(path, header, ([np.str_(cell), value] for cell, value in rows))
     with path.open(newline="") as file:
         cells = [row[0] for row in csv.reader(file)][1:]
     assert cells == [f"'{name}" for name in NAMES] + TAME

@@ -74,7 +74,7 @@ def _read_runs(
             )
         if len(ids) < 2:
             raise UserError(
-                f"{store.uri} has {len(ids)} evaluated runs, and two are needed; train and "
+                f"{store.shown} has {len(ids)} evaluated runs, and two are needed; train and "
                 "evaluate with other settings, for example `dvc exp run -S depth=3`"
             )
         notes = [

@@ -25,6 +25,10 @@ UNREAD = {
     "resnet": ("dense_units",),
     "transfer": ("depth", "width"),
 }
+OF_TRANSFER = {
+    f"model.{key}"
+    for key in ("backbone", "alpha", "weights", "unfreeze", "head_epochs", "head_rate")
+}
 CHOICES = ("augment", "gate", "growth", "model", "optimizer", "schedule", "tracking")
 DESCRIPTION, ONE_OF = "description", "one of"  # what metadata of a key has beside its bounds
 
@@ -247,6 +251,8 @@ class Config:
         """Those of ``flat`` that decide what a training of given pictures ends with."""
         skipped = (*ELSEWHERE, "growth") if self.frozen else ELSEWHERE
         deciding = {k: v for k, v in self.flat().items() if k.split(".")[0] not in skipped}
+        if self.model.name != "transfer":
+            deciding |= dict.fromkeys(OF_TRANSFER & deciding.keys())
         if self.frozen:  # the head learns once, from features of whole pictures
             read = ("augment.horizontal_flip",)
             unread = ("augment", "model.head_")

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from PIL import Image
 
@@ -13,6 +13,7 @@ _LEAST_ZEROS, _ZEROS = 32, 1 / 12  # bytes, and share of a file: flat pictures h
 _PNG_START, _PNG_PIXELS = 8, (b"PLTE", b"IDAT")
 _JPEG2000_END = b"\xff\xd9"
 _FILLERS = (b"free", b"skip")  # boxes
+_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 12: 8}  # bytes of a value, by its type
 _CHECKSUM = "a checksum is wrong"
 
 
@@ -36,6 +37,39 @@ def damage_of(file: BinaryIO, image: Image.Image) -> str | None:
         if block := image.info.get(name):
             content = content.replace(block, b"")
     return zeros_in_a_row(content)
+
+
+def is_cut(file: BinaryIO) -> bool:
+    """Whether a TIFF, a WebP or a file of boxes, as AVIF, says that it goes on behind its end."""
+    file.seek(0)
+    content = file.read()
+    if content.startswith((b"II*\0", b"MM\0*")):
+        return len(content) < _tiff_end(content)
+    if content.startswith(b"RIFF"):
+        return len(content) < 8 + int.from_bytes(content[4:8], "little")
+    place = 0
+    while content[4:8] == b"ftyp" and place + 8 <= len(content):
+        size = int.from_bytes(content[place : place + 4], "big")
+        if size < 8:  # to the end, or longer than 4 GB
+            return False
+        place += size
+    return place > len(content)
+
+
+def _tiff_end(content: bytes) -> int:
+    """Where the first directory of a TIFF, and what it points to, ends at the earliest."""
+    order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
+
+    def number(place: int, length: int = 4) -> int:
+        return int.from_bytes(content[place : place + length], order)
+
+    place = number(4)
+    end = last = place + 2 + 12 * number(place, 2) + 4
+    for entry in range(place + 2, min(last - 4, len(content)), 12):
+        size = _TIFF_SIZES.get(number(entry + 2, 2), 0) * number(entry + 4)
+        if size > 4:  # else the value stands in the entry
+            end = max(end, number(entry + 8) + size)
+    return end
 
 
 def _told_content(content: bytes, file_format: str) -> bytes:

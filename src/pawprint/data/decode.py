@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from pawprint.data.damage import damage_of
+from pawprint.data.damage import damage_of, is_cut
 from pawprint.data.jpeg import JPEG_START, quick_jpeg, reduction, trimmed, with_end
 from pawprint.data.picture import (
     MOST_PIXELS,
@@ -194,15 +194,19 @@ def decode_file(file: BinaryIO, image_size: int) -> Picture:
             if _is_heif(start):
                 return _decode_heif(file)
             return _decode(file, image_size)
-    except PictureError:
-        raise
-    except UnidentifiedImageError as error:
+    except Image.DecompressionBombError as error:
+        raise _problem(error) from error
+    except Exception as error:  # decoders meet damage with errors of any type
+        if getattr(error, "kind", "unreadable") == "unreadable" and is_cut(file):
+            raise PictureError("is truncated", "truncated") from error
+        if isinstance(error, PictureError):
+            raise
+        if not isinstance(error, UnidentifiedImageError):
+            raise _problem(error) from error
         if kind := next((kind for begin, kind in _NOT_READ.items() if start.startswith(begin)), ""):
             sentence = f"cannot be read: {kind} is not supported (convert it to PNG)"
             raise PictureError(sentence) from error
         raise PictureError("is not a picture", "not a picture") from error
-    except Exception as error:  # decoders meet damage with errors of any type
-        raise _problem(error) from error
 
 
 def pixels_told(content: bytes) -> int:

@@ -119,6 +119,11 @@ def _too_few(
     cure = "take its folder away"
     if "two labels" in left_out:
         _, cure = conflicts(audit)
+    used = [r for r, out in zip(audit.records, audit.left_out, strict=True) if not out]
+    files = {record.sha256 for record in used if record.label == label}
+    if len(files) > pictures:
+        some += f" among {len(files)} files, of which some look the same,"
+        cure = "set near_duplicates: false if they are different pictures"
     return UserError(
         f'the class "{label}" in "{images}" has {some} but needs at least {len(to_fill)} '
         f"({needed}{left_out}): add pictures to it, or {cure}"

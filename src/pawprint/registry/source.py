@@ -259,7 +259,8 @@ def with_class_note(source: Source, class_names: Sequence[str]) -> Source:
         return source
     note = (
         f"{source.name} has other classes than the pictures in {prepared}: {' and '.join(parts)}; "
-        "`dvc repro` takes a network of theirs to the gate"
+        "`dvc repro` takes a network of theirs to the gate, and `pawprint register gate=always` "
+        "makes one champion that was kept back"
     )
     return replace(source, notes=(*source.notes, note))
 

@@ -37,6 +37,7 @@ from pawprint.pages.render import link_from
 from pawprint.system.errors import UserError
 from pawprint.system.files import mend, replacing_file, replacing_folder, write_json
 from pawprint.system.lock import locked
+from pawprint.system.terminal import can_print
 
 log = logging.getLogger(__name__)
 
@@ -232,6 +233,8 @@ def _writing(out: Path) -> Iterator[None]:
             mend(out)
             yield
     except OSError as error:
+        if error.filename is None and not can_print():
+            raise  # of standard output: the command line says so
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(
             f'the prepared pictures cannot be written to "{out}" or next to it: {error.strerror}'

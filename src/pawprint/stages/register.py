@@ -59,7 +59,7 @@ def register(config: Config, paths: Paths | None = None) -> dict[str, Any]:
         run = run_of(store, paths)
         if (model_id := run.tags.get(MODEL_ID_TAG)) is None:
             raise UserError(
-                f"{store.uri} has no network of run {run.id}; make room there and register again"
+                f"{store.shown} has no network of run {run.id}; make room there and register again"
             )
         if "test_accuracy" not in run.metrics:  # restored: evaluate came from DVC's cache too
             run.log_dataset("test", str(paths.pictures(summary.images)), test_digest, "testing")

@@ -146,7 +146,7 @@ def promote(winner: TrialRun, spec: SweepSpec, paths: Paths, store: Store) -> No
     run = store.find(winner.id)
     if run is None:
         raise UserError(
-            f"the run of the winner, {winner.id}, is gone from {store.uri}; sweep again"
+            f"the run of the winner, {winner.id}, is gone from {store.shown}; sweep again"
         )
     if version := run.tags.get("registered_version"):
         log.info("the winner, %s, is version %s already", winner.name, version)

@@ -70,7 +70,7 @@ class RowWriter:
         """Write one row."""
         row = [f"'{cell}" if _is_formula(cell) else cell for cell in row]
         # Python 3.11 does not quote them, and reads them as ends of rows.
-        returns = any(type(cell) is str and "\r" in cell for cell in row)
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in row)
         (self._quoted if returns else self._plain).writerow(row)
 
     def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
@@ -94,7 +94,7 @@ def read_rows(file: Iterable[str]) -> Iterator[list[str]]:
 
 def _is_formula(cell: Any) -> bool:
     """Whether a cell is a text that begins as a formula does, perhaps behind apostrophes."""
-    if type(cell) is not str or cell[:1] not in _BEFORE_FORMULAS:
+    if not isinstance(cell, str) or cell[:1] not in _BEFORE_FORMULAS:
         return False
     if cell.lstrip("'")[:1] not in _FORMULAS:
         return False

@@ -12,6 +12,15 @@ def printable(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def can_print() -> bool:
+    """Whether standard output takes what was printed so far."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
 def format_duration(seconds: float) -> str:
     """Seconds below a minute and a half, minutes below an hour and a half, hours above."""
     if seconds >= 5400:

@@ -4,6 +4,7 @@ import os
 import shlex
 import sqlite3
 import urllib.parse
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Set
 from contextlib import closing
@@ -11,8 +12,9 @@ from pathlib import Path
 
 from pawprint.config.compose import find_project, project_root
 from pawprint.config.paths import Paths
+from pawprint.data.sources.address import without_credentials
 from pawprint.system.errors import UserError
-from pawprint.tracking.names import CHAMPION, is_file
+from pawprint.tracking.names import CHAMPION, NETWORK_FILE, is_file
 
 _SQLITE = b"SQLite format 3\0"
 _SQLITE_URL = "sqlite:///"
@@ -63,6 +65,11 @@ def stands_alone(name: str) -> bool:
     A file is; outside of any project, what the store at ``MLFLOW_TRACKING_URI`` holds is too.
     """
     return is_file(name) or (_named_store() and find_project() is None)
+
+
+def shown_address(address: str) -> str:
+    """A store's address as sentences name it: without a password."""
+    return address if address.startswith(_SQLITE_URL) else without_credentials(address)
 
 
 def is_server(uri: str) -> bool:
@@ -283,7 +290,7 @@ def no_champion(model: str, address: str) -> UserError:
 
 def champion_missing(model: str, address: str) -> str:
     """That there is none, in words that others follow."""
-    return f"no champion of {model} is registered in {address}"
+    return f"no champion of {model} is registered in {shown_address(address)}"
 
 
 def champion_in_dvc() -> str | None:
@@ -296,7 +303,7 @@ def champion_in_dvc() -> str | None:
         return None
     paths = Paths(root)
     lock = paths.root / "dvc.lock"
-    if paths.champion.exists() or not lock.is_file():
+    if (paths.champion / NETWORK_FILE).exists() or not lock.is_file():
         return None
     if "path: models/champion\n" not in lock.read_text(encoding="utf-8"):
         return None
@@ -311,16 +318,15 @@ def no_version(model: str, which: str, address: str) -> UserError:
     if which == CHAMPION:
         return no_champion(model, address)
     word = f"version {which}" if which.isdecimal() else f"alias {which}"
-    return UserError(f"{address} has no {word} of {model}; `mlflow ui` shows what there is")
+    where = shown_address(address)
+    return UserError(f"{where} has no {word} of {model}; `mlflow ui` shows what there is")
 
 
 def run_address(uri: str, experiment_id: str, run_id: str) -> str:
     """Where a run's page is: in the server's interface, or in that of `mlflow ui`."""
     base = "http://127.0.0.1:5000"  # where plain `mlflow ui` answers
     if is_server(uri):
-        parts = urllib.parse.urlsplit(uri)
-        host = parts.netloc.rpartition("@")[2]  # a page is passed on: no password in it
-        base = urllib.parse.urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+        base = shown_address(uri).rstrip("/")  # a page is passed on: no password in it
     return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
@@ -342,13 +348,20 @@ def check_answers(address: str) -> None:
     import urllib.error
     import urllib.request
 
+    parts = urllib.parse.urlsplit(address)
+    request = urllib.request.Request(f"{shown_address(address).rstrip('/')}/health")
+    if parts.username is not None:
+        given = (
+            f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        )
+        request.add_header("Authorization", f"Basic {b64encode(given.encode()).decode()}")
     try:
-        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5).close()
+        urllib.request.urlopen(request, timeout=5).close()
     except urllib.error.HTTPError:
         return
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(
-            f"the tracking server {address} does not answer ({reason}); start it, or record "
-            "locally with tracking=local and without MLFLOW_TRACKING_URI"
+            f"the tracking server {shown_address(address)} does not answer ({reason}); start it, "
+            "or record locally with tracking=local and without MLFLOW_TRACKING_URI"
         ) from None

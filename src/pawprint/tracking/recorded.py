@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pawprint.system.errors import UserError
-from pawprint.tracking.location import no_champion, registry_uri, run_address
+from pawprint.tracking.location import no_champion, registry_uri, run_address, shown_address
 from pawprint.tracking.names import CHALLENGER, CHAMPION
 from pawprint.tracking.registry import artifact_text, existing, registry_of
 from pawprint.tracking.store import Store
@@ -137,18 +137,19 @@ class Records:
             numbers = sorted((int(one.version) for one in there), reverse=True)
             known = ", ".join(f"v{number}" for number in numbers[:_MOST_NAMED]) or "none"
             raise UserError(
-                f"{self.model} has no {word} in {address}; the last versions there are {known}"
+                f"{self.model} has no {word} in {shown_address(address)}; the last versions there "
+                f"are {known}"
             )
         run = self._get(version.run_id)
         if run is None or run.info.lifecycle_stage != "active":
             raise UserError(
-                f"the run {version.run_id} of {self.model} {word} is gone from {self.store.uri}; "
+                f"the run {version.run_id} of {self.model} {word} is gone from {self.store.shown}; "
                 "name another one"
             )
         return version.run_id
 
     def _unknown(self, word: str) -> UserError:
-        where = f"no run in {self.store.uri} is called {word!r}"
+        where = f"no run in {self.store.shown} is called {word!r}"
         if not self._runs:
             return UserError(f"{where}: it has none; train one with `dvc repro`")
         names = [run.info.run_name or "" for run in self._runs]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pawprint.system.errors import UserError, first_line
 from pawprint.system.lock import locked
 from pawprint.tracking.description import may_replace, signed
-from pawprint.tracking.location import local_folder, registry_uri, sqlite_path
+from pawprint.tracking.location import local_folder, registry_uri, shown_address, sqlite_path
 from pawprint.tracking.names import CHAMPION, NETWORK_FILE, mlflow_name
 from pawprint.tracking.store import Store, explained, reach
 
@@ -258,8 +258,8 @@ def fetch_model_of_run(address: str, run_id: str) -> Path:
     except (MlflowException, OSError) as error:
         reason = first_line(error)
     raise UserError(
-        f"{address} has no network of a run {run_id} ({reason}); trials of a sweep have none "
-        "before they are promoted"
+        f"{shown_address(address)} has no network of a run {run_id} ({reason}); trials of a sweep "
+        "have none before they are promoted"
     )
 
 

@@ -22,6 +22,7 @@ from pawprint.tracking.location import (
     is_server,
     registry_uri,
     run_address,
+    shown_address,
     sqlite_path,
     sqlite_uri,
     store_uri,
@@ -78,7 +79,7 @@ class Store:
         run = self.find(run_id)
         if run is None:
             raise UserError(
-                f"MLFLOW_RUN_ID is {run_id}, but {self.uri} has no such run; unset that "
+                f"MLFLOW_RUN_ID is {run_id}, but {self.shown} has no such run; unset that "
                 "variable or set MLFLOW_TRACKING_URI to the store that has it"
             )
         if run.has_results:
@@ -94,6 +95,11 @@ class Store:
     def run(self, run_id: str) -> Run:
         """The run with this id, which is there."""
         return Run(self.client, self.uri, run_id)
+
+    @property
+    def shown(self) -> str:
+        """Its address as sentences name it."""
+        return shown_address(self.uri)
 
     def explained(self) -> contextlib.AbstractContextManager[None]:
         """Where the store fails in the block, a UserError says so in a sentence."""
@@ -178,14 +184,15 @@ def connect(uri: str | None, experiment: str) -> Store:
 
 
 def _unusable(address: str, error: Exception) -> UserError:
-    reason = first_line(error).rstrip(".")
+    where = shown_address(address)
+    reason = first_line(error).rstrip(".").replace(address.rstrip("/"), where.rstrip("/"))
     if "error code 401" in reason or "error code 403" in reason:
         return UserError(
-            f"the tracking server {address} does not let you in ({reason}); set "
+            f"the tracking server {where} does not let you in ({reason}); set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
     return UserError(
-        f"the tracking store {address} cannot be used ({reason}); see tracking in params.yaml and "
+        f"the tracking store {where} cannot be used ({reason}); see tracking in params.yaml and "
         "MLFLOW_TRACKING_URI"
     )
 
@@ -280,8 +287,9 @@ def _experiment_id(client: MlflowClient, address: str, name: str) -> str:
                 raise
     if found.lifecycle_stage != "active":
         raise UserError(
-            f"the experiment {name!r} was deleted in {address}; restore it with `mlflow experiments"
-            f" restore --experiment-id {found.experiment_id}` or set tracking.experiment"
+            f"the experiment {name!r} was deleted in {shown_address(address)}; restore it with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}` or set "
+            "tracking.experiment"
         )
     return found.experiment_id
 

@@ -207,7 +207,8 @@ def test_what_is_not_there_is_one_sentence(store, refusal, url):
 def test_a_missing_package_is_named(refusal, monkeypatch, scheme, package):
     monkeypatch.setitem(sys.modules, package, None)
     message = refusal(f"{scheme}://bucket/pets.zip")
-    assert f"`pip install {package}`" in message
+    extra = "'pawprint-classifier[s3]'" if scheme == "s3" else package
+    assert f"`pip install {extra}`" in message
     assert "`dvc import-url`" in message
 
 

@@ -150,7 +150,7 @@ def test_splits_names_the_folders_of_given_splits_and_the_summary_keeps_them(
 ):
     other = paint_folder(tmp_path / "other", {"cats": 4, "dogs": 4}, seed=7)
     images = given_splits(tmp_path / "images", A=other, B=pictures)
-    with pytest.raises(UserError, match=r'splits: \["A", "B"\]'):
+    with pytest.raises(UserError, match=r"splits: \[TRAINING, TESTING\]"):
         run(images, out)
     summary = run(images, out, splits=["B", "A"])
     assert summary.splits["test"].per_class == {"cats": 4, "dogs": 4}
