@@ -161,7 +161,7 @@ def test_the_champion_s_file_stands_in_until_the_store_has_one(tmp_path, monkeyp
     record_file(network).write_text(json.dumps(record))
     (tmp_path / "data/prepared").mkdir(parents=True)
     (tmp_path / "data/prepared/summary.json").write_text('{"class_names": ["cats", "dogs"]}')
-    monkeypatch.setattr(source, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(source, "find_project", lambda: tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with serving(WatchedModel(CHAMPION, uri, seconds=0.05)) as server:
         health = server.get("health").json()
