@@ -66,8 +66,9 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture(autouse=True)
-def own_registry():
-    """No registry of an earlier test: MLflow writes the variable for the whole process."""
+def own_store():
+    """No store of an earlier test: MLflow writes the variables for the whole process."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ.pop("MLFLOW_REGISTRY_URI", None)
 
 

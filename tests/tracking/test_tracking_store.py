@@ -114,3 +114,17 @@ def test_who_opens_a_store_for_long_is_told_to_those_who_wait(tmp_path, monkeypa
     ):
         connect(sqlite_uri(path), "pawprint")
     assert "is opening the store" in caplog.text
+
+
+def test_each_project_of_a_process_has_a_store_of_its_own(tmp_path, monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    for project in (tmp_path / "flowers", tmp_path / "fruit"):
+        project.mkdir()
+        for file in ("dvc.yaml", "params.yaml"):
+            (project / file).touch()
+        monkeypatch.chdir(project)
+        store = connect(None, "pawprint")
+        assert store.uri == sqlite_uri(project / "mlflow.db")
+        assert list(store.search("")) == []
+        store.open_run("a run")

@@ -234,11 +234,13 @@ def reach(address: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Whatever it tells, with a traceback, it also raises: then we tell it.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    given = {name: os.environ[name] for name in names if name in os.environ}
     mlflow.set_tracking_uri(address)
-    given = "MLFLOW_REGISTRY_URI" in os.environ
     mlflow.set_registry_uri(registry)
-    if not given:  # it wrote the variable, which would speak for another store too
-        os.environ.pop("MLFLOW_REGISTRY_URI", None)
+    for name in names:  # it wrote them, and they would speak for another project's store too
+        os.environ.pop(name, None)
+    os.environ.update(given)
     path = sqlite_path(address)
     with explained(address), _creation_lock(address):
         if path is not None and not (path.exists() and path.stat().st_size):
