@@ -101,5 +101,5 @@ def test_a_file_is_not_written_where_nothing_changed(project):
 
 def test_what_is_chosen_and_not_there_is_one_sentence(project):
     change(project, optimizer="mine")
-    with pytest.raises(UserError, match=r"params\.yaml chooses conf/optimizer/mine\.yaml, which"):
+    with pytest.raises(UserError, match=r"params\.yaml: optimizer has no choice 'mine'"):
         write_digests(Namespace())

@@ -11,11 +11,10 @@ from typing import Any
 
 import yaml
 
-from pawprint.config.compose import check_path, project_root, read_params
-from pawprint.config.overrides import read_yaml
+from pawprint.config.compose import Settings, check_path, project_root, read_settings
+from pawprint.config.overrides import RECIPE, read_yaml
 from pawprint.config.paths import PACKAGE, Paths, conf_file, shipped
 from pawprint.config.schema import CHOICES
-from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, sha256_of
 
 SOURCE = "src/pawprint/"  # where the code stands for the `dvc.yaml` that comes with pawprint
@@ -30,9 +29,11 @@ def write_digests(given: argparse.Namespace) -> int:
     """
     del given
     root = project_root()
-    settings = read_params(root)
+    settings = read_settings(root)
     for key in ("images", "predict_images"):  # here, before DVC looks for a folder called ~
-        check_path(key, str(settings[key]))
+        check_path(key, str(settings.params[key]))
+    if said := settings.replaced():
+        print(said)
     for name, stage in shipped_stages().items():
         file = Paths(root).code / f"{name}.txt"
         before = file.read_text(encoding="utf-8") if file.is_file() else None
@@ -46,20 +47,27 @@ def write_digests(given: argparse.Namespace) -> int:
 
 
 def digests_of(
-    stage: Mapping[str, Any], settings: Mapping[str, Any], root: Path, known: Mapping[str, str]
+    stage: Mapping[str, Any], settings: Settings, root: Path, known: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """What a stage reads beside its dependencies and parameters: what it is, and its sha256.
 
     Args:
         stage: of `shipped_stages`.
-        settings: values by key, as in `params.yaml`.
+        settings: of `params.yaml` and its recipe.
         root: of the project.
         known: the digests of the last time, by what they are of.
     """
     if not (root / SOURCE).is_dir():  # else the code is a dependency
         yield SOURCE, _digest_code(code_of_stage(stage))
-    for key in stage.get("params", ()):
-        yield from digests_of_key(key, settings, root, known)
+    changed = {
+        key: value
+        for key, value in settings.recipe.items()
+        if key.partition(".")[0] in stage["params"] and settings.params.get(key) != value
+    }
+    if changed:
+        yield f"conf/recipe/{settings.params[RECIPE]}.yaml", _digest_values(changed)
+    for key in stage["params"]:
+        yield from digests_of_key(key, settings.params | settings.recipe, root, known)
 
 
 def digests_of_key(
@@ -69,16 +77,16 @@ def digests_of_key(
 
     A file that is not here, as in a colleague's clone, is taken to be what it was.
 
-    Raises:
-        UserError: it chooses a file of `conf/` that is not there.
+    Args:
+        key: of `params.yaml`.
+        settings: values by key, those of the recipe put in.
+        root: of the project.
+        known: as of `digests_of`.
     """
     if key not in CHOICES:
         return
     choice = f"{key}/{settings[key]}.yaml"
-    file = conf_file(root, choice)
-    if not file.is_file():
-        raise UserError(f"params.yaml chooses conf/{choice}, which is not there; change it")
-    chosen = read_yaml(file)
+    chosen = read_yaml(conf_file(root, choice))
     yield f"conf/{choice}", _digest_values(chosen)
     for name in FILES:
         group, _, inner = name.partition(".")
