@@ -12,6 +12,7 @@ from pawprint.config.compose import compose, project_root
 
 def test_values_arrive_as_they_are_given():
     settings = {
+        "recipe": "fast",
         "model": "transfer",
         "epochs": 5,
         "image_size": np.int64(64),
@@ -33,7 +34,8 @@ def test_values_arrive_as_they_are_given():
     assert config.growth.sizes == [0.5, 1.0]
     assert config.model.weights == "none"
     assert config.tracking.experiment == "null"
-    for key in ("epochs", "patience", "mirror", "dropout", "learning_rate", "splits"):
+    assert (config.batch_size, config.augment.name) == (64, "light")  # of the recipe
+    for key in ("recipe", "epochs", "patience", "mirror", "dropout", "learning_rate", "splits"):
         assert getattr(config, key) == settings[key], key
     assert (flat["model"], flat["optimizer"], config.image_size) == ("transfer", "adam", 64)
 

@@ -149,6 +149,10 @@ def test_without_git_a_run_is_called_by_what_differs_from_the_files(tmp_path):
     shutil.copytree(project_root() / "conf", tmp_path / "conf")
     assert name_of(compose(["depth=3"]), "data/sample", tmp_path) == "depth=3"
     assert name_of(compose(), "data/sample", tmp_path) == "resnet muon sample"
+    params = tmp_path / "params.yaml"
+    params.write_text(params.read_text().replace("recipe: none", "recipe: fast"))
+    assert name_of(compose(), "data/sample", tmp_path) == "recipe=none"
+    assert name_of(compose(["recipe=fast"]), "data/sample", tmp_path) == "resnet muon sample"
 
 
 def test_a_long_name_ends_after_a_whole_setting_with_a_count_of_the_rest(committed):
