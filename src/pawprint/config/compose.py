@@ -253,6 +253,11 @@ def check(config: Config) -> None:
     _check_needs("model", config.model, "transfer", needs)
     _check_needs("gate", config.gate, "better", ("significance",))
     _check_needs("gate", config.gate, "not_worse", ("margin",))
+    if config.teacher is not None and config.frozen:
+        raise UserError(
+            f"teacher is {config.teacher}, but of a frozen backbone the head alone learns, from "
+            "features of whole pictures; set teacher to null, or model.unfreeze above 0"
+        )
     if config.model.name in ("article", "cnn", "resnet") and config.filters is None:
         raise UserError("model.width has no value; give one, or set width")
 

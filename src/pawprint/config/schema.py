@@ -205,6 +205,7 @@ class Config:
     validation_steps: int | None = key("batches per validation; null: one full pass", 1)
     label_smoothing: float = key("share of a target spread over all classes", 0, below=1)
     ema: float = key("share of the training over which weights are averaged", 0, below=1)
+    teacher: str | None = key("network whose answers teach beside the labels; null: none")
     class_weights: str = key("weight of each class in the loss", one_of=("none", "balanced"))
     mirror: bool = key("whether an answer is the mean over a picture and its mirror image")
     precision: str = key("numbers of training", one_of=("auto", "float32", "bfloat16", "float16"))

@@ -20,6 +20,7 @@ from pawprint.config.schema import CHOICES, ELSEWHERE, LATER, PREPARED, UNREAD, 
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.store import Split, Summary, load_split, load_summary
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
+from pawprint.registry.teacher import find_teacher
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, sha256_of, write_json
 from pawprint.tracking.names import (
@@ -94,6 +95,9 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     # Read what was prepared.
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
+    teacher = find_teacher(config, paths)
+    if teacher:
+        teacher.check(summary.class_names, summary.resize)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
 
     # Say what costs accuracy before it costs a training; in a sweep once.
@@ -112,10 +116,11 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     store = connect(trial.store if trial else config.tracking.uri, config.tracking.experiment)
     description = describe_training(config, summary, paths)
     description["tags"] |= trial.tags if trial else {}
+    description["tags"] |= teacher.tags if teacher else {}
 
     # Open the run, or the one of the same training that was killed.
     start_tensorflow()
-    identity = identity_of(config, data)
+    identity = identity_of(config, data, teacher.digest if teacher else None)
     if trial:  # it is not exported: the same training outside of a sweep is another one
         identity["trial"] = trial.identity
     parent = trial.parent if trial else None
@@ -140,6 +145,7 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
             report=report,
             checkpoint=checkpoint,
             state=state,
+            teacher=teacher,
             began=began if trial else None,
         )
         try:

@@ -39,6 +39,7 @@ from pawprint.training.loop import (
 )
 from pawprint.training.optimizers import build_optimizer, build_schedule
 from pawprint.training.progressive_size import picture_sizes
+from pawprint.training.teacher import MOST_VIEWS, SoftTargets, Teacher, answers_of_views
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +53,11 @@ class TrainingJob:
         data: the splits `train` and `validation`.
         augmentation: varies training pictures. While a backbone is frozen, its mirroring alone
             counts.
-        features_folder: where a backbone's features are kept.
+        features_folder: where a backbone's features and a teacher's answers are kept.
         report: told the figures of each epoch; None for nobody.
         checkpoint: where the state is saved; None for nowhere.
         state: where to go on.
+        teacher: whom to learn from beside the labels; None for nobody.
         began: ``time.monotonic()`` of the begin of the work, from which the start-up counts; None
             where the process began with it.
     """
@@ -67,6 +69,7 @@ class TrainingJob:
     report: Report | None = None
     checkpoint: Checkpoint | None = None
     state: State = field(default_factory=State)
+    teacher: Teacher | None = None
     began: float | None = None
 
 
@@ -184,6 +187,7 @@ def _fit(
     vary: Vary,
     sizes: list[int],
     rate: float | None = None,
+    soft_targets: SoftTargets | None = None,
 ) -> Fitted:
     """Train ``model`` on ``inputs``, pictures or features, as configured or at another ``rate``."""
     config, classes = job.config, len(job.data["train"].class_names)
@@ -213,6 +217,7 @@ def _fit(
         balanced_weights(labels, classes) if balanced else None,
         # A backbone's head normalises over the batch alone: one picture would be all there is.
         max(2, devices) if config.model.name == "transfer" else devices,
+        soft_targets,
     )
     validation = ValidationBatches(
         inputs["validation"],
@@ -230,7 +235,32 @@ def _fit(
 def _fit_whole(job: TrainingJob, model: keras.Model) -> Fitted:
     """Train the network on pictures."""
     pictures = {split: part.pictures for split, part in job.data.items()}
-    return _fit(job, model, pictures, job.augmentation, picture_sizes(job.config))
+    sizes = picture_sizes(job.config)
+    if job.teacher is None:
+        return _fit(job, model, pictures, job.augmentation, sizes)
+    begin = time.perf_counter()
+    soft_targets = _soft_targets(job, job.teacher)
+    seconds = time.perf_counter() - begin
+    fitted = _fit(job, model, pictures, job.augmentation, sizes, soft_targets=soft_targets)
+    fitted.seconds_of_teacher = seconds
+    return fitted
+
+
+def _soft_targets(job: TrainingJob, teacher: Teacher) -> SoftTargets:
+    """What the teacher says of each view of the training pictures."""
+    config, train = job.config, job.data["train"]
+    answers = answers_of_views(
+        teacher,
+        train.pictures,
+        train.digest,
+        train.class_names,
+        job.augmentation,
+        views=min(config.epochs, MOST_VIEWS),
+        seed=config.seed,
+        folder=job.features_folder,
+    )
+    side, smoothing = config.image_size, config.label_smoothing
+    return SoftTargets(answers, job.augmentation, side, config.seed, smoothing)
 
 
 def _fit_pretrained(job: TrainingJob, model: keras.Model) -> Fitted:
