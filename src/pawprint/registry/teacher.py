@@ -1,4 +1,4 @@
-"""Finding the network that a student learns from, by what `teacher` says."""
+"""The network that a student learns from: found by what `teacher` says, and asked."""
 
 import hashlib
 import logging
@@ -7,11 +7,14 @@ from dataclasses import replace
 
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
+from pawprint.data.originals import labelled_originals
+from pawprint.data.store import Split, Summary
 from pawprint.inference.predictor import Predictor
 from pawprint.registry.source import Source, find_network, with_facts
 from pawprint.system.errors import UserError
 from pawprint.tracking.names import CHALLENGER, CHAMPION, is_file
-from pawprint.training.teacher import Teacher
+from pawprint.training.augmentation import Augmentation
+from pawprint.training.teacher import MOST_VIEWS, SoftTargets, Teacher, answers_of_views
 
 log = logging.getLogger(__name__)
 
@@ -48,3 +51,50 @@ def _find(config: Config, paths: Paths) -> Source:
     elif is_file(name):
         name = str(paths.given(name))
     return find_network(name, config.tracking.uri)
+
+
+def ask(
+    teacher: Teacher,
+    train: Split,
+    vary: Augmentation,
+    config: Config,
+    summary: Summary,
+    paths: Paths,
+) -> SoftTargets:
+    """What a teacher says of the training pictures as its student will see them.
+
+    A teacher of another picture size sees the files themselves, at its own.
+
+    Args:
+        teacher: whom to ask.
+        train: the training pictures.
+        vary: the augmentation.
+        config: of the training.
+        summary: of the prepared pictures.
+        paths: of the project.
+
+    Raises:
+        UserError: the files are needed, but not there any more.
+    """
+    size = teacher.predictor.image_size
+    with labelled_originals(
+        train.paths,
+        summary,
+        paths.pictures(summary.images),
+        size=size,
+        resize=summary.resize,
+        prepared=paths.prepared,
+        downloads=paths.downloads,
+    ) as originals:
+        answers = answers_of_views(
+            teacher,
+            train.pictures if size == summary.image_size else originals,
+            train.digest,
+            train.class_names,
+            vary,
+            side=summary.image_size,
+            views=min(config.epochs, MOST_VIEWS),
+            seed=config.seed,
+            folder=paths.features,
+        )
+    return SoftTargets(answers, vary, summary.image_size, config.seed, config.label_smoothing)

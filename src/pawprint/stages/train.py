@@ -9,6 +9,7 @@ import shlex
 import tempfile
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from pawprint.config.schema import CHOICES, ELSEWHERE, LATER, PREPARED, UNREAD, 
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.store import Split, Summary, load_split, load_summary
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
-from pawprint.registry.teacher import find_teacher
+from pawprint.registry.teacher import ask, find_teacher
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, sha256_of, write_json
 from pawprint.tracking.names import (
@@ -145,7 +146,9 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
             report=report,
             checkpoint=checkpoint,
             state=state,
-            teacher=teacher,
+            soft_targets=partial(ask, teacher, data["train"], augmentation, config, summary, paths)
+            if teacher
+            else None,
             began=began if trial else None,
         )
         try:

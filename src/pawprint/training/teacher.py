@@ -120,6 +120,7 @@ def answers_of_views(
     names: Sequence[str],
     vary: Augmentation,
     *,
+    side: int,
     views: int,
     seed: int,
     folder: Path,
@@ -130,10 +131,12 @@ def answers_of_views(
 
     Args:
         teacher: whose answers they are.
-        pictures: uint8 (n, side, side, 3).
+        pictures: uint8 (n, any side, the same, 3), as the teacher is to see them; read only where
+            an answer is missing.
         digest: of the pictures.
         names: of the classes, in the order of the answers.
         vary: the augmentation.
+        side: of the pictures as the student has them, in pixels.
         views: how many.
         seed: of the views.
         folder: where answers are kept.
@@ -141,7 +144,7 @@ def answers_of_views(
     Returns:
         Probabilities float32 (n, classes) by view, memory-mapped and read-only.
     """
-    count, side = len(pictures), pictures[:1].shape[1]
+    count = len(pictures)
     drawn = replace(vary, mixup=0, cutmix=0)  # mixtures are of a batch, and so no part of a view
     code = code_digest("training.teacher")
     key: dict[str, str | int | float | None] = {

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ from pawprint.training.loop import (
 )
 from pawprint.training.optimizers import build_optimizer, build_schedule
 from pawprint.training.progressive_size import picture_sizes
-from pawprint.training.teacher import MOST_VIEWS, SoftTargets, Teacher, answers_of_views
+from pawprint.training.teacher import SoftTargets
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +53,12 @@ class TrainingJob:
         data: the splits `train` and `validation`.
         augmentation: varies training pictures. While a backbone is frozen, its mirroring alone
             counts.
-        features_folder: where a backbone's features and a teacher's answers are kept.
+        features_folder: where a backbone's features are kept.
         report: told the figures of each epoch; None for nobody.
         checkpoint: where the state is saved; None for nowhere.
         state: where to go on.
-        teacher: whom to learn from beside the labels; None for nobody.
+        soft_targets: asked for what a teacher says of the training pictures, once it is needed;
+            None where labels teach alone.
         began: ``time.monotonic()`` of the begin of the work, from which the start-up counts; None
             where the process began with it.
     """
@@ -69,7 +70,7 @@ class TrainingJob:
     report: Report | None = None
     checkpoint: Checkpoint | None = None
     state: State = field(default_factory=State)
-    teacher: Teacher | None = None
+    soft_targets: Callable[[], SoftTargets] | None = None
     began: float | None = None
 
 
@@ -236,31 +237,14 @@ def _fit_whole(job: TrainingJob, model: keras.Model) -> Fitted:
     """Train the network on pictures."""
     pictures = {split: part.pictures for split, part in job.data.items()}
     sizes = picture_sizes(job.config)
-    if job.teacher is None:
+    if job.soft_targets is None:
         return _fit(job, model, pictures, job.augmentation, sizes)
     begin = time.perf_counter()
-    soft_targets = _soft_targets(job, job.teacher)
+    soft_targets = job.soft_targets()
     seconds = time.perf_counter() - begin
     fitted = _fit(job, model, pictures, job.augmentation, sizes, soft_targets=soft_targets)
     fitted.seconds_of_teacher = seconds
     return fitted
-
-
-def _soft_targets(job: TrainingJob, teacher: Teacher) -> SoftTargets:
-    """What the teacher says of each view of the training pictures."""
-    config, train = job.config, job.data["train"]
-    answers = answers_of_views(
-        teacher,
-        train.pictures,
-        train.digest,
-        train.class_names,
-        job.augmentation,
-        views=min(config.epochs, MOST_VIEWS),
-        seed=config.seed,
-        folder=job.features_folder,
-    )
-    side, smoothing = config.image_size, config.label_smoothing
-    return SoftTargets(answers, job.augmentation, side, config.seed, smoothing)
 
 
 def _fit_pretrained(job: TrainingJob, model: keras.Model) -> Fitted:
