@@ -6,7 +6,7 @@ from typing import Any
 
 # Keys that decide nothing of what a training of given pictures ends with.
 LATER = ("folds", "gate", "sure_precision", "sweep")
-ELSEWHERE = (*LATER, "images", "predict_images", "tracking")
+ELSEWHERE = (*LATER, "images", "predict_images", "tracking", "unlabelled")
 # Keys that decide which pictures there are, and how they look: of what was prepared.
 PREPARED = (
     "images",
@@ -18,6 +18,7 @@ PREPARED = (
     "max_refused_fraction",
     "max_megapixels",
     "near_duplicates",
+    "unlabelled",
 )
 # Keys that a network does not read.
 UNREAD = {
@@ -192,6 +193,7 @@ class Config:
     max_refused_fraction: float = key("more files left out than this stop prepare", 0, 1)
     max_megapixels: float = key("larger pictures are refused", above=0, below=math.inf)
     near_duplicates: bool = key("whether pictures that look the same are copies")
+    unlabelled: str | None = key("pictures without labels, for a teacher to teach; null: none")
     seed: int = key("of the sample, the split, the weights and the order", 0, 2**32 - 1)
     depth: int = key("blocks of cnn, groups of resnet", 1, 8)
     width: int | None = key("filters of the first block; null: the network's own", 1, 1024)

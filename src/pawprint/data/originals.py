@@ -14,6 +14,7 @@ from pawprint.data.layout import find_pictures
 from pawprint.data.picture import MOST_PIXELS, PictureError, pixels_at_most
 from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.store import Summary
+from pawprint.data.unlabelled import find_unlabelled, unlabelled_folder
 from pawprint.system.errors import UserError
 
 Find = Callable[[Path, str], Mapping[str, str]]
@@ -134,3 +135,48 @@ def labelled_originals(
         prepared=prepared,
         downloads=downloads,
     )
+
+
+def unlabelled_originals(
+    paths: Sequence[str],
+    summary: Summary,
+    images: Path | str,
+    *,
+    size: int,
+    prepared: Path,
+    downloads: Path,
+) -> Originals:
+    """Those of some pictures without labels; see ``labelled_originals``."""
+
+    def find(folder: Path, name: str) -> Mapping[str, str]:
+        return {file.path: file.location for file in find_unlabelled(folder, name)}
+
+    return Originals(
+        paths,
+        images,
+        find,
+        size=size,
+        resize=summary.resize,
+        max_megapixels=summary.max_megapixels,
+        prepared=unlabelled_folder(prepared),
+        downloads=downloads,
+    )
+
+
+class Joined:
+    """Pictures of two sources, one behind the other, to be read by slices."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self._first, self._second = first, second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    def __getitem__(self, index: slice) -> np.ndarray:
+        start, stop, _ = index.indices(len(self))
+        border = len(self._first)
+        parts = [
+            part[max(0, start - before) : max(0, stop - before)]
+            for part, before in ((self._first, 0), (self._second, border))
+        ]
+        return np.concatenate(parts)

@@ -3,13 +3,14 @@
 import hashlib
 import logging
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 
 from pawprint.config.paths import Paths
 from pawprint.config.schema import Config
-from pawprint.data.originals import labelled_originals
+from pawprint.data.originals import Joined, labelled_originals, unlabelled_originals
 from pawprint.data.store import Split, Summary
-from pawprint.inference.predictor import Predictor
+from pawprint.inference.predictor import Pictures, Predictor
 from pawprint.registry.source import Source, find_network, with_facts
 from pawprint.system.errors import UserError
 from pawprint.tracking.names import CHALLENGER, CHAMPION, is_file
@@ -30,8 +31,7 @@ def find_teacher(config: Config, paths: Paths) -> Teacher | None:
     if config.teacher is None:
         return None
     try:
-        source = _find(config, paths)
-        content = source.network.read_bytes()
+        source, content = _find(config, paths)
         # It was meant itself: a file need not be the champion's.
         known = replace(with_facts(source, content), notes=())
         predictor = Predictor(source.network, content=content)
@@ -42,7 +42,22 @@ def find_teacher(config: Config, paths: Paths) -> Teacher | None:
     return Teacher(predictor, hashlib.sha256(content).hexdigest(), known.name)
 
 
-def _find(config: Config, paths: Paths) -> Source:
+def teacher_digest(config: Config, paths: Paths) -> str | None:
+    """Sha256 in hex of the network that `teacher` means now; None where it is null.
+
+    Raises:
+        UserError: there is no such network, or the store does not answer.
+    """
+    if config.teacher is None:
+        return None
+    try:
+        return hashlib.sha256(_find(config, paths)[1]).hexdigest()
+    except (UserError, OSError) as error:
+        raise UserError(f"teacher is {config.teacher}: {error}") from None
+
+
+def _find(config: Config, paths: Paths) -> tuple[Source, bytes]:
+    """The network that `teacher` means, and its content."""
     name, model = str(config.teacher), config.tracking.registered_model
     if name in (CHAMPION, CHALLENGER):
         name = f"models:/{model}@{name}"
@@ -50,7 +65,8 @@ def _find(config: Config, paths: Paths) -> Source:
         name = f"models:/{model}/{match[1]}"
     elif is_file(name):
         name = str(paths.given(name))
-    return find_network(name, config.tracking.uri)
+    source = find_network(name, config.tracking.uri)
+    return source, source.network.read_bytes()
 
 
 def ask(
@@ -61,13 +77,13 @@ def ask(
     summary: Summary,
     paths: Paths,
 ) -> SoftTargets:
-    """What a teacher says of the training pictures as its student will see them.
+    """What a teacher says of pictures as its student will see them.
 
     A teacher of another picture size sees the files themselves, at its own.
 
     Args:
         teacher: whom to ask.
-        train: the training pictures.
+        train: the training pictures, and those without labels behind them, if any.
         vary: the augmentation.
         config: of the training.
         summary: of the prepared pictures.
@@ -76,16 +92,31 @@ def ask(
     Raises:
         UserError: the files are needed, but not there any more.
     """
-    size = teacher.predictor.image_size
-    with labelled_originals(
-        train.paths,
-        summary,
-        paths.pictures(summary.images),
-        size=size,
-        resize=summary.resize,
-        prepared=paths.prepared,
-        downloads=paths.downloads,
-    ) as originals:
+    size, labelled = teacher.predictor.image_size, int((train.labels >= 0).sum())
+    with ExitStack() as stack:
+        originals: Pictures = stack.enter_context(
+            labelled_originals(
+                train.paths[:labelled],
+                summary,
+                paths.pictures(summary.images),
+                size=size,
+                resize=summary.resize,
+                prepared=paths.prepared,
+                downloads=paths.downloads,
+            )
+        )
+        if summary.unlabelled and labelled < len(train.paths):
+            others = stack.enter_context(
+                unlabelled_originals(
+                    train.paths[labelled:],
+                    summary,
+                    paths.pictures(summary.unlabelled),
+                    size=size,
+                    prepared=paths.prepared,
+                    downloads=paths.downloads,
+                )
+            )
+            originals = Joined(originals, others)
         answers = answers_of_views(
             teacher,
             train.pictures if size == summary.image_size else originals,

@@ -20,6 +20,7 @@ from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, shipped, weight
 from pawprint.config.schema import CHOICES, ELSEWHERE, LATER, PREPARED, UNREAD, Config
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.store import Split, Summary, load_split, load_summary
+from pawprint.data.unlabelled import load_with_unlabelled
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
 from pawprint.registry.teacher import ask, find_teacher
 from pawprint.system.errors import UserError
@@ -39,6 +40,7 @@ from pawprint.training.augmentation import augmentation_of, draw_preview
 from pawprint.training.checkpoint import identity_of
 from pawprint.training.mirror_images import warning_of_mirroring
 from pawprint.training.recording import EpochReport, recorded, write_history
+from pawprint.training.teacher import TAUGHT
 from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
 from pawprint.training.trial import FINISHED, Outcome, PrunedError, Trial
 
@@ -100,6 +102,8 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     if teacher:
         teacher.check(summary.class_names, summary.resize)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
+    if teacher and summary.unlabelled_pictures:
+        data[TAUGHT] = load_with_unlabelled(paths.prepared)
 
     # Say what costs accuracy before it costs a training; in a sweep once.
     notes = []
@@ -146,7 +150,9 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
             report=report,
             checkpoint=checkpoint,
             state=state,
-            soft_targets=partial(ask, teacher, data["train"], augmentation, config, summary, paths)
+            soft_targets=partial(
+                ask, teacher, data.get(TAUGHT, data["train"]), augmentation, config, summary, paths
+            )
             if teacher
             else None,
             began=began if trial else None,
@@ -243,7 +249,9 @@ def name_of(config: Config, images: str, root: Path) -> str:
 def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[str, Any]:
     """What a training is of, as its run and `run.json` tell it, without what is secret in URLs."""
     uri = config.tracking.uri and without_credentials(config.tracking.uri)
-    config = replace(config, images=summary.images, tracking=replace(config.tracking, uri=uri))
+    tracking = replace(config.tracking, uri=uri)
+    images, unlabelled = summary.images, summary.unlabelled
+    config = replace(config, images=images, unlabelled=unlabelled, tracking=tracking)
     parameters = {k: v for k, v in config.flat().items() if k.split(".")[0] not in LATER}
     tags = {
         **provenance(paths.root),
@@ -251,8 +259,12 @@ def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[st
         "test_digest": summary.splits["test"].digest,
         "class_names": class_names_tag(summary.class_names),
     }
-    source = str(paths.pictures(summary.images))
-    contexts = {"train": "training", "validation": "validation"}
+    parts = [
+        (split, images, summary.splits[split].digest, context)
+        for split, context in (("train", "training"), ("validation", "validation"))
+    ]
+    if config.teacher and unlabelled:
+        parts.append(("unlabelled", unlabelled, str(summary.unlabelled_digest), "training"))
     return {
         "parameters": parameters | {"split_seed": summary.seed},
         "tags": tags,
@@ -260,12 +272,12 @@ def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[st
         "class_names": summary.class_names,
         "datasets": [
             {
-                "name": split,
-                "source": source,
-                "digest": summary.splits[split].digest,
+                "name": name,
+                "source": str(paths.pictures(source)),
+                "digest": digest,
                 "context": context,
             }
-            for split, context in contexts.items()
+            for name, source, digest, context in parts
         ],
     }
 
@@ -350,11 +362,15 @@ def check_prepared(config: Config, summary: Summary) -> None:
     for key in PREPARED:
         wanted = getattr(config, key)
         prepared = getattr(summary, "given_splits" if key == "splits" else key)
-        if key == "images":
+        is_place = key in ("images", "unlabelled")
+        if is_place and wanted is not None:
             wanted = without_credentials(wanted)
-        if prepared is None and key != "splits":  # by an earlier pawprint, which did not say
+        # By an earlier pawprint, which did not say.
+        if prepared is None and key not in ("splits", "unlabelled"):
             continue
-        if wanted != prepared and (key != "images" or place(wanted) != place(prepared)):
+        if is_place and None not in (wanted, prepared) and place(wanted) == place(prepared):
+            continue
+        if wanted != prepared:
             shown = [w if isinstance(w, str) else json.dumps(w) for w in (wanted, prepared)]
             value = json.dumps(wanted, separators=(",", ":")) if key == "splits" else shown[0]
             raise UserError(

@@ -25,7 +25,8 @@ from pawprint.tracking.names import TEACHER_DIGEST_TAG, TEACHER_TAG
 from pawprint.training.array_cache import cached_array
 from pawprint.training.augmentation import Augmentation, Variations
 
-MOST_VIEWS = 16  # of a picture: after as many epochs they come again
+MOST_VIEWS = 8  # of a picture: after as many epochs they come again
+TAUGHT = "taught"  # the split of which it teaches: of training, with what has no label
 ANSWERS = "teacher's answers"  # in messages
 TEACHER_WEIGHT = 0.9  # share of the teacher in a target; the rest is the label's
 

@@ -39,7 +39,7 @@ from pawprint.training.loop import (
 )
 from pawprint.training.optimizers import build_optimizer, build_schedule
 from pawprint.training.progressive_size import picture_sizes
-from pawprint.training.teacher import SoftTargets
+from pawprint.training.teacher import TAUGHT, SoftTargets
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ class TrainingJob:
 
     Attributes:
         config: what to train and how.
-        data: the splits `train` and `validation`.
+        data: the splits `train` and `validation`; with pictures that have no label also `taught`,
+            of which a teacher teaches instead of `train`.
         augmentation: varies training pictures. While a backbone is frozen, its mirroring alone
             counts.
         features_folder: where a backbone's features are kept.
@@ -192,7 +193,8 @@ def _fit(
 ) -> Fitted:
     """Train ``model`` on ``inputs``, pictures or features, as configured or at another ``rate``."""
     config, classes = job.config, len(job.data["train"].class_names)
-    labels, held_out = job.data["train"].labels, job.data["validation"].labels
+    learning = TAUGHT if soft_targets and TAUGHT in job.data else "train"
+    labels, held_out = job.data[learning].labels, job.data["validation"].labels
     # How long, and at which rates.
     steps = steps_in(len(labels), config.batch_size, config.steps_per_epoch)
     total = steps * len(sizes)
@@ -209,13 +211,13 @@ def _fit(
     balanced = config.class_weights == "balanced"
     devices = model.distribute_strategy.num_replicas_in_sync
     batches = TrainingBatches(
-        inputs["train"],
+        inputs[learning],
         labels,
         classes,
         config.batch_size,
         config.seed,
         vary,
-        balanced_weights(labels, classes) if balanced else None,
+        balanced_weights(labels[labels >= 0], classes) if balanced else None,
         # A backbone's head normalises over the batch alone: one picture would be all there is.
         max(2, devices) if config.model.name == "transfer" else devices,
         soft_targets,
