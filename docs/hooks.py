@@ -97,13 +97,12 @@ def _files(group: str) -> list[Path]:
 
 
 def _readers() -> dict[str, list[str]]:
-    """The stages of `dvc.yaml` that read each key, or the file that it chooses."""
+    """The stages of `dvc.yaml` that read each key."""
     found: dict[str, list[str]] = {}
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for stage, content in stages.items():
-        for key in content["params"]:
-            if isinstance(key, str):  # else a file that a key chooses
-                found.setdefault(key, []).append(f"`{stage}`")
+        for key in content.get("params", ()):
+            found.setdefault(key, []).append(f"`{stage}`")
     return found
 
 

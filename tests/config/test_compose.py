@@ -12,10 +12,10 @@ from pawprint.config.compose import (
     compose,
     compose_tracking,
     project_root,
-    read_overrides,
     read_params,
+    read_settings,
 )
-from pawprint.config.overrides import as_overrides, check_choices, check_keys, expand_recipe
+from pawprint.config.overrides import as_overrides, check_choices, check_keys
 from pawprint.config.schema import CHOICES, Config
 from pawprint.system.errors import UserError
 
@@ -179,7 +179,7 @@ def test_flat_leaves_out_what_a_choice_leaves_to_keras():
     [
         ("depht=3", "command line: there is no key 'depht'; did you mean 'depth'?"),
         ("+depht=3", "there is no key 'depht'; did you mean 'depth'?"),
-        ("colour=red", "there is no key 'colour'; the keys are images, predict_images,"),
+        ("colour=red", "there is no key 'colour'; the keys are recipe, images,"),
         (
             "model=vgg",
             "command line: model has no choice 'vgg'; choose one of article, cnn, resnet",
@@ -450,40 +450,64 @@ def test_the_command_line_goes_before_a_recipe_wherever_it_stands(words):
     assert (config.optimizer.name, config.patience) == ("adadelta", 25)
 
 
-def test_a_recipe_stands_for_its_settings_in_its_place(project):
+def write_recipe(project, content):
+    text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+    (project / "conf" / "recipe" / "mine.yaml").write_text(text)
+
+
+def test_a_recipe_of_params_yaml_goes_before_it_and_the_command_line_before_both(project):
+    change(project, "recipe", "article")
+    change(project, "epochs", 3)
+    assert compose() == compose(["recipe=article"])
+    config = compose(["epochs=4", "seed=1"])
+    assert (config.recipe, config.epochs, config.seed, config.patience) == ("article", 4, 1, 25)
+    config = compose(["model=resnet"])
+    assert (config.model.name, config.epochs) == ("resnet", 25)
+
+
+@pytest.mark.parametrize("name", ["none", "null"])
+def test_the_recipe_of_params_yaml_is_switched_off(project, name):
+    plain = compose()
+    assert plain.recipe == "none"
+    change(project, "recipe", "article")
+    assert compose([f"recipe={name}"]) == plain
+    change(project, "recipe", name)
+    assert compose() == plain
+
+
+def test_another_recipe_on_the_command_line_takes_the_place_of_that_of_params_yaml(project):
+    expected = compose(["recipe=fast"])
+    change(project, "recipe", "article")
+    assert compose(["recipe=fast"]) == expected
+
+
+def test_a_recipe_becomes_its_settings_before_those_of_the_command_line(project):
     recipe = {"epochs": 5, "patience": None, "mirror": True, "model": "cnn", "growth.until": [0.5]}
-    (project / "conf" / "recipe" / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    settings = ["patience=null", "mirror=true", "model=cnn", "growth.until=[0.5]"]
-    assert expand_recipe(project, ["recipe=mine"]) == ["epochs=5", *settings]
+    write_recipe(project, recipe)
+    texts = ["patience=null", "mirror=true", "model=cnn", "growth.until=[0.5]"]
+    assert read_settings(project, ["recipe=mine"]).overrides == ["epochs=5", *texts]
     given = as_overrides(["--epochs", "9", "recipe=mine", "depth=3"])
-    assert expand_recipe(project, given) == ["epochs=9", *settings, "depth=3"]
+    assert read_settings(project, given).overrides == [*texts, "epochs=9", "depth=3"]
+
+
+def test_a_path_in_a_recipe_may_have_any_name(project):
+    write_recipe(project, {"model": "transfer", "model.weights": "my weights, (1).h5"})
+    assert compose(["recipe=mine"]).model.weights == "my weights, (1).h5"
 
 
 def test_what_a_recipe_says_within_a_choice_goes_with_that_choice(project):
-    recipe = {"growth": "steps", "growth.until": [0.5, 0.6], "epochs": 5}
-    (project / "conf" / "recipe" / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    assert expand_recipe(project, ["recipe=mine", "growth=none"]) == ["epochs=5", "growth=none"]
+    write_recipe(project, {"growth": "steps", "growth.until": [0.5, 0.6], "epochs": 5})
+    overrides = read_settings(project, ["recipe=mine", "growth=none"]).overrides
+    assert overrides == ["epochs=5", "growth=none"]
 
 
 def test_of_several_recipes_the_last_one_counts(project):
-    (project / "conf" / "recipe" / "mine.yaml").write_text("epochs: 7\n")
-    assert compose(["recipe=article", "recipe=mine"]) == compose(["epochs=7"])
-
-
-def test_without_a_recipe_the_words_stay_as_they_are():
-    words = ["--depth", "3", "-m", "seed=1,2"]
-    assert expand_recipe(ROOT, words) == words
-
-
-@pytest.mark.parametrize("option", [["-m"], ["--cfg", "job"]])
-def test_a_recipe_behind_an_option_leaves_the_overrides_together(option):
-    words = expand_recipe(ROOT, [*option, "recipe=article", "seed=1,2"])
-    assert words[: len(option)] == option  # argparse takes overrides in one place only
-    assert words[-1] == "seed=1,2"
+    write_recipe(project, {"epochs": 7})
+    assert compose(["recipe=article", "recipe=mine"]) == compose(["recipe=mine"])
 
 
 def test_a_recipe_is_taken_from_mlflow_runs_two_words():
-    assert "epochs=25" in expand_recipe(ROOT, as_overrides(["--recipe", "article"]))
+    assert compose(as_overrides(["--recipe", "article"])).epochs == 25
 
 
 def test_a_recipe_is_no_axis_of_a_sweep():
@@ -492,10 +516,17 @@ def test_a_recipe_is_no_axis_of_a_sweep():
 
 
 @pytest.mark.parametrize("name", ["pancake", "", "../recipe/article"])
-def test_an_unknown_recipe_is_refused_with_those_there_are(name):
+def test_an_unknown_recipe_is_refused_with_those_there_are(project, name):
     there_is = ", ".join(path.stem for path in RECIPES)
-    said = f"command line: there is no recipe {name!r}; choose one of {there_is}"
-    assert refused([f"recipe={name}"]) == said
+    said = f"there is no recipe {name!r}; choose one of {there_is}"
+    assert refused([f"recipe={name}"]) == f"command line: {said}"
+    change(project, "recipe", f"'{name}'")
+    assert refused() == f"params.yaml: {said}"
+
+
+@pytest.mark.parametrize("word", ["+recipe=fast", "recipe.epochs=3", "~recipe"])
+def test_a_recipe_is_given_in_one_way(word):
+    assert refused([word]) == f"command line: {word!r} is no recipe; give recipe=NAME, once"
 
 
 @pytest.mark.parametrize(
@@ -504,14 +535,29 @@ def test_an_unknown_recipe_is_refused_with_those_there_are(name):
         ("epochs: [3\n", "is not valid YAML"),
         ("", "must hold keys and values"),
         ("- epochs\n", "must hold keys and values"),
-        ("epohcs: 3\n", "there is no key 'epohcs'; did you mean 'epochs'?"),
+        ("epohcs: 3\n", "mine.yaml: there is no key 'epohcs'; did you mean 'epochs'?"),
         ("epochs: 0\n", "epochs is 0, but must be at least 1"),
-        ("model: vgg\n", "model has no choice 'vgg'"),
+        ("model: vgg\n", "mine.yaml: model has no choice 'vgg'"),
+        ("recipe: fast\n", "mine.yaml: 'recipe=' is no recipe"),
+        ("images: flowers\n", "mine.yaml sets images, which DVC takes from params.yaml alone"),
     ],
 )
 def test_a_bad_recipe_is_one_sentence(project, content, said):
-    (project / "conf" / "recipe" / "mine.yaml").write_text(content)
+    write_recipe(project, content)
     assert said in refused(["recipe=mine"])
+    change(project, "recipe", "mine")
+    assert said in refused()
+
+
+def test_what_the_recipe_of_params_yaml_goes_before_is_told(project):
+    write_recipe(project, {"depth": 4, "epochs": 5, "model": "cnn", "model.width": 8})
+    change(project, "epochs", 3)
+    assert read_settings(project).replaced() == ""
+    assert read_settings(project, ["recipe=mine"]).replaced() == ""  # it was typed
+    change(project, "recipe", "mine")
+    said = "recipe=mine goes before params.yaml: epochs=5 (not 3), model=cnn (not resnet)"
+    assert read_settings(project).replaced() == said
+    assert read_settings(project, ["epochs=4"]).replaced(["epochs", "depth"]) == ""
 
 
 # A bad value in params.yaml
@@ -646,7 +692,7 @@ def test_several_choices_pass_the_check_that_comes_before_a_sweep(sweep):
 
 def test_paths_may_be_an_axis_of_a_sweep():
     words = as_overrides(["-m", "images=a,b"])[1:]
-    assert read_overrides(ROOT, words) == ["images=a,b"]
+    assert read_settings(ROOT, words).overrides == ["images=a,b"]
 
 
 def test_an_unknown_one_of_several_choices_is_refused():
@@ -735,6 +781,9 @@ def composed():
     [
         ("sure_precision", "null", False),
         ("sure_precision", "0.95", False),
+        ("recipe", "fast", False),
+        ("recipe", "sure", False),
+        ("recipe", "elsewhere", True),
         ("sure_precision", "1", True),
         ("tracking", "server", True),
     ],
@@ -742,6 +791,8 @@ def composed():
 def test_an_answer_needs_what_hydra_composes_and_hydra_only_for_more(
     project, monkeypatch, key, value, hydra
 ):
+    (project / "conf" / "recipe" / "sure.yaml").write_text("sure_precision: 0.95\n")
+    (project / "conf" / "recipe" / "elsewhere.yaml").write_text("tracking.experiment: mine\n")
     change(project, key, value)
     expected, asked = composed(), []
     monkeypatch.setattr(

@@ -46,7 +46,7 @@ def own(site, finished, tmp_path_factory):
     (project.root / "params.yaml").write_text(text)
     project.commit("a project")
     stages = project.repro()
-    assert stages == ["code", "prepare", "train", "evaluate", "register", "predict"]
+    assert stages == ["prepare", "train", "evaluate", "register", "predict"]
     return project
 
 
@@ -66,7 +66,7 @@ def test_the_pipeline_gives_what_it_gives_in_the_repository(own, finished):
 
 
 def test_where_nothing_changed_only_the_digests_are_made_anew(own):
-    assert own.repro() == ["code"]
+    assert own.repro() == []
 
 
 @pytest.mark.parametrize(

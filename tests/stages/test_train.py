@@ -126,6 +126,9 @@ NAMES = [
     (["model=transfer", "depth=3"], "model=transfer"),
     (["seed=1"], "seed=1"),
     (["mirror=false", "patience=5", "dropout=0.1"], "dropout=0.1 patience=5 mirror=false"),
+    (["recipe=fine_tune"], "recipe=fine_tune"),
+    (["recipe=fine_tune", "epochs=3"], "recipe=fine_tune epochs=3"),
+    (["recipe=fine_tune", "model=cnn"], "recipe=fine_tune model=cnn"),
 ]
 
 

@@ -2,13 +2,13 @@ import shutil
 
 import grimp
 import pytest
-import yaml
 
 from pawprint.config.compose import project_root
+from pawprint.project.code import shipped_stages
 from pawprint.system import code
 from pawprint.system.code import code_digest, code_of
 
-STAGES = yaml.safe_load((project_root() / "dvc.yaml").read_text())["stages"]
+STAGES = shipped_stages()
 FILES = {
     "stages/one.py": "from pawprint.data import two, unused_name\n",
     "data/__init__.py": "",

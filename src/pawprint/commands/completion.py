@@ -16,7 +16,7 @@ from typing import get_type_hints
 
 from pawprint.commands.arguments import Tool, stage_parser, tool_parser
 from pawprint.commands.table import COMMANDS, NAMES, PREDICT
-from pawprint.config.compose import hydra_of, project_root, read_overrides
+from pawprint.config.compose import hydra_of, project_root, read_params, read_settings
 from pawprint.config.overrides import SWEEP_OPTIONS, is_setting
 from pawprint.config.schema import ONE_OF, Config
 from pawprint.system.errors import UserError
@@ -44,7 +44,8 @@ def shell_completion(words: list[str]) -> int:
         raise UserError("completion is of the command: `pawprint -sc install=bash`, by that name")
     if shell == "zsh":  # which reads bash's completion after this
         print("autoload -Uz bashcompinit && bashcompinit")
-    with hydra_of(project_root()) as hydra:
+    root = project_root()
+    with hydra_of(root, read_params(root)) as hydra:
         hydra.shell_completion(None, words)
     if action == "uninstall" and shell != "fish":  # Hydra's leaves the name of its function there
         print("complete -r pawprint")
@@ -111,11 +112,11 @@ def _hydras(before: list[str], word: str) -> list[str]:
     sweeps = [] if set(SWEEP_OPTIONS).isdisjoint(before) else ["-m"]
     try:
         root = project_root()
-        given = read_overrides(root, [word for word in before if is_setting(word)])
-        with hydra_of(root) as hydra:
+        settings = read_settings(root, [word for word in before if is_setting(word)])
+        with hydra_of(root, settings.params) as hydra:
             plugin = BashCompletion(hydra.config_loader)
             # Its public way takes the line from COMP_LINE, where the command is in it.
-            found = plugin._query("config", " ".join([*sweeps, *given, word]))  # noqa: SLF001
+            found = plugin._query("config", " ".join([*sweeps, *settings.overrides, word]))  # noqa: SLF001
     except (UserError, HydraException, OmegaConfBaseException):  # a mistake before the word
         return []
     return [one for one in found if one not in ("hydra", "schema")]

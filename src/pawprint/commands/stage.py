@@ -5,6 +5,7 @@ import atexit
 import gc
 import json
 import os
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -17,15 +18,17 @@ import yaml
 from pawprint.commands.arguments import PREVIEW, Stage, stage_parser
 from pawprint.commands.completion import shell_completion
 from pawprint.config.compose import (
+    Settings,
     explained,
     format_range,
     hydra_of,
     project_root,
-    read_overrides,
+    read_settings,
     typed,
 )
 from pawprint.config.overrides import RECIPE, as_overrides, quoted
 from pawprint.config.schema import CHOICES, DESCRIPTION
+from pawprint.project.code import shipped_stages
 from pawprint.system.dvc_outputs import bring_back
 from pawprint.system.errors import UserError
 
@@ -57,9 +60,9 @@ def run_stage(stage: Stage, words: list[str]) -> int:
     atexit.register(gc.freeze)
     try:
         more = [] if given.config_dir is None else [Path(given.config_dir).resolve()]
-        overrides = read_overrides(root, given.overrides, *more)
-        overrides += [f"hydra.searchpath=[{quoted(str(folder))}]" for folder in more]
-        _call_hydra(root, stage, given, overrides)
+        settings = read_settings(root, given.overrides, *more)
+        settings.given.extend(f"hydra.searchpath=[{quoted(str(folder))}]" for folder in more)
+        _call_hydra(root, stage, given, settings)
     except BaseException:
         bring_back(root)
         raise
@@ -91,15 +94,15 @@ def _check_options(stage: Stage, given: argparse.Namespace) -> None:
             raise UserError(sentence)
 
 
-def _call_hydra(root: Path, stage: Stage, given: argparse.Namespace, words: list[str]) -> None:
+def _call_hydra(root: Path, stage: Stage, given: argparse.Namespace, settings: Settings) -> None:
     from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    name = given.config_name
+    name, words = given.config_name, settings.overrides
     try:
-        with hydra_of(root, stage.name) as hydra:
+        with hydra_of(root, settings.params, stage.name) as hydra:
             if given.help:
                 tree = hydra.compose_config(name, words, RunMode.RUN)
                 print(_stage_help(stage, tree, hydra.config_loader))
@@ -110,11 +113,19 @@ def _call_hydra(root: Path, stage: Stage, given: argparse.Namespace, words: list
             elif given.info:
                 hydra.show_info(given.info, name, words)
             else:
+                _tell_recipe(stage, settings)
                 _call_task(hydra, stage, given, words)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         raise explained(error) from None
+
+
+def _tell_recipe(stage: Stage, settings: Settings) -> None:
+    """Say what a recipe goes before, of the keys that a stage reads; in DVC `code` has said it."""
+    stages = {} if "DVC_STAGE" in os.environ or not settings.recipe else shipped_stages()
+    if stage.name in stages and (said := settings.replaced(stages[stage.name]["params"])):
+        print(said, file=sys.stderr)
 
 
 def _call_task(hydra: Any, stage: Stage, given: argparse.Namespace, overrides: list[str]) -> None:
@@ -157,9 +168,10 @@ def _stage_help(stage: Stage, tree: Any, loader: Any) -> str:
     def choices(group: str) -> str:
         return f"one of {', '.join(sorted(loader.get_group_options(group)))}"
 
-    rows = [_row(RECIPE, "", f"settings of conf/recipe/NAME.yaml; {choices(RECIPE)}")]
+    rows = []
     for key, value, text, limits in keys(config):
-        limits = choices(key) if key in CHOICES else limits.removesuffix(" and below inf")
+        of_file = key in (RECIPE, *CHOICES)
+        limits = choices(key) if of_file else limits.removesuffix(" and below inf")
         rows.append(_row(key, value, f"{text}; {limits}" if limits else text))
     if stage.sweeps:
         for group, text in HYDRA_GROUPS.items():

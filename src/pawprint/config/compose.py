@@ -1,9 +1,10 @@
 """From params.yaml, conf/ and settings to one typed configuration."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from operator import ge, gt, le, lt
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ import yaml
 
 from pawprint.config.overrides import (
     KEYS,
+    NO_RECIPE,
+    RECIPE,
     as_overrides,
     check_choices,
     check_keys,
-    expand_recipe,
+    named_recipe,
+    overrides_of,
+    read_recipe,
     read_yaml,
     suggest,
 )
@@ -84,16 +89,62 @@ def read_params(root: Path) -> dict[str, Any]:
     return params
 
 
-def read_overrides(root: Path, settings: Sequence[str], *more_folders: Path) -> list[str]:
-    """Settings as by ``as_overrides``, recipes put in, keys and choices checked.
+@dataclass(frozen=True)
+class Settings:
+    """What is set, and where; the recipe goes before ``params.yaml``, the command line before both.
+
+    Attributes:
+        params: values by key, of ``params.yaml``; ``recipe`` is the name of the one in force.
+        recipe: values by key, of that recipe's file, but for those that the command line sets.
+        given: of the command line, ``key=value`` each.
+        where: the recipe is named, "params.yaml" or "command line".
+    """
+
+    params: dict[str, Any]
+    recipe: dict[str, Any]
+    given: list[str]
+    where: str
+
+    @property
+    def overrides(self) -> list[str]:
+        """All that goes before ``params.yaml``, as Hydra takes it."""
+        return [*overrides_of(self.recipe), *self.given]
+
+    def replaced(self, keys: Collection[str] | None = None) -> str:
+        """A sentence on the values of ``params.yaml`` that its own recipe goes before, if any.
+
+        Args:
+            keys: those that count; None for all.
+        """
+        if self.where != "params.yaml":
+            return ""
+        shown = [
+            f"{override} (not {overrides_of({key: self.params[key]})[0].partition('=')[2]})"
+            for key, override in zip(self.recipe, overrides_of(self.recipe), strict=True)
+            if key in self.params and self.params[key] != self.recipe[key]
+            if keys is None or key in keys
+        ]
+        said = f"recipe={self.params[RECIPE]} goes before params.yaml: {', '.join(shown)}"
+        return said if shown else ""
+
+
+def read_settings(root: Path, words: Sequence[str] = (), *more_folders: Path) -> Settings:
+    """What ``params.yaml``, its recipe or another one, and words as by ``as_overrides`` set.
 
     Raises:
         UserError: an unknown key, choice or recipe.
     """
-    overrides = expand_recipe(root, settings)
-    check_keys(overrides)
-    check_choices(read_params(root), overrides, [*conf_folders(root), *more_folders])
-    return overrides
+    params, folders = read_params(root), [*conf_folders(root), *more_folders]
+    name, where, given = named_recipe(words, params[RECIPE])
+    recipe = read_recipe(root, name, where, folders)
+    check_keys(given)
+    keys = {re.split(r"[=@]", word.lstrip("+~"))[0] for word in given}
+    # Where another choice was given, what the recipe says within its own has no place.
+    left = {k: v for k, v in recipe.items() if not {k, k.partition(".")[0]} & keys}
+    params[RECIPE] = NO_RECIPE if name is None else name
+    settings = Settings(params, left, given, where)
+    check_choices(params, settings.overrides, folders)
+    return settings
 
 
 def compose(words: Sequence[str] = ()) -> Config:
@@ -107,10 +158,10 @@ def compose(words: Sequence[str] = ()) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     root = project_root()
-    overrides = read_overrides(root, as_overrides(words))
+    settings = read_settings(root, as_overrides(words))
     try:
-        with hydra_of(root):
-            tree = hydra.compose("config", overrides)
+        with hydra_of(root, settings.params):
+            tree = hydra.compose("config", settings.overrides)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise explained(error) from None
     return typed(tree)
@@ -126,14 +177,16 @@ def compose_tracking(words: Sequence[str] = ()) -> tuple[Tracking, float | None]
         UserError: as ``compose``.
     """
     root = project_root()
-    if not words and (plain := _plain_tracking(root, read_params(root))):
-        return plain
+    if not words:
+        params = read_params(root)
+        if plain := _plain_tracking(root, params | read_recipe(root, params[RECIPE])):
+            return plain
     config = compose(words)
     return config.tracking, config.sure_precision
 
 
 def _plain_tracking(root: Path, params: dict[str, Any]) -> tuple[Tracking, float | None] | None:
-    """The two where `conf/` gives them as params.yaml and one file of plain texts say, else None.
+    """The two where `conf/` gives them as ``params`` and one file of plain texts say, else None.
 
     Whatever is not as expected is left to Hydra, which says what is wrong with it.
     """
@@ -144,6 +197,7 @@ def _plain_tracking(root: Path, params: dict[str, Any]) -> tuple[Tracking, float
             {"tracking": "${params:tracking}"} in contents["defaults"]
             and contents["sure_precision"] == "${params:sure_precision}"
             and "tracking" not in contents
+            and not any(key.startswith("tracking.") for key in params)
         )
     except (OSError, UserError, KeyError, TypeError):
         return None
@@ -158,8 +212,14 @@ def _plain_tracking(root: Path, params: dict[str, Any]) -> tuple[Tracking, float
 
 
 @contextmanager
-def hydra_of(root: Path, job: str = "app") -> Iterator[Any]:
-    """Hydra on ``conf_folders``, which knows the schema and the resolvers in config.yaml."""
+def hydra_of(root: Path, params: Mapping[str, Any], job: str = "app") -> Iterator[Any]:
+    """Hydra on ``conf_folders``, which knows the schema and the resolvers in config.yaml.
+
+    Args:
+        root: of the project.
+        params: values of ``params.yaml`` by key.
+        job: what Hydra calls it.
+    """
     from hydra import initialize_config_dir
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra.core.config_store import ConfigStore
@@ -167,7 +227,6 @@ def hydra_of(root: Path, job: str = "app") -> Iterator[Any]:
     from omegaconf import OmegaConf
 
     ConfigStore.instance().store(name="schema", node=Config)
-    params = read_params(root)  # once, not for each of its keys in each trial of a sweep
     OmegaConf.register_new_resolver("params", params.__getitem__, replace=True)
     OmegaConf.register_new_resolver("root", lambda: str(root), replace=True)
     first, *others = conf_folders(root)

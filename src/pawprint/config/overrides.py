@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pawprint.config.schema import CHOICES, Config
 from pawprint.system.errors import UserError
 
 PATHS = ("images", "predict_images", "model.weights", "teacher", "unlabelled")
-RECIPE = "recipe"
+RECIPE, NO_RECIPE = "recipe", "none"
 SWEEP_OPTIONS = ("-m", "--multirun")
 KEYS = tuple(f.name for f in fields(Config))
 
@@ -42,7 +42,7 @@ def as_overrides(words: Sequence[str]) -> list[str]:
         name, equals, value = word.removeprefix("--").partition("=")
         if name == "seeds" and sweeps:  # the word for it where there are several
             word, name = word.replace("seeds", "seed", 1), "seed"
-        if name.split(".")[0] not in (*KEYS, RECIPE) or not (equals or word.startswith("--")):
+        if name.split(".")[0] not in KEYS or not (equals or word.startswith("--")):
             overrides.append(word)
             continue
         if not equals:
@@ -66,31 +66,65 @@ def quoted(path: str) -> str:
     return QuotedString(path, Quote.single).with_quotes()
 
 
-def expand_recipe(root: Path, words: Sequence[str]) -> list[str]:
-    """The words with ``recipe=NAME`` replaced by the settings in ``conf/recipe/NAME.yaml``.
+def named_recipe(words: Sequence[str], chosen: Any) -> tuple[Any, str, list[str]]:
+    """The name of the recipe in force, where it stands, and the other words.
 
-    What else is on the command line goes before the recipe.
+    Args:
+        words: settings of a command line, of which the last ``recipe=NAME`` counts.
+        chosen: the recipe of ``params.yaml``.
 
     Raises:
-        UserError: there is no such recipe, or its file holds no settings.
+        UserError: several recipes are given as an axis.
     """
-    recipes = [word for word in words if word.startswith(f"{RECIPE}=")]
-    if not recipes:
-        return list(words)
-    folders = [folder / RECIPE for folder in conf_folders(root)]
-    name, there_is = recipes[-1].partition("=")[2], choices_of(*folders)
-    if "," in name:
-        raise UserError(f"command line: recipe={name} is no axis; run a sweep for each recipe")
+    names = [word.partition("=")[2] for word in words if word.startswith(f"{RECIPE}=")]
+    others = [word for word in words if not word.startswith(f"{RECIPE}=")]
+    if not names:
+        return chosen, "params.yaml", others
+    if "," in names[-1]:
+        raise UserError(f"command line: recipe={names[-1]} is no axis; run a sweep for each recipe")
+    return None if names[-1] == "null" else names[-1], "command line", others
+
+
+def read_recipe(
+    root: Path, name: Any, where: str = "params.yaml", folders: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """The settings in ``conf/recipe/NAME.yaml``.
+
+    Args:
+        root: of the project.
+        name: of the recipe; None is that of no settings.
+        where: it was named.
+        folders: with more choices, beside those of ``conf_folders``.
+
+    Raises:
+        UserError: there is no such recipe, or its file holds something else than settings.
+    """
+    name, of_conf = NO_RECIPE if name is None else name, conf_folders(root)
+    there_is = choices_of(*(folder / RECIPE for folder in of_conf))
     if name not in there_is:
         offer = ", ".join(there_is)
-        raise UserError(f"command line: there is no recipe {name!r}; choose one of {offer}")
-    settings = read_yaml(conf_file(root, f"{RECIPE}/{name}.yaml"))
-    given = {word.partition("=")[0] for word in words}
-    # Where another choice was given, what the recipe says within its own has no place.
-    chosen = {k: v for k, v in settings.items() if not {k, k.partition(".")[0]} & given}
-    texts = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in chosen.items()]
-    place = words.index(recipes[0])
-    return [*words[:place], *texts, *(word for word in words[place:] if word not in recipes)]
+        raise UserError(f"{where}: there is no recipe {name!r}; choose one of {offer}")
+    file = f"{RECIPE}/{name}.yaml"
+    settings = read_yaml(conf_file(root, file))
+    check_keys([f"{key}=" for key in settings], f"conf/{file}")
+    check_choices(settings, (), [*of_conf, *folders], f"conf/{file}")
+    for key in ("images", "predict_images"):
+        if key in settings:
+            raise UserError(
+                f"conf/{file} sets {key}, which DVC takes from params.yaml alone; set it there"
+            )
+    return settings
+
+
+def overrides_of(settings: Mapping[str, Any]) -> list[str]:
+    """Values by key as Hydra takes them from a command line."""
+
+    def text(key: str, value: Any) -> str:
+        if not isinstance(value, str):
+            return json.dumps(value)
+        return quoted(value) if key in PATHS else value
+
+    return [f"{key}={text(key, value)}" for key, value in settings.items()]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -115,7 +149,7 @@ def choices_of(*folders: Path) -> list[str]:
     return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
 
 
-def check_keys(overrides: Sequence[str]) -> None:
+def check_keys(overrides: Sequence[str], where: str = "command line") -> None:
     """Refuse unknown keys before Hydra does, in one sentence each.
 
     Raises:
@@ -124,37 +158,48 @@ def check_keys(overrides: Sequence[str]) -> None:
     for override in overrides:
         key, equals, _ = override.lstrip("+~").partition("=")
         if not equals and not override.startswith("~"):
-            raise UserError(f"command line: {override!r} is not a setting; give key=value")
+            raise UserError(f"{where}: {override!r} is not a setting; give key=value")
         name = re.split(r"[.@/]", key)[0]
         if name not in (*KEYS, "hydra"):
-            raise UserError(f"command line: there is no key {key!r}; {suggest(name, KEYS)}")
+            raise UserError(f"{where}: there is no key {key!r}; {suggest(name, KEYS)}")
+        if name == RECIPE:
+            raise UserError(f"{where}: {override!r} is no recipe; give recipe=NAME, once")
         if name in (*CHOICES, "sweep") and key.startswith(f"{name}."):
             within = [f.name for f in fields(getattr(Config(), name))]
             if (inner := key.split(".")[1]) not in within:
                 hint = suggest(inner, within)
-                raise UserError(f"command line: {name} has no key {inner!r}; {hint}")
+                raise UserError(f"{where}: {name} has no key {inner!r}; {hint}")
 
 
 def check_choices(
-    params: dict[str, Any], overrides: Sequence[str], folders: Sequence[Path]
+    settings: Mapping[str, Any],
+    overrides: Sequence[str],
+    folders: Sequence[Path],
+    where: str = "params.yaml",
 ) -> None:
     """Refuse choices that no group in ``folders`` has before Hydra does, in one sentence each.
+
+    Args:
+        settings: values by key, as they are in the file that ``where`` names.
+        overrides: what the command line says, which goes before them.
+        folders: as of ``conf_folders``.
+        where: the settings stand.
 
     Raises:
         UserError: names the choice, and all that there are.
     """
-    chosen = {group: ([str(params[group])], "params.yaml") for group in CHOICES}
+    chosen = {group: ([str(settings[group])], where) for group in CHOICES if group in settings}
     for override in overrides:
         key, equals, value = override.lstrip("+~").partition("=")
         if equals and key in CHOICES:
             several = [value] if "(" in value else value.split(",")  # choice(a,b) is Hydra's
             chosen[key] = [choice.strip() for choice in several], "command line"
-    for group, (choices, where) in chosen.items():
+    for group, (choices, place) in chosen.items():
         there_is = choices_of(*(folder / group for folder in folders))
         for choice in choices:
             if choice not in there_is and "(" not in choice:
                 offer = ", ".join(there_is)
-                raise UserError(f"{where}: {group} has no choice {choice!r}; choose one of {offer}")
+                raise UserError(f"{place}: {group} has no choice {choice!r}; choose one of {offer}")
 
 
 def suggest(word: str, known: Sequence[str], what: str = "keys") -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 # Keys that decide nothing of what a training of given pictures ends with.
 LATER = ("folds", "gate", "sure_precision", "sweep")
-ELSEWHERE = (*LATER, "images", "predict_images", "tracking", "unlabelled")
+ELSEWHERE = (*LATER, "images", "predict_images", "recipe", "tracking", "unlabelled")
 # Keys that decide which pictures there are, and how they look: of what was prepared.
 PREPARED = (
     "images",
@@ -183,6 +183,7 @@ class Config:
     Values come from ``params.yaml``; the groups from the files of ``conf/`` that it chooses.
     """
 
+    recipe: str = key("settings of conf/recipe/NAME.yaml, which go before params.yaml's own")
     images: str = key("class folders, split folders, an archive of either, or its URL")
     predict_images: str = key("folder or picture that the stage predict classifies")
     image_size: int = key("side of the square pictures the network sees, in pixels", 8, 1024)

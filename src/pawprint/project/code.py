@@ -1,58 +1,110 @@
-"""What each stage computes with, a digest a stage: a project of one's own has no code to depend on.
+"""What a stage computes with that DVC does not see: a file a stage, with a digest a line.
 
-Its `dvc.yaml` runs this as the stage `code` each time. DVC runs a stage whose file has changed.
+The stage `code` of `dvc.yaml` runs this each time, and DVC runs a stage whose file has changed.
 """
 
 import argparse
 import hashlib
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pawprint.config.compose import check_path, project_root, read_params
-from pawprint.config.overrides import read_yaml
+from pawprint.config.compose import Settings, check_path, project_root, read_settings
+from pawprint.config.overrides import RECIPE, read_yaml
 from pawprint.config.paths import PACKAGE, Paths, conf_file, shipped
-from pawprint.system.errors import UserError
-from pawprint.system.files import replacing_file
+from pawprint.config.schema import CHOICES
+from pawprint.system.files import replacing_file, sha256_of
 
 SOURCE = "src/pawprint/"  # where the code stands for the `dvc.yaml` that comes with pawprint
+FILES = ("model.backbone", "model.weights")  # keys within a choice that may name a file
 
 
 def write_digests(given: argparse.Namespace) -> int:
-    """Write `data/code/STAGE.txt` for each stage: its code, and the files of `conf/` it chooses.
+    """Write `data/code/STAGE.txt` for each stage: what `digests_of` says, a line each; returns 0.
 
     Raises:
         UserError: `params.yaml` chooses what is not there.
     """
     del given
     root = project_root()
-    params = read_params(root)
+    settings = read_settings(root)
     for key in ("images", "predict_images"):  # here, before DVC looks for a folder called ~
-        check_path(key, str(params[key]))
-    folder = Paths(root).code
+        check_path(key, str(settings.params[key]))
+    if said := settings.replaced():
+        print(said)
     for name, stage in shipped_stages().items():
-        lines = [f"{SOURCE} {_digest_code(code_of_stage(stage))}"]
-        for choice in _choices(stage, params):
-            file = conf_file(root, choice)
-            if not file.is_file():
-                raise UserError(f"params.yaml chooses conf/{choice}, which is not there; change it")
-            # The values alone, as DVC compares them: a comment is no change.
-            text = yaml.safe_dump(read_yaml(file), sort_keys=True)
-            lines.append(f"conf/{choice} {hashlib.sha256(text.encode()).hexdigest()}")
-        with replacing_file(folder / f"{name}.txt") as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        file = Paths(root).code / f"{name}.txt"
+        before = file.read_text(encoding="utf-8") if file.is_file() else None
+        known = dict(line.rsplit(" ", 1) for line in (before or "").splitlines())
+        digests = digests_of(stage, settings, root, known)
+        text = "".join(f"{what} {sha256}\n" for what, sha256 in digests)
+        if text != before:
+            with replacing_file(file) as temporary:
+                temporary.write_text(text, encoding="utf-8")
     return 0
 
 
+def digests_of(
+    stage: Mapping[str, Any], settings: Settings, root: Path, known: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """What a stage reads beside its dependencies and parameters: what it is, and its sha256.
+
+    Args:
+        stage: of `shipped_stages`.
+        settings: of `params.yaml` and its recipe.
+        root: of the project.
+        known: the digests of the last time, by what they are of.
+    """
+    if not (root / SOURCE).is_dir():  # else the code is a dependency
+        yield SOURCE, _digest_code(code_of_stage(stage))
+    changed = {
+        key: value
+        for key, value in settings.recipe.items()
+        if key.partition(".")[0] in stage["params"] and settings.params.get(key) != value
+    }
+    if changed:
+        yield f"conf/recipe/{settings.params[RECIPE]}.yaml", _digest_values(changed)
+    for key in stage["params"]:
+        yield from digests_of_key(key, settings.params | settings.recipe, root, known)
+
+
+def digests_of_key(
+    key: str, settings: Mapping[str, Any], root: Path, known: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """What the value of a key names, whose content counts and not the name alone.
+
+    A file that is not here, as in a colleague's clone, is taken to be what it was.
+
+    Args:
+        key: of `params.yaml`.
+        settings: values by key, those of the recipe put in.
+        root: of the project.
+        known: as of `digests_of`.
+    """
+    if key not in CHOICES:
+        return
+    choice = f"{key}/{settings[key]}.yaml"
+    chosen = read_yaml(conf_file(root, choice))
+    yield f"conf/{choice}", _digest_values(chosen)
+    for name in FILES:
+        group, _, inner = name.partition(".")
+        value = str(settings.get(name, chosen.get(inner)))
+        if group == key and (path := Paths(root).given(value)).is_file():
+            yield value, sha256_of(path)
+        elif group == key and value in known:
+            yield value, known[value]
+
+
 def shipped_stages() -> dict[str, Any]:
-    """The stages of the `dvc.yaml` that comes with pawprint, by name."""
-    return dict(read_yaml(shipped("dvc.yaml"))["stages"])
+    """The stages of the `dvc.yaml` that comes with pawprint, by name, but for `code`."""
+    stages = dict(read_yaml(shipped("dvc.yaml"))["stages"])
+    del stages["code"]
+    return stages
 
 
-def code_of_stage(stage: dict[str, Any]) -> list[Path]:
+def code_of_stage(stage: Mapping[str, Any]) -> list[Path]:
     """The files of the package that decide what a stage of `shipped_stages` writes."""
     named = [dep for dep in stage["deps"] if dep.startswith(SOURCE)]
     found = [PACKAGE / dep.removeprefix(SOURCE) for dep in named]
@@ -69,9 +121,7 @@ def _digest_code(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _choices(stage: dict[str, Any], params: dict[str, Any]) -> Iterator[str]:
-    """The files below `conf/` that a stage reads, as ``optimizer/adam.yaml``."""
-    for tracked in stage["params"]:
-        for file in tracked if isinstance(tracked, dict) else ():
-            path = re.sub(r"\$\{(\w+)\}", lambda found: str(params[found[1]]), file)
-            yield path.removeprefix("conf/")
+def _digest_values(values: Mapping[str, Any]) -> str:
+    """Of the values alone, as DVC compares them: a comment is no change."""
+    text = yaml.safe_dump(dict(values), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -43,15 +43,9 @@ A file here goes before pawprint's own of the same name: `model/cnn.yaml` says w
 --conf` writes all that there are.
 """
 ABOUT = """\
-# The pipeline. A stage lists what it reads: its keys of params.yaml, its data, and a digest of the
-# code that decides what comes out. The stage `code` writes these each time, in less than a second,
-# so that an upgrade of pawprint runs the stages that it changes, and no others.
-stages:
-  code:
-    desc: a digest of what each stage computes with
-    cmd: pawprint code
-    always_changed: true
-    outs:
+# The pipeline. A stage lists what it reads: its keys of params.yaml, its data, and a digest of what
+# else decides what comes out: the code, so that an upgrade of pawprint runs the stages that it
+# changes, and no others, and what the settings name.
 """
 
 
@@ -177,6 +171,7 @@ def _write_files(
     for key, value in settings.items():
         params = _set(params, key, value)
     without = {"sample"} if images and unseen else {"sample", "predict"} if images else set()
+    without |= set() if whole_conf else {"params"}  # which lists files of conf/
     texts = {
         "params.yaml": params,
         "dvc.yaml": project_stages(shipped("dvc.yaml").read_text(encoding="utf-8"), without),
@@ -214,27 +209,17 @@ def project_stages(text: str, without: Collection[str] = ()) -> str:
 
     Args:
         text: of the `dvc.yaml` that comes with pawprint.
-        without: stages that are left out.
+        without: stages, and parts beside them, that are left out.
     """
-    _, _, body = _without_source(text).partition("stages:\n")
-    blocks = re.split(r"(?m)^(?=  \w+:\n|\w)", body)  # a stage each, then metrics, plots
-    names = [block.partition(":")[0].strip() for block in blocks]
-    kept, outs = [], []
-    for name, block in zip(names, blocks, strict=True):
-        is_stage = "\n    cmd: " in block  # no artifact
-        if is_stage and name in without:
-            continue
-        if is_stage:
-            digest = f"      - data/code/{name}.txt\n"
-            lines = [line for line in block.splitlines(True) if not line.startswith(_OF_CODE)]
-            lines.insert(lines.index("    deps:\n") + 1, digest)
-            outs.append(digest)
-            block = "".join(lines)
-        kept.append(block)
-    return f"{ABOUT}{''.join(outs)}\n{''.join(kept)}"
+    body = _without_source(text[text.index("stages:\n") :])
+    code = re.compile(rf"(?m)^      - {SOURCE}.*\n")
+    blocks = [code.sub("", block) for block in body.split("\n\n")]  # a stage each, then the rest
+    return ABOUT + "\n\n".join(block for block in blocks if _name_of(block) not in without)
 
 
-_OF_CODE = (f"      - {SOURCE}", "      - conf/")
+def _name_of(block: str) -> str:
+    found = re.search(r"(?m)^(?:  )?(\w+):$", block)
+    return found[1] if found else ""
 
 
 def _copy_pictures(source: Path, to: Path) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pawprint.config.compose import compose, project_root, read_overrides
-from pawprint.config.overrides import read_yaml
+from pawprint.config.compose import Settings, compose, project_root, read_settings
+from pawprint.config.overrides import NO_RECIPE, RECIPE, read_recipe, read_yaml
 from pawprint.config.paths import Paths, conf_file, shipped
 from pawprint.config.schema import CHOICES
 from pawprint.system.errors import UserError, installing
@@ -28,9 +28,8 @@ def pipeline(given: argparse.Namespace) -> int:
         UserError: a setting is wrong.
     """
     root = project_root()
-    chosen = dict(word.split("=", 1) for word in read_overrides(root, given.settings))
-    words = [f"{key}={value}" for key, value in chosen.items()]
-    config = compose(words)  # a mistake is told before DVC edits a file
+    config = compose(given.settings)  # a mistake is told before DVC edits a file
+    words = params_words(root, read_settings(root, given.settings))
     command = ["dvc", "repro"]
     if words:
         settings = dvc_settings(root, words, config.flat())
@@ -54,6 +53,20 @@ def pipeline(given: argparse.Namespace) -> int:
     if code == 0:
         print("`pawprint serve` opens a page to try the champion on, `mlflow ui` one of the runs")
     return code
+
+
+def params_words(root: Path, settings: Settings) -> list[str]:
+    """Settings that say the same within ``params.yaml``, ``key=value``, the last for each key.
+
+    A recipe goes before ``params.yaml``: one of which something is set otherwise is written out.
+    """
+    name = settings.params[RECIPE]
+    is_whole = settings.recipe == read_recipe(root, name)
+    words = settings.given if is_whole else settings.overrides
+    chosen = dict(word.split("=", 1) for word in words)
+    if settings.where == "command line" or not is_whole:
+        chosen = {RECIPE: name if is_whole else NO_RECIPE} | chosen
+    return [f"{key}={value}" for key, value in chosen.items()]
 
 
 def dvc_settings(root: Path, words: list[str], parameters: Mapping[str, Any]) -> list[str]:

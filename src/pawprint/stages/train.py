@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pawprint.config.compose import project_root
+from pawprint.config.overrides import NO_RECIPE, RECIPE
 from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, shipped, weights_file
 from pawprint.config.schema import CHOICES, ELSEWHERE, LATER, PREPARED, UNREAD, Config
 from pawprint.data.sources.address import without_credentials
@@ -212,7 +213,8 @@ def find_weights(config: Config, paths: Paths) -> None:
 def name_of(config: Config, images: str, root: Path) -> str:
     """What to call the run of an experiment: what differs from the committed one.
 
-    Where nothing does, the network, the optimizer and the pictures.
+    With another recipe, its name and what differs from that; where nothing does, the network, the
+    optimizer and the pictures.
 
     Args:
         config: of the experiment.
@@ -220,23 +222,27 @@ def name_of(config: Config, images: str, root: Path) -> str:
         root: of the project.
     """
     data = re.split(r"[?#]", images)[0].rstrip("/").rpartition("/")[2] or images
-    unread = {*ELSEWHERE, *UNREAD.get(config.model.name, ())} - {"images"}
+    unread = {*ELSEWHERE, *UNREAD.get(config.model.name, ())} - {"images", RECIPE}
     if config.model.depth is not None:
         unread.add("depth")
     committed = committed_settings(root, "params.yaml")
+    committed[RECIPE] = committed.get(RECIPE) or NO_RECIPE
     now: dict[str, Any] = {}
     for key, value in vars(config).items():
         if key not in CHOICES or key in unread:
             now[key] = value
             continue
         now[key] = value.name
-        choice = f"{key}/{value.name}.yaml"
-        file = committed_settings(root, f"conf/{choice}")
-        file = file or committed_settings(shipped("conf"), choice)
+        file = _committed_choice(root, f"{key}/{value.name}.yaml")
         for inner, default in vars(type(value)()).items():
             if file and inner != "name":
                 now[f"{key}.{inner}"] = getattr(value, inner)
                 committed[f"{key}.{inner}"] = file.get(inner, default)
+    recipe = _committed_choice(root, f"{RECIPE}/{config.recipe}.yaml")
+    for key, value in recipe.items():
+        group = key.partition(".")[0]
+        if group == key or recipe.get(group, now[group]) == now[group]:  # not of another choice
+            committed[key] = value
     changed = {
         key: data if key == "images" else value
         for key, value in now.items()
@@ -244,6 +250,12 @@ def name_of(config: Config, images: str, root: Path) -> str:
     }
     words = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changed.items()]
     return joined(words or [config.model.name, config.optimizer.name, data], LONGEST_RUN_NAME)
+
+
+def _committed_choice(root: Path, choice: str) -> dict[str, Any]:
+    """The content of a file of `conf/`, the project's as it was committed, or pawprint's own."""
+    own = committed_settings(root, f"conf/{choice}")
+    return own or committed_settings(shipped("conf"), choice)
 
 
 def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[str, Any]:

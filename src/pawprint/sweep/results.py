@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pawprint.config.compose import project_root
+from pawprint.config.compose import project_root, read_params
+from pawprint.config.overrides import NO_RECIPE, RECIPE
 from pawprint.config.paths import Paths
 from pawprint.data.store import load_split, load_summary
 from pawprint.stages.pipeline import dvc_settings
@@ -127,6 +128,8 @@ def print_command(winner: TrialRun) -> None:
     chosen = dict(word.lstrip("+").split("=", 1) for word in winner.overrides)  # the last counts
     words = [f"{k}={v}" for k, v in chosen.items() if k.split(".")[0] not in ("sweep", "tracking")]
     root = project_root()
+    if read_params(root)[RECIPE] not in (None, NO_RECIPE):  # its settings are among the words
+        words = [f"{RECIPE}={NO_RECIPE}", *words]
     settings = dvc_settings(root, words, winner.parameters)
     command = ["dvc", "exp", "run", *settings]
     changed = [word.partition(":")[0] for word in settings if word.startswith("conf/")]
