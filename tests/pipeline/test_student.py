@@ -2,8 +2,10 @@
 
 import hashlib
 
+import crafted
 import numpy as np
 import pytest
+import yaml
 
 from pawprint.data.unlabelled import load_with_unlabelled
 from pawprint.inference.predictor import Predictor
@@ -74,3 +76,22 @@ def test_what_cannot_teach_is_refused_in_a_sentence(taught, tmp_path):
     assert "unlabelled is null, but the pictures were prepared with more; run `pawprint" in (
         done.stderr
     )
+
+
+def test_dvc_trains_again_when_another_network_is_champion(project):
+    project.edit("params.yaml", "teacher: null", "teacher: champion")
+
+    def written():
+        project.stage("code")
+        network = (project.root / "models/champion/model.onnx").read_bytes()
+        text = (project.root / "data/code/train.txt").read_text()
+        assert f"teacher champion {hashlib.sha256(network).hexdigest()}\n" in text
+        return text
+
+    before = written()
+    crafted.train(project, "right")
+    project.stage("register", "gate=always")
+    assert written() != before
+    stages = yaml.safe_load((project.root / "dvc.yaml").read_text())["stages"]
+    assert "data/code/train.txt" in stages["train"]["deps"]
+    assert "data/code/prepare.txt" in stages["prepare"]["deps"]

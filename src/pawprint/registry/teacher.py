@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from pawprint.config.paths import Paths
-from pawprint.config.schema import Config
+from pawprint.config.schema import Config, Tracking
 from pawprint.data.originals import Joined, labelled_originals, unlabelled_originals
 from pawprint.data.store import Split, Summary
 from pawprint.inference.predictor import Pictures, Predictor
@@ -22,50 +22,51 @@ log = logging.getLogger(__name__)
 _VERSION = re.compile(r"v(\d{1,15})")
 
 
-def find_teacher(config: Config, paths: Paths) -> Teacher | None:
-    """The network to learn from, ready to answer; None where `teacher` is null.
+def find_teacher(name: str | None, tracking: Tracking, paths: Paths) -> Teacher | None:
+    """The network to learn from, ready to answer; None where there is to be none.
+
+    Args:
+        name: champion, challenger, a version as v3, models:/…, runs:/…, or an ONNX file.
+        tracking: where runs and versions are.
+        paths: of the project.
 
     Raises:
         UserError: there is no such network, it cannot be used, or the store does not answer.
     """
-    if config.teacher is None:
+    if name is None:
         return None
     try:
-        source, content = _find(config, paths)
+        source, content = _find(name, tracking, paths)
         # It was meant itself: a file need not be the champion's.
         known = replace(with_facts(source, content), notes=())
         predictor = Predictor(source.network, content=content)
     except (UserError, OSError) as error:
-        raise UserError(f"teacher is {config.teacher}: {error}") from None
+        raise UserError(f"teacher is {name}: {error}") from None
     for note in source.notes:
         log.warning("teacher: %s", note)
     return Teacher(predictor, hashlib.sha256(content).hexdigest(), known.name)
 
 
-def teacher_digest(config: Config, paths: Paths) -> str | None:
-    """Sha256 in hex of the network that `teacher` means now; None where it is null.
-
-    Raises:
-        UserError: there is no such network, or the store does not answer.
-    """
-    if config.teacher is None:
+def teacher_digest(name: str | None, tracking: Tracking, paths: Paths) -> str | None:
+    """Sha256 in hex of the file of the network that is meant now; see ``find_teacher``."""
+    if name is None:
         return None
     try:
-        return hashlib.sha256(_find(config, paths)[1]).hexdigest()
+        return hashlib.sha256(_find(name, tracking, paths)[1]).hexdigest()
     except (UserError, OSError) as error:
-        raise UserError(f"teacher is {config.teacher}: {error}") from None
+        raise UserError(f"teacher is {name}: {error}") from None
 
 
-def _find(config: Config, paths: Paths) -> tuple[Source, bytes]:
-    """The network that `teacher` means, and its content."""
-    name, model = str(config.teacher), config.tracking.registered_model
+def _find(name: str, tracking: Tracking, paths: Paths) -> tuple[Source, bytes]:
+    """The network that is meant, and its content."""
+    model = tracking.registered_model
     if name in (CHAMPION, CHALLENGER):
         name = f"models:/{model}@{name}"
     elif match := _VERSION.fullmatch(name):
         name = f"models:/{model}/{match[1]}"
     elif is_file(name):
         name = str(paths.given(name))
-    source = find_network(name, config.tracking.uri)
+    source = find_network(name, tracking.uri)
     return source, source.network.read_bytes()
 
 

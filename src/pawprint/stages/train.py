@@ -99,7 +99,7 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     # Read what was prepared.
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
-    teacher = find_teacher(config, paths)
+    teacher = find_teacher(config.teacher, config.tracking, paths)
     if teacher:
         teacher.check(summary.class_names, summary.resize)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}

@@ -228,7 +228,8 @@ def trial_identity(config: Config, data: str) -> str:
 
 def _deciding(config: Config) -> dict[str, object]:
     """What decides a training: a teacher by its network, which a name may not mean tomorrow."""
-    return config.deciding() | {"teacher": teacher_digest(config, Paths(project_root()))}
+    teacher = teacher_digest(config.teacher, config.tracking, Paths(project_root()))
+    return config.deciding() | {"teacher": teacher}
 
 
 def check_effects(
