@@ -72,11 +72,11 @@ def noise(count, side=SIDE):
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
-def soft_targets(folder, teacher, pictures, names=NAMES, vary=VARIED, views=2, **arguments):
+def soft_targets(folder, teacher, pictures, names=NAMES, vary=VARIED, views=2, weight=0.5):
     answers = answers_of_views(
         teacher, pictures, "digest", names, vary, side=SIDE, views=views, seed=3, folder=folder
     )
-    return SoftTargets(answers, vary, SIDE, 3, **arguments)
+    return SoftTargets(answers, vary, SIDE, 3, weight=weight, temperature=1.0)
 
 
 def batches_of(pictures, soft, classes=3, labels=None, vary=VARIED, **arguments):
@@ -85,7 +85,8 @@ def batches_of(pictures, soft, classes=3, labels=None, vary=VARIED, **arguments)
 
 
 def constant(answer, count):
-    return SoftTargets([np.tile(np.float32(answer), (count, 1))] * 2, Augmentation(), SIDE, 0)
+    answers = [np.tile(np.float32(answer), (count, 1))] * 2
+    return SoftTargets(answers, Augmentation(), SIDE, 0, temperature=1.0)
 
 
 @pytest.mark.parametrize("names", [NAMES[:2], NAMES])
@@ -146,6 +147,18 @@ def test_labels_alone_are_smoothed_and_have_the_rest_of_a_target():
     np.testing.assert_allclose(found[0], [0.75 * 0.8 + 0.25 * 0.15, 0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("answer", [[0.3, 0.7], [0.1, 0.2, 0.7]])
+def test_answers_are_softened_as_the_softmax_of_logits_divided_by_the_temperature(answer):
+    soft = replace(constant(answer, 1), weight=1.0, temperature=4.0)
+    columns = 1 if len(answer) == 2 else 3
+    found = soft.targets(np.zeros((1, columns), np.float32), 0, np.array([0]))[0, :columns]
+    logits = np.log(answer) + 5.0  # of which a softmax knows only the differences
+    expected = np.exp(logits / 4) / np.exp(logits / 4).sum()
+    np.testing.assert_allclose(found, expected[-columns:], rtol=1e-5)
+    certain = replace(constant([1.0, 0.0], 1), weight=1.0, temperature=4.0)
+    assert 0 < certain.targets(np.zeros((1, 1), np.float32), 0, np.array([0]))[0, 0] < 0.1
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_of_a_picture_without_a_label_the_teacher_teaches_alone(classes):
     answer = [0.1, 0.7, 0.2][-classes:] if classes == 3 else [0.3, 0.7]
@@ -171,7 +184,7 @@ def test_mixed_pictures_have_the_same_mixture_of_labels_answers_and_weights():
     batches = batches_of(noise(4), soft, 3, labels, mixing, class_weights=weights)
     _, targets, counts = batches.batch(0, 0, SIDE)
     assert ((targets > 0) & (targets < 1)).any()
-    np.testing.assert_allclose(targets[:, :3], targets[:, 3:], rtol=1e-6)
+    np.testing.assert_allclose(targets[:, :3], targets[:, 3:], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(counts, targets[:, 3:] @ weights, rtol=1e-6)
 
 
@@ -250,6 +263,14 @@ def test_a_teacher_of_other_classes_or_other_squares_is_refused(names, propertie
     with pytest.raises(UserError, match=r"^the teacher, version 0, [^\n]*$") as error:
         teacher(names, **properties).check(NAMES, "squash")
     assert said in str(error.value)
+
+
+def test_a_teacher_that_was_tested_on_other_pictures_is_doubted(teacher):
+    own = teacher()
+    assert own.warning("0a") is None  # nothing is known
+    tested = replace(own, test_digest="0a")
+    assert tested.warning("0a") is None
+    assert "version 0, was tested on other pictures: it may have learned" in tested.warning("1b")
 
 
 def test_another_teacher_is_another_training_and_another_name_is_not(tmp_path):

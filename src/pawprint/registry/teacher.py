@@ -44,7 +44,8 @@ def find_teacher(name: str | None, tracking: Tracking, paths: Paths) -> Teacher 
         raise UserError(f"teacher is {name}: {error}") from None
     for note in source.notes:
         log.warning("teacher: %s", note)
-    return Teacher(predictor, hashlib.sha256(content).hexdigest(), known.name)
+    tested = known.tags.get("test_digest")
+    return Teacher(predictor, hashlib.sha256(content).hexdigest(), known.name, tested)
 
 
 def teacher_digest(name: str | None, tracking: Tracking, paths: Paths) -> str | None:

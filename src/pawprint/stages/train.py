@@ -41,7 +41,7 @@ from pawprint.training.augmentation import augmentation_of, draw_preview
 from pawprint.training.checkpoint import identity_of
 from pawprint.training.mirror_images import warning_of_mirroring
 from pawprint.training.recording import EpochReport, recorded, write_history
-from pawprint.training.teacher import TAUGHT
+from pawprint.training.teacher import TAUGHT, Teacher
 from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
 from pawprint.training.trial import FINISHED, Outcome, PrunedError, Trial
 
@@ -107,14 +107,7 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         data[TAUGHT] = load_with_unlabelled(paths.prepared)
 
     # Say what costs accuracy before it costs a training; in a sweep once.
-    notes = []
-    if trial is None or trial.number == 0:
-        train = data["train"]
-        if mirrored := warning_of_mirroring(
-            config, train.pictures, train.labels, train.class_names
-        ):
-            log.warning("%s", mirrored)
-            notes.append(mirrored)
+    notes = _doubts(config, data["train"], teacher, summary) if _is_first(trial) else []
 
     # Name the run and say what it is of.
     name = trial.name if trial else name_of(config, summary.images, paths.root)
@@ -187,6 +180,21 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         write_json(files.run, record)
     files.last_good.unlink(missing_ok=True)  # of an earlier training
     return record
+
+
+def _is_first(trial: Trial | None) -> bool:
+    return trial is None or trial.number == 0
+
+
+def _doubts(config: Config, train: Split, teacher: Teacher | None, summary: Summary) -> list[str]:
+    """Sentences, which are told too, on what a person may not have meant."""
+    found = [warning_of_mirroring(config, train.pictures, train.labels, train.class_names)]
+    if teacher:
+        found.append(teacher.warning(summary.splits["test"].digest))
+    told = [sentence for sentence in found if sentence]
+    for sentence in told:
+        log.warning("%s", sentence)
+    return told
 
 
 def preview(config: Config) -> None:

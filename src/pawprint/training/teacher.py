@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pawprint.inference.calibration import LEAST
 from pawprint.inference.predictor import Pictures, Predictor
 from pawprint.system.code import code_digest
 from pawprint.system.errors import UserError
@@ -27,6 +28,7 @@ from pawprint.training.augmentation import Augmentation, Variations
 
 MOST_VIEWS = 8  # of a picture: after as many epochs they come again
 TAUGHT = "taught"  # the split of which it teaches: of training, with what has no label
+TEMPERATURE = 4.0
 ANSWERS = "teacher's answers"  # in messages
 TEACHER_WEIGHT = 0.9  # share of the teacher in a target; the rest is the label's
 
@@ -39,11 +41,13 @@ class Teacher:
         predictor: its answers, which are calibrated probabilities.
         digest: sha256 of its file, in hex.
         name: what to call it, as "pawprint version 3".
+        test_digest: of the pictures that it was tested on, where that is known.
     """
 
     predictor: Predictor
     digest: str
     name: str
+    test_digest: str | None = None
 
     @property
     def tags(self) -> dict[str, str]:
@@ -77,6 +81,16 @@ class Teacher:
                 "set teacher to another network"
             )
 
+    def warning(self, test_digest: str) -> str | None:
+        """Say in a sentence that it may know test pictures, of that digest, where so."""
+        if self.test_digest in (None, test_digest):
+            return None
+        return (
+            f"the teacher, {self.name}, was tested on other pictures: it may have learned from "
+            "test pictures of today, and then the student's figures on these are too good; train "
+            "the teacher on the same split"
+        )
+
     def answers(
         self, pictures: Pictures, vary: Augmentation, variations: Variations, names: Sequence[str]
     ) -> Iterator[np.ndarray]:
@@ -97,6 +111,11 @@ class Teacher:
             rows = slice(start, start + predictor.batch_size)
             shown = vary.apply(pictures[rows], variations.of(rows), predictor.image_size)
             yield predictor.probabilities(shown)[:, order]
+
+
+def _softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    powers = np.maximum(probabilities, LEAST) ** np.float32(1 / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 @lru_cache(maxsize=2)  # the batches of an epoch are made in several threads
@@ -185,6 +204,9 @@ class SoftTargets:
         seed: of the views.
         label_smoothing: share of a label that is spread over all classes, 0 up to 1.
         weight: share of the teacher in a target; the rest is the label's.
+        temperature: by which the logarithms of the answers are divided before they are learned, so
+            that it matters by how much one class is more probable (Hinton et al. 2015). What the
+            student answers is calibrated when it is exported.
     """
 
     answers: Sequence[np.ndarray]
@@ -193,6 +215,7 @@ class SoftTargets:
     seed: int
     label_smoothing: float = 0.0
     weight: float = TEACHER_WEIGHT
+    temperature: float = TEMPERATURE
 
     def variations(self, epoch: int, rows: np.ndarray) -> Variations:
         """How the pictures ``rows`` (m,) are varied in an epoch."""
@@ -215,7 +238,7 @@ class SoftTargets:
             float32 (m, 2) or (m, 2 * classes): the targets, and behind them those of the labels
             alone, or of the teacher alone where there is no label.
         """
-        taught = self.answers[epoch % len(self.answers)][rows]
+        taught = _softened(self.answers[epoch % len(self.answers)][rows], self.temperature)
         taught = taught[:, 1:] if labels.shape[1] == 1 else taught
         smooth = labels + np.float32(self.label_smoothing) * (1 / self.answers[0].shape[1] - labels)
         mixed = smooth + np.float32(self.weight) * (taught - smooth)
