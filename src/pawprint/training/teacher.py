@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -107,10 +108,18 @@ class Teacher:
         """
         predictor = self.predictor
         order = [predictor.class_names.index(name) for name in names]
-        for start in range(0, len(pictures), predictor.batch_size):
+
+        def shown(start: int) -> np.ndarray:
             rows = slice(start, start + predictor.batch_size)
-            shown = vary.apply(pictures[rows], variations.of(rows), predictor.image_size)
-            yield predictor.probabilities(shown)[:, order]
+            return vary.apply(pictures[rows], variations.of(rows), predictor.image_size)
+
+        with ThreadPoolExecutor(1) as pool:  # the next batch is made while this one is answered
+            ahead = pool.submit(shown, 0)
+            for start in range(0, len(pictures), predictor.batch_size):
+                batch = ahead.result()
+                if start + predictor.batch_size < len(pictures):
+                    ahead = pool.submit(shown, start + predictor.batch_size)
+                yield predictor.probabilities(batch)[:, order]
 
 
 def _softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
