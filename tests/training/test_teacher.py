@@ -84,6 +84,12 @@ def batches_of(pictures, soft, classes=3, labels=None, vary=VARIED, **arguments)
     return TrainingBatches(pictures, labels, classes, 4, 0, vary, soft_targets=soft, **arguments)
 
 
+def both_ways(teacher, pictures):
+    """The mean of its answers to pictures and to their mirror images."""
+    answer = teacher.predictor.probabilities
+    return (answer(pictures) + answer(pictures[:, :, ::-1])) / 2
+
+
 def constant(answer, count):
     answers = [np.tile(np.float32(answer), (count, 1))] * 2
     return SoftTargets(answers, Augmentation(), SIDE, 0, temperature=1.0)
@@ -94,14 +100,33 @@ def test_the_answers_are_those_to_the_very_pictures_that_the_student_sees(names,
     pictures, own = noise(10), teacher(names)
     soft = soft_targets(tmp_path, own, pictures, names, weight=1.0)
     batches = batches_of(pictures, soft, len(names))
-    seen = set()
+    seen, mirrored = set(), []
     for epoch in range(3):
         for step in range(3):
             shown, targets = batches.batch(epoch, step, SIDE)
-            expected = own.predictor.probabilities(shown)[:, 1 if len(names) == 2 else 0 :]
+            expected = both_ways(own, shown)[:, 1 if len(names) == 2 else 0 :]
             np.testing.assert_allclose(targets[:, : expected.shape[1]], expected, atol=1e-6)
-            seen |= {picture.tobytes() for picture in shown}
+            seen |= {min(p.tobytes(), p[:, ::-1].tobytes()) for p in shown}
+            mirrored += [p.tobytes() > p[:, ::-1].tobytes() for p in shown]
     assert len(seen) == 20  # two views of each picture: the third epoch shows the first again
+    assert 5 < sum(mirrored) < 25
+
+
+def test_a_teacher_that_answers_mirror_images_alike_is_asked_once(teacher, tmp_path, monkeypatch):
+    pictures, own = noise(6), teacher()
+    assert not own.mirrors
+    soft = soft_targets(tmp_path, own, pictures, views=1)
+    answered, whole = [], Predictor.probabilities
+
+    def mirroring(self, pictures):
+        answered.append(len(pictures))
+        return (whole(self, pictures) + whole(self, pictures[:, :, ::-1])) / 2
+
+    monkeypatch.setattr(Predictor, "probabilities", mirroring)
+    alike = replace(own, digest="of one that mirrors")
+    again = soft_targets(tmp_path, alike, pictures, views=1)
+    assert answered == [2, 6]  # what tells, then the pictures
+    np.testing.assert_allclose(again.answers[0], soft.answers[0], atol=1e-6)
 
 
 def test_a_teacher_of_larger_pictures_sees_the_same_variation_in_more_pixels(teacher, tmp_path):
@@ -111,7 +136,7 @@ def test_a_teacher_of_larger_pictures_sees_the_same_variation_in_more_pixels(tea
     large, same = batches.batch(1, 0, 24)
     assert (small.shape[1], large.shape[1]) == (SIDE, 24)
     np.testing.assert_array_equal(targets, same)
-    np.testing.assert_allclose(targets[:, :3], own.predictor.probabilities(large), atol=1e-6)
+    np.testing.assert_allclose(targets[:, :3], both_ways(own, large), atol=1e-6)
 
 
 def test_a_view_does_not_depend_on_the_order_of_the_batches(teacher, tmp_path):
@@ -119,7 +144,7 @@ def test_a_view_does_not_depend_on_the_order_of_the_batches(teacher, tmp_path):
     soft = soft_targets(tmp_path, teacher(), pictures)
     one, other = (
         {
-            picture.tobytes()
+            min(picture.tobytes(), picture[:, ::-1].tobytes())
             for step in range(2)
             for picture in replace(batches_of(pictures, soft), seed=seed).batch(0, step, SIDE)[0]
         }
@@ -227,11 +252,13 @@ def test_answers_are_computed_once_and_a_killed_view_alone_again(
 ):
     caplog.set_level(logging.INFO)
     pictures, own, another = noise(6), teacher(), teacher(seed=1)
-    answered = []
+    answered: list[int] = []
+    assert not own.mirrors
+    assert not another.mirrors
     whole = Predictor.probabilities
 
     def counted(self, pictures):
-        if len(answered) == 1:
+        if len(answered) == 2:
             answered.append(0)
             raise KeyboardInterrupt
         answered.append(len(pictures))
@@ -241,14 +268,14 @@ def test_answers_are_computed_once_and_a_killed_view_alone_again(
     with pytest.raises(KeyboardInterrupt):
         soft_targets(tmp_path, own, pictures, views=3)
     soft = soft_targets(tmp_path, own, pictures, views=3)
-    assert answered == [6, 0, 6, 6]
+    assert answered == [6, 6, 0, 6, 6, 6, 6]
     again = soft_targets(tmp_path, own, pictures, views=2)
-    assert answered == [6, 0, 6, 6]
+    assert len(answered) == 7
     for one, other in zip(again.answers, soft.answers, strict=False):
         np.testing.assert_array_equal(one, other)
     soft_targets(tmp_path, own, pictures, vary=replace(VARIED, rotation=5.0), views=1)
     soft_targets(tmp_path, another, pictures, views=1)
-    assert answered == [6, 0, 6, 6, 6, 6]
+    assert answered[7:] == [6] * 4
 
 
 @pytest.mark.parametrize(

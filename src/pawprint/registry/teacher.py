@@ -15,7 +15,13 @@ from pawprint.registry.source import Source, find_network, with_facts
 from pawprint.system.errors import UserError
 from pawprint.tracking.names import CHALLENGER, CHAMPION, is_file
 from pawprint.training.augmentation import Augmentation
-from pawprint.training.teacher import MOST_VIEWS, SoftTargets, Teacher, answers_of_views
+from pawprint.training.teacher import (
+    MOST_VIEWS,
+    SoftTargets,
+    Teacher,
+    answers_of_views,
+    views_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +132,7 @@ def ask(
             train.class_names,
             vary,
             side=summary.image_size,
-            views=min(config.epochs, MOST_VIEWS),
+            views=1 if views_of(vary) == Augmentation() else min(config.epochs, MOST_VIEWS),
             seed=config.seed,
             folder=paths.features,
         )

@@ -99,6 +99,8 @@ class Augmentation:
         """
         still = replace(self, colour=0, cutout=0, mixup=0, cutmix=0) == Augmentation()
         moves = None if still else rng.uniform(-1, 1, (8, count))
+        if moves is not None and not self.horizontal_flip:
+            moves[0] = 1
         colours = rng.uniform(-1, 1, (3, count)) if self.colour else None
         corners = None
         if self.cutout:
@@ -123,6 +125,8 @@ class Augmentation:
             self._recolour(pictures, variations.colours)
         if variations.corners is not None:
             self._cut_out(pictures, variations.corners)
+        if variations.turned is not None:
+            pictures[variations.turned] = pictures[variations.turned, :, ::-1]
         return pictures
 
     def _moved(self, pictures: np.ndarray, moves: np.ndarray | None, size: int) -> np.ndarray:
@@ -179,21 +183,23 @@ class Variations:
     """How each of n pictures is varied: what was drawn for it, without a size.
 
     Attributes:
-        moves: float64 (8, n), -1 to 1, of flip, width, height, rotation, shear, shift to the
-            right, scale and shift downwards; None where nothing moves.
+        moves: float64 (8, n), -1 to 1, of flip (below 0), width, height, rotation, shear, shift to
+            the right, scale and shift downwards; None where nothing moves.
         colours: float64 (3, n), -1 to 1, of brightness, contrast and saturation, or None.
         corners: float64 (2, n), right and down, where the hole begins as a share of the side, or
             None.
+        turned: bool (n,), which are turned into their mirror images after all else, or None.
     """
 
     moves: np.ndarray | None
     colours: np.ndarray | None
     corners: np.ndarray | None
+    turned: np.ndarray | None = None
 
     def of(self, rows: np.ndarray | slice) -> Variations:
         """Those of some of the pictures."""
-        parts = (self.moves, self.colours, self.corners)
-        return Variations(*(None if part is None else part[:, rows] for part in parts))
+        parts = (self.moves, self.colours, self.corners, self.turned)
+        return Variations(*(None if part is None else part[..., rows] for part in parts))
 
 
 def augmentation_of(config: Config) -> Augmentation:

@@ -113,7 +113,7 @@ class TrainingBatches:
             weights[labels >= 0, 0] = self.class_weights[labels[labels >= 0]]
         # A mixture of pictures has that of all columns: of what teaches, of labels and of weights.
         columns = np.concatenate([soft.targets(targets, epoch, rows), weights], axis=1)
-        variations = soft.variations(epoch, rows)
+        variations = soft.variations(epoch, rows, rng)
         pictures, columns = self.vary(self.pictures[rows], columns, rng, size, variations)
         if self.class_weights is None:
             return pictures, columns[:, :-1]

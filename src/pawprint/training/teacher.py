@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -92,14 +92,24 @@ class Teacher:
             "the teacher on the same split"
         )
 
+    @cached_property
+    def mirrors(self) -> bool:
+        """Whether its answers to a picture and to its mirror image are the same."""
+        side = self.predictor.image_size
+        noise = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+        one, other = self.predictor.probabilities(np.concatenate([noise, noise[:, :, ::-1]]))
+        return bool(np.allclose(one, other, atol=1e-4))
+
     def answers(
         self, pictures: Pictures, vary: Augmentation, variations: Variations, names: Sequence[str]
     ) -> Iterator[np.ndarray]:
         """Answer pictures that are varied as the student sees them, at the teacher's own size.
 
+        Where the student sees mirror images, an answer is the mean over a picture and its own.
+
         Args:
             pictures: uint8 (n, side, side, 3).
-            vary: the augmentation.
+            vary: the augmentation of the student.
             variations: of these n pictures.
             names: in which order to give the classes, the teacher's or another.
 
@@ -108,10 +118,11 @@ class Teacher:
         """
         predictor = self.predictor
         order = [predictor.class_names.index(name) for name in names]
+        both, seen = vary.horizontal_flip and not self.mirrors, views_of(vary)
 
         def shown(start: int) -> np.ndarray:
             rows = slice(start, start + predictor.batch_size)
-            return vary.apply(pictures[rows], variations.of(rows), predictor.image_size)
+            return seen.apply(pictures[rows], variations.of(rows), predictor.image_size)
 
         with ThreadPoolExecutor(1) as pool:  # the next batch is made while this one is answered
             ahead = pool.submit(shown, 0)
@@ -119,7 +130,10 @@ class Teacher:
                 batch = ahead.result()
                 if start + predictor.batch_size < len(pictures):
                     ahead = pool.submit(shown, start + predictor.batch_size)
-                yield predictor.probabilities(batch)[:, order]
+                answers = predictor.probabilities(batch)
+                if both:
+                    answers = (answers + predictor.probabilities(batch[:, :, ::-1])) / 2
+                yield answers[:, order]
 
 
 def _softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -127,12 +141,20 @@ def _softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def views_of(vary: Augmentation) -> Augmentation:
+    """What sets the views of a picture apart: all but mirroring, which is drawn anew each time.
+
+    Nor does mixing, which is of a batch.
+    """
+    return replace(vary, horizontal_flip=False, mixup=0, cutmix=0)
+
+
 @lru_cache(maxsize=2)  # the batches of an epoch are made in several threads
 def draw_view(vary: Augmentation, view: int, count: int, side: int, seed: int) -> Variations:
     """Draw how each of ``count`` pictures is varied when it is seen for the ``view``-th time.
 
     Args:
-        vary: the augmentation.
+        vary: as by ``views_of``.
         view: number of the view, from 0.
         count: number of pictures.
         side: theirs, in pixels.
@@ -164,7 +186,7 @@ def answers_of_views(
             an answer is missing.
         digest: of the pictures.
         names: of the classes, in the order of the answers.
-        vary: the augmentation.
+        vary: the augmentation of the student.
         side: of the pictures as the student has them, in pixels.
         views: how many.
         seed: of the views.
@@ -174,13 +196,14 @@ def answers_of_views(
         Probabilities float32 (n, classes) by view, memory-mapped and read-only.
     """
     count = len(pictures)
-    drawn = replace(vary, mixup=0, cutmix=0)  # mixtures are of a batch, and so no part of a view
+    drawn = views_of(vary)
     code = code_digest("training.teacher")
     key: dict[str, str | int | float | None] = {
         "teacher": teacher.digest,
         "pictures": digest,
         "class_names": json.dumps(list(names)),
         "augmentation": json.dumps(asdict(drawn), sort_keys=True),
+        "mirrored": vary.horizontal_flip,
         "seed": seed,
         # Another library and other code may answer otherwise.
         "computed_by": f"onnxruntime {version('onnxruntime')}, {code[:16]}",
@@ -188,7 +211,7 @@ def answers_of_views(
 
     def compute(view: int) -> Iterator[np.ndarray]:
         variations = draw_view(drawn, view, count, side, seed)
-        for part in teacher.answers(pictures, drawn, variations, names):
+        for part in teacher.answers(pictures, vary, variations, names):
             yield part
             bar.update(len(part))
 
@@ -208,7 +231,7 @@ class SoftTargets:
 
     Attributes:
         answers: of each view, probabilities float32 (n, classes).
-        vary: the augmentation of the views.
+        vary: the augmentation of the student.
         side: of the pictures that are varied, in pixels.
         seed: of the views.
         label_smoothing: share of a label that is spread over all classes, 0 up to 1.
@@ -226,11 +249,12 @@ class SoftTargets:
     weight: float = TEACHER_WEIGHT
     temperature: float = TEMPERATURE
 
-    def variations(self, epoch: int, rows: np.ndarray) -> Variations:
-        """How the pictures ``rows`` (m,) are varied in an epoch."""
+    def variations(self, epoch: int, rows: np.ndarray, rng: np.random.Generator) -> Variations:
+        """How the pictures ``rows`` (m,) are varied in an epoch; ``rng`` draws which are turned."""
         view, count = epoch % len(self.answers), len(self.answers[0])
-        vary = replace(self.vary, mixup=0, cutmix=0)
-        return draw_view(vary, view, count, self.side, self.seed).of(rows)
+        drawn = draw_view(views_of(self.vary), view, count, self.side, self.seed)
+        turned = rng.random(len(rows)) < 0.5 if self.vary.horizontal_flip else None
+        return replace(drawn.of(rows), turned=turned)
 
     def targets(self, labels: np.ndarray, epoch: int, rows: np.ndarray) -> np.ndarray:
         """What to learn of the pictures ``rows`` (m,) in an epoch.
