@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from pawprint.config.compose import format_range
+from pawprint.config.overrides import RECIPE
 from pawprint.config.schema import CHOICES, DESCRIPTION, Config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,7 +112,7 @@ def _says(field: Field[Any]) -> str:
 
 
 def _may_be(key: str, field: Field[Any]) -> str:
-    if key in CHOICES:
+    if key in (RECIPE, *CHOICES):
         return ", ".join(f"`{file.stem}`" for file in _files(key))
     if field.type is bool:
         return "`true`, `false`"

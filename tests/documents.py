@@ -52,6 +52,11 @@ PROOFS = [
         ("repro",),
     ),
     Proof(
+        r"dvc exp run -S recipe=\w+",
+        _REPRO + "test_an_experiment_with_a_recipe_is_stale_where_what_the_recipe_names_is_another",
+        ("-S", "recipe="),
+    ),
+    Proof(
         r"dvc exp run -S .*", _REPRO + "test_a_conf_value_can_be_set_for_one_experiment", ("-S",)
     ),
     Proof(
@@ -213,6 +218,8 @@ def blocks(document: Path, *languages: str) -> list[str]:
 def commands(document: Path) -> list[str]:
     """Each command that a document tells to type, without its comment."""
     lines = [line for body in blocks(document, "bash") for line in body.splitlines()]
+    cells = re.findall(r"(?m)(?<=\| )`((?:pawprint|dvc) .*?)`(?= \|)", document.read_text("utf-8"))
+    lines += cells
     for body in blocks(document, "console"):
         lines += [line[2:] for line in body.splitlines() if line.startswith("$ ")]
     stripped = [re.sub(r"(^|\s+)# .*", "", line).strip() for line in lines]

@@ -94,12 +94,23 @@ class Project:
         assert stages[0] == "code"
         return stages[1:]
 
+    def stale(self) -> list[str]:
+        """The stages that `dvc repro` would run first, of those that do not depend on them."""
+        self.stage("code")
+        status = json.loads(self.run("dvc", "status", "--json").stdout)
+        return [stage for stage in status if stage != "code"]
+
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace the one place of ``old`` in a file."""
         path = self.root / file
         text = path.read_text()
         assert text.count(old) == 1, f"{old!r} in {file}"
         path.write_text(text.replace(old, new))
+
+    def write(self, file: str, text: str) -> None:
+        """Write a file."""
+        (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / file).write_text(text)
 
     def json(self, file: str) -> Any:
         """The content of a JSON file."""

@@ -41,8 +41,12 @@ def test_a_sweep_uses_the_run_that_mlflow_opened_as_its_parent(project):
 
 def test_the_pipeline_takes_parameters_and_ends_in_one_evaluated_run(project):
     before = {run.info.run_id for run in project.runs()}
-    _mlflow_run(project, "pipeline", "-P", "depth=2")
+    project.write("conf/recipe/mine.yaml", "epochs: 1\n")
+    _mlflow_run(project, "pipeline", "-P", "depth=2", "-P", "recipe=mine")
     (run,) = [r for r in project.runs() if r.info.run_id not in before]
-    assert run.data.params["depth"] == "2"
+    params = {key: run.data.params[key] for key in ("depth", "epochs", "recipe")}
+    assert params == {"depth": "2", "epochs": "1", "recipe": "mine"}
     assert "test_accuracy" in run.data.metrics
-    assert "depth: 2" in (project.root / "params.yaml").read_text()
+    text = (project.root / "params.yaml").read_text()
+    assert "\ndepth: 2\n" in text
+    assert "\nrecipe: mine " in text

@@ -158,6 +158,42 @@ def test_a_change_runs_exactly_the_stages_that_read_it(project, change, stages):
     assert project.repro() == stages
 
 
+def test_an_experiment_with_a_recipe_is_stale_where_what_the_recipe_names_is_another(project):
+    recipe = "epochs: 1\noptimizer: sgd\nmodel.weights: weights.bin\n"  # which a cnn has to find
+    project.write("conf/recipe/mine.yaml", recipe)
+    project.write("weights.bin", "one")
+    done = project.run("dvc", "exp", "run", "-S", "recipe=mine", "-S", "seed=0")
+    told = "recipe=mine goes before params.yaml: epochs=1 (not 2), optimizer=sgd (not adamw); "
+    assert done.stdout.count(told) == (done.stdout + done.stderr).count("goes before") == 1
+    run = project.runs()[-1]
+    assert run.info.run_name == "recipe=mine"
+    assert [run.data.params[key] for key in ("recipe", "epochs", "optimizer")] == [
+        "mine",
+        "1",
+        "sgd",
+    ]
+    assert "recipe: mine " in (project.root / "params.yaml").read_text()
+    assert project.stale() == []
+
+    def stale(file, text):
+        before = (project.root / file).read_text()
+        project.write(file, text)
+        found = project.stale()
+        project.write(file, before)
+        return found
+
+    assert stale("conf/recipe/mine.yaml", recipe.replace("epochs: 1", "epochs: 3")) == ["train"]
+    larger = f"# of larger pictures\n{recipe}image_size: 24\n"
+    assert stale("conf/recipe/mine.yaml", larger) == ["prepare", "train"]
+    assert stale("conf/recipe/mine.yaml", f"# with a comment\n{recipe}") == []
+    assert stale("conf/recipe/fast.yaml", "epochs: 9\n") == []
+    assert stale("conf/optimizer/sgd.yaml", "name: sgd\nlearning_rate: 0.1\n") == ["train"]
+    assert stale("conf/optimizer/adamw.yaml", "name: adamw\nlearning_rate: 0.1\n") == []
+    assert stale("weights.bin", "two") == ["train"]
+    project.edit("params.yaml", "recipe: mine", "recipe: none")
+    assert project.stale() == ["train"]
+
+
 def test_the_same_seed_gives_the_same_history_and_manifest_to_the_last_digit(project):
     files = ("models/history.csv", "data/prepared/manifest.parquet")
     before = [(project.root / file).read_bytes() for file in files]
@@ -181,9 +217,12 @@ def test_metrics_and_plots_render_with_dvc(finished):
 
 
 def test_an_experiment_in_a_temporary_workspace_is_recorded_in_the_projects_own_store(project):
-    project.run("dvc", "exp", "run", "--temp", "-S", "depth=2", "-S", "optimizer=sgd")
+    project.write("conf/recipe/mine.yaml", "epochs: 1\noptimizer: sgd\n")
+    project.commit("a recipe")
+    project.run("dvc", "exp", "run", "--temp", "-S", "recipe=mine", "-S", "depth=2")
     run = project.runs()[-1]
-    assert run.info.run_name == "depth=2 optimizer=sgd"
+    assert run.info.run_name == "recipe=mine depth=2"
+    assert run.data.params["epochs"] == "1"
     assert run.data.tags["dvc_exp_name"]
     assert "test_accuracy" in run.data.metrics
     assert ".dvc" not in run.info.artifact_uri

@@ -34,7 +34,7 @@ def test_a_sweep_is_one_parent_a_child_per_trial_a_table_and_the_winners_command
     before = (project.root / "models/run.json").read_bytes()
     done = project.stage("train", "-m", "optimizer=adam,sgd", "depth=1,2")
     assert (project.root / "models/run.json").read_bytes() == before
-    assert project.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+    assert project.stale() == []
     (parent,) = (r for r in project.runs() if r.data.tags.get("kind") == "sweep")
     assert parent.info.run_name == "sweep optimizer=adam,sgd depth=1,2"
     assert parent.info.status == "FINISHED"
@@ -83,15 +83,19 @@ def test_a_failed_trial_does_not_stop_the_others_and_the_exit_code_says_so(proje
 
 
 def test_the_winners_command_names_the_conf_file_of_a_value_inside_a_choice(project):
-    done = project.stage("train", "-m", "optimizer.epsilon=0.01,0.02", "epochs=1")
+    project.write("conf/recipe/mine.yaml", "epochs: 1\nlabel_smoothing: 0.0\n")
+    project.edit("params.yaml", "recipe: none", "recipe: mine")
+    words = ("optimizer.epsilon=0.01,0.02", "label_smoothing=0.2")
+    done = project.stage("train", "-m", *words)
     command = done.stdout.strip().splitlines()[-1].split()
-    assert command[:3] == ["dvc", "exp", "run"]
-    assert command[4].startswith("conf/optimizer/adamw.yaml:+epsilon=0.0")  # that file has none
-    assert command[-1] == "epochs=1"
+    assert command[:4] == ["dvc", "exp", "run", "-S"]
+    recipe, epochs, epsilon, smoothing = command[4::2]
+    assert (recipe, epochs, smoothing) == ("recipe=none", "epochs=1", "label_smoothing=0.2")
+    assert epsilon.startswith("conf/optimizer/adamw.yaml:+epsilon=0.0")  # that file has none
     project.run(*command)
     best = project.client().get_run(_sweeps(project)[0].data.tags["best_run"])
     assert _curve(project, project.runs()[-1], "val_loss") == _curve(project, best, "val_loss")
-    assert project.runs()[-1].data.params["optimizer.epsilon"] == command[4].partition("=")[2]
+    assert project.runs()[-1].data.params["optimizer.epsilon"] == epsilon.partition("=")[2]
     names = {run.info.run_name for run in project.runs()}
     assert {"optimizer.epsilon=0.01", "optimizer.epsilon=0.02"} <= names
 

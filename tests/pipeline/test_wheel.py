@@ -1,6 +1,5 @@
 """A project of one's own with pawprint from its wheel, away from the repository."""
 
-import json
 import os
 import re
 import subprocess
@@ -83,15 +82,10 @@ def test_an_upgrade_makes_stale_what_computes_otherwise_and_nothing_else(own, si
     before = path.read_bytes()
     try:
         path.write_bytes(before + b"\n")
-        own.run("pawprint", "code")
-        status = json.loads(own.run("dvc", "status", "--json").stdout)
+        assert own.stale() == stale
     finally:
         path.write_bytes(before)
         own.run("pawprint", "code")
-    code = [f"data/code/{stage}.txt" for stage in stale]
-    changed = [file for file in code if f'"{file}": "modified"' in json.dumps(status)]
-    assert changed == code
-    assert [stage for stage in status if stage != "code"] == stale
 
 
 def test_a_file_in_conf_goes_before_the_packages_and_makes_stale_who_reads_it(own):
@@ -99,14 +93,13 @@ def test_a_file_in_conf_goes_before_the_packages_and_makes_stale_who_reads_it(ow
     path.parent.mkdir()
     try:
         path.write_text("name: adamw\nlearning_rate: 0.25\n")
-        own.run("pawprint", "code")
-        status = json.loads(own.run("dvc", "status", "--json").stdout)
+        stale = own.stale()
         shown = own.run("pawprint", "train", "--cfg", "job", "--package", "optimizer").stdout
     finally:
         path.unlink()
         path.parent.rmdir()
         own.run("pawprint", "code")
-    assert [stage for stage in status if stage != "code"] == ["train"]
+    assert stale == ["train"]
     assert "learning_rate: 0.25" in shown
 
 

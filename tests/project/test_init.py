@@ -87,9 +87,9 @@ def test_copied_pictures_are_the_projects_and_dvc_keeps_them(tmp_path, paint_fol
 
 
 def test_settings_stand_in_its_params_and_comments_where_they_were(tmp_path):
-    init_project(tmp_path / "mine", settings={"model": "transfer", "epochs": "5"})
+    init_project(tmp_path / "mine", settings={"recipe": "transfer", "epochs": "5"})
     params = read_params(tmp_path / "mine")
-    assert (params["model"], params["epochs"]) == ("transfer", 5)
+    assert (params["recipe"], params["epochs"]) == ("transfer", 5)
     ours = (ROOT / "params.yaml").read_text().splitlines()
     theirs = (tmp_path / "mine" / "params.yaml").read_text().splitlines()
     assert [line.partition("#")[2] for line in theirs] == [line.partition("#")[2] for line in ours]

@@ -15,6 +15,7 @@ from pawprint.training.loop import DivergedError
 from pawprint.training.trainer import TrainingJob, build_network, train_network
 
 RECIPES = sorted(path.stem for path in (project_root() / "conf" / "recipe").glob("*.yaml"))
+RECIPES.remove("none")
 SMALL = ["batch_size=8", "image_size=32", "model.head_epochs=1", "epochs=1", "width=4", "depth=2"]
 BACKBONE = ["model.backbone=MobileNet", "model.alpha=0.25", "model.weights=none"]
 FEW = ["model.unfreeze=0.02"]  # of the layers learn: the quicker the training begins

@@ -51,7 +51,7 @@ def train(**settings: Any) -> Run:
     what the command prints; Ctrl-C, or a notebook's button, ends it.
 
     Args:
-        **settings: keys of `params.yaml`, for this training alone: ``model="transfer", epochs=5``.
+        **settings: keys of `params.yaml`, for this training alone: ``recipe="fast", epochs=5``.
             Within a group they have a dot: ``**{"optimizer.learning_rate": 0.1}``. A relative path
             is meant from the current folder; ``None`` is `null`.
 

@@ -56,7 +56,8 @@ CODE = Tool(
     "code",
     "write a digest of what each stage computes with, into data/code",
     "pawprint.project.code:write_digests",
-    "It is the first stage of a project of your own, so that an upgrade is noticed.",
+    "It is the first stage of dvc.yaml, so that DVC notices an upgrade, another value in a file of "
+    "conf/, and other content of a file that a value names.",
 )
 PREDICT = Tool(
     "predict",

@@ -124,7 +124,10 @@ class Settings:
             if key in self.params and self.params[key] != self.recipe[key]
             if keys is None or key in keys
         ]
-        said = f"recipe={self.params[RECIPE]} goes before params.yaml: {', '.join(shown)}"
+        said = (
+            f"recipe={self.params[RECIPE]} goes before params.yaml: {', '.join(shown)}; "
+            "`pawprint pipeline KEY=VALUE` sets another value"
+        )
         return said if shown else ""
 
 
