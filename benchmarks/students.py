@@ -5,8 +5,8 @@
 FOLDER holds class folders, or `training_set` and `test_set` with them. Of the training pictures
 ``--labels`` keep theirs, as many of each class; the others lie in one folder without. The teacher
 is `recipe=transfer` on a `MobileNet(alpha=0.25)` with ImageNet's weights from FILE; the default's
-network learns from the labels alone, as long as the student and as many pictures as the student,
-and then as its student, `recipe=student`. Seconds are of the whole `train` command.
+network learns from the labels alone, for so many epochs that it sees as many pictures as the
+student, and then as its student, `recipe=student`. Seconds are of the whole `train` command.
 
 EXPECTED on the article's photographs, 2,000 labels and 6,000 pictures without, one seed, 2 cores:
 FILL
@@ -76,7 +76,6 @@ def _measure(copy: Copy, seed: int, weights: Path) -> None:
     labelled = pictures["splits"]["train"]["pictures"]
     longer = 1 + pictures["unlabelled_pictures"] / labelled
     given.append("unlabelled=more")
-    tell("labels alone")
     epochs = round(52 * longer)
     tell(f"labels alone, {epochs} epochs", f"epochs={epochs}")
     tell("student", "recipe=student", f"teacher={TEACHER}")
