@@ -25,6 +25,7 @@ SLOW = (
     "stages/prepare/test_interrupted.py",
     "training/test_loop.py",
     "training/test_resume.py",
+    "training/test_teacher.py",
     "training/test_trainer.py",
     "training/test_two_devices.py",
 )

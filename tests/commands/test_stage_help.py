@@ -59,7 +59,7 @@ def test_choices_and_ranges_are_told(capsys):
     assert "pixels; at least 8 and at most 1024" in text
     assert "one of squash, crop, pad" in text
     assert "one of adadelta, adam, adamw, muon, rmsprop, sgd" in text
-    assert "one of article, fast, fine_tune, long, none, transfer" in text
+    assert "one of article, fast, fine_tune, long, none, student, transfer" in text
     assert "one of basic, joblib, ray, submitit" in text
     assert "one of basic, grid, optuna" in text
     for option in ("-m", "--cfg", "--resolve", "--info", "-sc", "--augment-preview"):

@@ -318,6 +318,12 @@ def test_a_gate_needs_the_figure_that_it_decides_by(rule, key):
     assert message.startswith(f"gate.{key} has no value, which gate={rule} needs; give one")
 
 
+def test_a_head_on_features_takes_no_teacher():
+    message = refused(["model=transfer", "teacher=champion"])
+    assert message.startswith("teacher is champion, but of a frozen backbone the head alone learns")
+    assert compose(["model=transfer", "teacher=champion", "model.unfreeze=1"]).teacher
+
+
 @pytest.mark.parametrize("key", ["warmup_fraction", "final_fraction"])
 def test_a_constant_rate_takes_no_setting_of_a_moving_one(key):
     message = refused(["schedule=constant", f"schedule.{key}=0.1"])

@@ -14,18 +14,28 @@ from pawprint.evaluation.report import Origin, verdict
 NASTY = "*cats* | `<b>`\n# _no_ [x](y)"
 
 
-def _card(names=("cats", "dogs"), images="/home/me/Pet pictures", resize="squash", notes=()):
+def _card(
+    names=("cats", "dogs"),
+    images="/home/me/Pet pictures",
+    resize="squash",
+    notes=(),
+    teacher=None,
+    **more,
+):
     splits = {
         name: SplitSummary(pictures, dict.fromkeys(names, pictures // 2), name[0] * 64)
         for name, pictures in (("train", 1000), ("validation", 80), ("test", 160))
     }
-    summary = Summary(images, 12, resize, "", 0, list(names), splits, "d" * 64, {}, [], [], [])
+    summary = Summary(
+        images, 12, resize, "", 0, list(names), splits, "d" * 64, {}, [], [], [], **more
+    )
     facts = {
-        "parameters": {"model": "cnn", "depth": None, "images": images},
+        "parameters": {"model": "cnn", "depth": None, "images": images}
+        | {"teacher": teacher and teacher[0], "unlabelled": summary.unlabelled},
         "data": {},
         "environment": {"git": "x"},
     }
-    origin = Origin("cnn: adamw", "a" * 32, "", True, **facts)
+    origin = Origin("cnn: adamw", "a" * 32, "", True, **facts, teacher=teacher)
     predictor = SimpleNamespace(
         class_names=list(names), image_size=12, resize=resize, temperature=0.5
     )
@@ -87,6 +97,22 @@ def test_no_name_becomes_markdown_and_no_address_with_a_password_is_told():
     assert NASTY not in body
     tables = [line for line in body.splitlines() if line.startswith("| ") and shown in line]
     assert {line.count("|") for line in tables} <= {4, 5, 6}
+
+
+def test_the_card_of_a_student_says_who_taught_it_and_no_folder_of_this_machine():
+    more = {
+        "unlabelled": "/home/me/more",
+        "unlabelled_pictures": 1200,
+        "unlabelled_digest": "u" * 64,
+    }
+    _, text = _card(teacher=("/home/me/large.onnx", "f" * 64), **more)
+    said = (
+        f"learned the answers of large.onnx (sha256 `{'f' * 64}`), also to 1,200 pictures without "
+        f"labels (digest `{'u' * 64}`)."
+    )
+    assert said in text
+    assert "/home/me" not in text
+    assert "learned the answers" not in _card()[1]
 
 
 @pytest.mark.parametrize(("resize", "way"), [("crop", "ImageOps.fit("), ("pad", "ImageOps.pad(")])

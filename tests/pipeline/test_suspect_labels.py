@@ -7,7 +7,7 @@ import signal
 import pytest
 
 FLIPPED = {"dogs/of_cats.png", "dogs/of_cats_2.png", "cats/of_dogs.png"}
-SETTINGS = ("epochs=30", "learning_rate=0.02", "folds=2", "mirror=false")
+SETTINGS = ("epochs=30", "learning_rate=0.02", "folds=2", "mirror=false", "teacher=gone.onnx")
 
 
 @pytest.fixture(scope="module")

@@ -103,3 +103,30 @@ def test_what_is_chosen_and_not_there_is_one_sentence(project):
     change(project, optimizer="mine")
     with pytest.raises(UserError, match=r"params\.yaml: optimizer has no choice 'mine'"):
         write_digests(Namespace())
+
+
+def test_another_teacher_is_another_digest_and_one_that_is_gone_is_taken_to_be_what_it_was(project):
+    change(project, teacher="networks/large.onnx")
+    none = digests(project)
+    network = project / "networks" / "large.onnx"
+    write(network, "one")
+    before = digests(project)
+    assert changed(none, before) == ["train"]
+    assert f"\nteacher networks/large.onnx {sha256_of(network)}\n" in before["train"]
+    network.unlink()
+    assert digests(project) == before
+    write(network, "two")
+    assert changed(before, digests(project)) == ["train"]
+
+
+def test_pictures_without_labels_that_change_are_another_digest_for_prepare(project):
+    change(project, unlabelled="more")
+    none = digests(project)
+    write(project / "more" / "a" / "1.jpg", "one")
+    before = digests(project)
+    assert changed(none, before) == ["prepare"]
+    write(project / "more" / "2.jpg", "two")
+    after = digests(project)
+    assert changed(before, after) == ["prepare"]
+    (project / "more" / "2.jpg").rename(project / "more" / "3.jpg")
+    assert changed(after, digests(project)) == ["prepare"]

@@ -48,6 +48,19 @@ def test_a_trial_is_another_with_another_setting(word):
     assert identity() != identity(word)
 
 
+def test_a_trial_is_another_with_another_teacher_whatever_it_is_called(tmp_path):
+    for name, content in (("one", b"1"), ("copy", b"1"), ("other", b"2")):
+        (tmp_path / f"{name}.onnx").write_bytes(content)
+    one, copy, other = (f"teacher={tmp_path}/{name}.onnx" for name in ("one", "copy", "other"))
+    assert identity(one) == identity(copy) != identity(other)
+    assert identity(one) != identity()
+    assert spec({"depth": "2,3"}, one).identity("data") == spec({"depth": "2"}, copy).identity(
+        "data"
+    )
+    with pytest.raises(UserError, match=r"teacher is .*gone\.onnx: .* is no file"):
+        identity(f"teacher={tmp_path}/gone.onnx")
+
+
 def test_a_trial_is_another_with_other_pictures():
     assert identity(data="these") != identity(data="those")
 

@@ -78,6 +78,7 @@ def _train(
     counts=(24, 10),
     dropout=0.2,
     vary=None,
+    soft_targets=None,
     balanced=False,
     labels=None,
     validation_labels=None,
@@ -105,7 +106,9 @@ def _train(
         balanced_weights(own, classes) if balanced else None for own in (labels, answers)
     )
     vary = vary or Augmentation()
-    batches = TrainingBatches(pictures, labels, classes, 8, seed, vary, weights)
+    batches = TrainingBatches(
+        pictures, labels, classes, 8, seed, vary, weights, soft_targets=soft_targets
+    )
     trained = Trained(model, optimizer(), shown, targets)
 
     def tell(epoch, figures):

@@ -11,7 +11,8 @@ import pytest
 from keras import layers
 
 from pawprint.system.errors import UserError
-from pawprint.training.features import Rows, cached_features, compute_features, weights_digest
+from pawprint.training.array_cache import cached_array
+from pawprint.training.features import Rows, compute_features, weights_digest
 
 KEY = {"backbone": "MobileNet", "alpha": None, "image_size": 32, "pictures": "0123"}
 
@@ -94,8 +95,8 @@ def test_progress_is_shown_only_where_it_is_asked_for(extractor, capfd, show):
 def test_features_are_computed_once_and_then_read_from_the_disk(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     compute = Computing(0.5)
-    first = cached_features(tmp_path, KEY, "train", compute)
-    second = cached_features(tmp_path, dict(reversed(KEY.items())), "train", compute)
+    first = cached_array(tmp_path, KEY, "train", compute)
+    second = cached_array(tmp_path, dict(reversed(KEY.items())), "train", compute)
     assert compute.times == 1
     for found in (first, second):
         assert isinstance(found, np.memmap)
@@ -108,19 +109,19 @@ def test_features_are_computed_once_and_then_read_from_the_disk(tmp_path, caplog
 
 
 def test_another_split_and_every_other_key_have_features_of_their_own(tmp_path):
-    kept = cached_features(tmp_path, KEY, "train", Computing(0))
+    kept = cached_array(tmp_path, KEY, "train", Computing(0))
     others = [{**KEY, name: 7} for name in KEY]
     for value, (key, split) in enumerate([(KEY, "test"), *((key, "train") for key in others)], 1):
         compute = Computing(value)
-        found = cached_features(tmp_path, key, split, compute)
+        found = cached_array(tmp_path, key, split, compute)
         assert compute.times == 1
         assert float(found.max()) == value
     assert float(kept.max()) == 0
 
 
 def test_a_person_can_read_what_features_are_of(tmp_path):
-    cached_features(tmp_path, KEY, "train", Computing())
-    cached_features(tmp_path, KEY, "validation", Computing())
+    cached_array(tmp_path, KEY, "train", Computing())
+    cached_array(tmp_path, KEY, "validation", Computing())
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert len(bytes.fromhex(folder.name)) == 8
     names = {path.name for path in folder.iterdir()}
@@ -145,14 +146,14 @@ def test_a_person_can_read_what_features_are_of(tmp_path):
     ],
 )
 def test_a_damaged_file_is_computed_anew(tmp_path, caplog, damage):
-    cached_features(tmp_path, KEY, "train", Computing(1))
+    cached_array(tmp_path, KEY, "train", Computing(1))
     (path,) = tmp_path.glob("*/train.npy")
     path.write_bytes(damage(path.read_bytes()))
     compute = Computing(2)
-    assert float(cached_features(tmp_path, KEY, "train", compute).min()) == 2
+    assert float(cached_array(tmp_path, KEY, "train", compute).min()) == 2
     assert compute.times == 1
     assert caplog.text.count(f"{path} is damaged") == 1
-    assert float(cached_features(tmp_path, KEY, "train", compute).min()) == 2
+    assert float(cached_array(tmp_path, KEY, "train", compute).min()) == 2
     assert compute.times == 1
 
 
@@ -161,16 +162,16 @@ def test_a_failed_computation_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cached_features(tmp_path, KEY, "train", fail)
+        cached_array(tmp_path, KEY, "train", fail)
     assert [path.suffix for path in tmp_path.rglob("*")] == [".lock"]
 
 
 def test_what_a_killed_computation_left_is_removed_by_the_next_one(tmp_path):
-    cached_features(tmp_path, KEY, "train", Computing())
+    cached_array(tmp_path, KEY, "train", Computing())
     (path,) = tmp_path.glob("*/train.npy")
     left = path.with_name(".train.999999999.tmp.npy")
     path.rename(left)
-    cached_features(tmp_path, KEY, "train", Computing())
+    cached_array(tmp_path, KEY, "train", Computing())
     assert not left.exists()
 
 
@@ -183,7 +184,7 @@ def test_two_processes_compute_the_same_features_once(tmp_path):
 
     with ThreadPoolExecutor(2) as pool:  # each has a lock of its own, as processes have
         first, second = pool.map(
-            lambda _: np.array(cached_features(tmp_path, KEY, "train", slowly)), range(2)
+            lambda _: np.array(cached_array(tmp_path, KEY, "train", slowly)), range(2)
         )
     assert compute.times == 1
     np.testing.assert_array_equal(first, second)

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ def suspects(config: Config) -> None:
     """Train a network per fold of the training and validation pictures and doubt their labels.
 
     Each fold is judged by the network that learned from the others (the fold's own labels chose
-    its best epoch, no more), the test pictures by the mean of all. Table and page go into
+    its best epoch, no more), the test pictures by the mean of all. A teacher has no say: it has
+    learned from these pictures. Table and page go into
     `reports/suspects` and into a run. Killed, the same command goes on where it was.
 
     Raises:
@@ -63,6 +64,9 @@ def suspects(config: Config) -> None:
     paths = Paths(project_root())
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
+    if config.teacher is not None:
+        log.info("without the teacher %s: it may know the labels to be judged", config.teacher)
+        config = replace(config, teacher=None)
     names = summary.class_names
     pool = load_pool(paths.prepared, ("train", "validation"))
     test = load_split(paths.prepared, "test")

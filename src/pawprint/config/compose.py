@@ -288,8 +288,9 @@ def check(config: Config) -> None:
         UserError: names the key, its value and what it may be.
     """
     _check_ranges(config)
-    for key in ("images", "predict_images"):
-        check_path(key, getattr(config, key))
+    for key in ("images", "predict_images", "unlabelled"):
+        if (path := getattr(config, key)) is not None:
+            check_path(key, path)
     for key in ("experiment", "registered_model"):
         if not getattr(config.tracking, key).strip():
             raise UserError(f"tracking.{key} is empty; give it a name")
@@ -315,8 +316,17 @@ def check(config: Config) -> None:
     _check_needs("model", config.model, "transfer", needs)
     _check_needs("gate", config.gate, "better", ("significance",))
     _check_needs("gate", config.gate, "not_worse", ("margin",))
+    _check_teacher(config)
     if config.model.name in ("article", "cnn", "resnet") and config.filters is None:
         raise UserError("model.width has no value; give one, or set width")
+
+
+def _check_teacher(config: Config) -> None:
+    if config.teacher is not None and config.frozen:
+        raise UserError(
+            f"teacher is {config.teacher}, but of a frozen backbone the head alone learns, from "
+            "features of whole pictures; set teacher to null, or model.unfreeze above 0"
+        )
 
 
 def _check_needs(group: str, chosen: Model | Gate, name: str, keys: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 # Keys that decide nothing of what a training of given pictures ends with.
 LATER = ("folds", "gate", "sure_precision", "sweep")
-ELSEWHERE = (*LATER, "images", "predict_images", "recipe", "tracking")
+ELSEWHERE = (*LATER, "images", "predict_images", "recipe", "tracking", "unlabelled")
 # Keys that decide which pictures there are, and how they look: of what was prepared.
 PREPARED = (
     "images",
@@ -18,6 +18,7 @@ PREPARED = (
     "max_refused_fraction",
     "max_megapixels",
     "near_duplicates",
+    "unlabelled",
 )
 # Keys that a network does not read.
 UNREAD = {
@@ -193,6 +194,7 @@ class Config:
     max_refused_fraction: float = key("more files left out than this stop prepare", 0, 1)
     max_megapixels: float = key("larger pictures are refused", above=0, below=math.inf)
     near_duplicates: bool = key("whether pictures that look the same are copies")
+    unlabelled: str | None = key("pictures without labels, for a teacher to teach; null: none")
     seed: int = key("of the sample, the split, the weights and the order", 0, 2**32 - 1)
     depth: int = key("blocks of cnn, groups of resnet", 1, 8)
     width: int | None = key("filters of the first block; null: the network's own", 1, 1024)
@@ -206,6 +208,7 @@ class Config:
     validation_steps: int | None = key("batches per validation; null: one full pass", 1)
     label_smoothing: float = key("share of a target spread over all classes", 0, below=1)
     ema: float = key("share of the training over which weights are averaged", 0, below=1)
+    teacher: str | None = key("network whose answers teach beside the labels; null: none")
     class_weights: str = key("weight of each class in the loss", one_of=("none", "balanced"))
     mirror: bool = key("whether an answer is the mean over a picture and its mirror image")
     precision: str = key("numbers of training", one_of=("auto", "float32", "bfloat16", "float16"))

@@ -58,6 +58,9 @@ class Summary:
     max_refused_fraction: float | None = None
     max_megapixels: float | None = None
     near_duplicates: bool | None = None
+    unlabelled: str | None = None  # source of pictures without labels, as it was given
+    unlabelled_pictures: int = 0  # of it that teach
+    unlabelled_digest: str | None = None  # sha256 in hex over the content of each
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Pool:
             UserError: the folder is broken.
         """
         summary, names = self.summary, self.summary.class_names
-        with _complete(self.prepared):
+        with folder_explained(self.prepared):
             pictures = Pictures(self.prepared, summary.image_size, self.rows[places])
         labels = self.labels[places]
         contents = zip((self.contents[p] for p in places), (names[i] for i in labels), strict=True)
@@ -253,7 +256,7 @@ def load_summary(prepared: Path) -> Summary:
     Raises:
         UserError: the folder is missing or broken.
     """
-    with _complete(prepared):
+    with folder_explained(prepared):
         content = json.loads((prepared / SUMMARY).read_text(encoding="utf-8"))
         content["splits"] = {s: SplitSummary(**content["splits"][s]) for s in SPLITS}
         return Summary(**content)
@@ -274,7 +277,7 @@ def load_split(prepared: Path, split: str) -> Split:
 
 def load_sizes(prepared: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Width and height in pixels, int64 (n,) each, of a split's files; see ``load_split``."""
-    with _complete(prepared):
+    with folder_explained(prepared):
         rows = _read_manifest(prepared, ["width", "height"], [split])
         return rows["width"].to_numpy(), rows["height"].to_numpy()
 
@@ -285,7 +288,7 @@ def load_pool(prepared: Path, splits: Sequence[str]) -> Pool:
         if split not in SPLITS:
             raise ValueError(f'split is one of {", ".join(SPLITS)}, but "{split}" was given')
     summary = load_summary(prepared)
-    with _complete(prepared):
+    with folder_explained(prepared):
         columns = ["path", "label", "row", "sha256", "group"]
         chosen = _read_manifest(prepared, columns, splits)
         label_of = {name: label for label, name in enumerate(summary.class_names)}
@@ -332,7 +335,7 @@ def _read_manifest(prepared: Path, columns: list[str], splits: Sequence[str]) ->
 
 
 @contextmanager
-def _complete(prepared: Path) -> Iterator[None]:
+def folder_explained(prepared: Path) -> Iterator[None]:
     """What reading a broken folder raises becomes a sentence."""
     try:
         yield

@@ -65,6 +65,7 @@ def model_card(
             (FIGURES[name], result.metrics[name], _interval(result, name)) for name in figures
         ],
         recalls={n: (value, _interval(result, f"recall_{n}")) for n, value in recalls.items()},
+        teacher=origin.teacher and (PurePosixPath(origin.teacher[0]).name, origin.teacher[1]),
         weakest=min(recalls, key=recalls.__getitem__),
         result=result,
         fewest_pictures=FEWEST_PICTURES,

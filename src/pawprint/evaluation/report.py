@@ -33,6 +33,7 @@ class Origin:
         parameters: of the training.
         data: what is known of the pictures.
         environment: code, libraries, machine.
+        teacher: what its teacher is called, and the sha256 of that network's file, if it had one.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Origin:
     parameters: Mapping[str, object]
     data: Mapping[str, object]
     environment: Mapping[str, object]
+    teacher: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,36 @@ def accuracy_for(classes: int) -> keras.metrics.Metric:
     )
 
 
+def soft_loss_for(classes: int) -> Any:
+    """The same loss for targets with the labels' own behind them, (n, 2) or (n, 2 * classes)."""
+    return _binary_loss_of_first if classes == 2 else _loss_of_first
+
+
+def accuracy_by_labels(classes: int) -> keras.metrics.Metric:
+    """Accuracy by the labels' own targets, which stand behind those of ``soft_loss_for``."""
+    return keras.metrics.MeanMetricWrapper(
+        _agree_by_label if classes == 2 else _agree_by_labels, name="accuracy"
+    )
+
+
+def _binary_loss_of_first(targets: Any, probabilities: Any) -> Any:
+    return keras.losses.binary_crossentropy(targets[:, :1], probabilities)
+
+
+def _loss_of_first(targets: Any, probabilities: Any) -> Any:
+    units = probabilities.shape[-1]
+    return keras.losses.categorical_crossentropy(targets[:, :units], probabilities)
+
+
+def _agree_by_label(targets: Any, probabilities: Any) -> Any:
+    return _agree_on_one(targets[:, 1:], probabilities)
+
+
+def _agree_by_labels(targets: Any, probabilities: Any) -> Any:
+    units = probabilities.shape[-1]
+    return keras.metrics.categorical_accuracy(targets[:, units:], probabilities)
+
+
 # So that a compiled network can be cloned.
 @keras.saving.register_keras_serializable(package="pawprint")
 def _agree_on_one(targets: Any, probabilities: Any) -> Any:

@@ -4,17 +4,28 @@ The stage `code` of `dvc.yaml` runs this each time, and DVC runs a stage whose f
 """
 
 import argparse
+import contextlib
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pawprint.config.compose import Settings, check_path, project_root, read_settings
+from pawprint.config.compose import (
+    Settings,
+    check_path,
+    compose_tracking,
+    project_root,
+    read_settings,
+)
 from pawprint.config.overrides import RECIPE, read_yaml
 from pawprint.config.paths import PACKAGE, Paths, conf_file, shipped
 from pawprint.config.schema import CHOICES
+from pawprint.data.folders import files_below
+from pawprint.registry.teacher import teacher_digest
+from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, sha256_of
 
 SOURCE = "src/pawprint/"  # where the code stands for the `dvc.yaml` that comes with pawprint
@@ -30,8 +41,9 @@ def write_digests(given: argparse.Namespace) -> int:
     del given
     root = project_root()
     settings = read_settings(root)
-    for key in ("images", "predict_images"):  # here, before DVC looks for a folder called ~
-        check_path(key, str(settings.params[key]))
+    for key in ("images", "predict_images", "unlabelled"):  # before DVC looks for a folder called ~
+        if (path := settings.params[key]) is not None:
+            check_path(key, str(path))
     if said := settings.replaced():
         print(said)
     for name, stage in shipped_stages().items():
@@ -83,6 +95,10 @@ def digests_of_key(
         root: of the project.
         known: as of `digests_of`.
     """
+    if key in NAMING and (value := settings[key]) is not None:
+        what = f"{key} {value}"
+        if sha256 := NAMING[key](str(value), Paths(root)) or known.get(what):
+            yield what, sha256
     if key not in CHOICES:
         return
     choice = f"{key}/{settings[key]}.yaml"
@@ -119,6 +135,31 @@ def _digest_code(files: list[Path]) -> str:
         digest.update(f"{file.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def _digest_teacher(name: str, paths: Paths) -> str | None:
+    try:
+        return teacher_digest(name, compose_tracking()[0], paths)
+    except UserError:  # train tells it, if it is run
+        return None
+
+
+def _digest_folder(name: str, paths: Paths) -> str | None:
+    """Of the names, sizes and times of all files in it: to read them takes long."""
+    path = paths.pictures(name)
+    if not isinstance(path, Path) or not path.exists():
+        return None
+    digest = hashlib.sha256()
+    for file in sorted(files_below(path)) if path.is_dir() else [str(path)]:
+        with contextlib.suppress(OSError):  # a link to nowhere
+            status = Path(file).stat()
+            place = os.fsencode(os.path.relpath(file, path))
+            digest.update(b"%b\0%d\0%d\0" % (place, status.st_size, status.st_mtime_ns))
+    return digest.hexdigest()
+
+
+# Keys of which the value names a network or pictures.
+NAMING = {"teacher": _digest_teacher, "unlabelled": _digest_folder}
 
 
 def _digest_values(values: Mapping[str, Any]) -> str:

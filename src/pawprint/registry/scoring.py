@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pawprint.config.paths import Paths
-from pawprint.data.layout import find_pictures
-from pawprint.data.sources.source import name_of, open_images
+from pawprint.data.originals import labelled_originals
 from pawprint.data.store import Split, Summary
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
@@ -55,25 +54,15 @@ def correct_by_network(
     if (predictor.image_size, predictor.resize) == (summary.image_size, summary.resize):
         probabilities = predictor.probabilities(test.pictures)
     else:
-        probabilities = _from_files(predictor, test, summary, paths)
+        with labelled_originals(
+            test.paths,
+            summary,
+            paths.pictures(summary.images),
+            size=predictor.image_size,
+            resize=predictor.resize,
+            prepared=paths.prepared,
+            downloads=paths.downloads,
+        ) as pictures:
+            probabilities = predictor.probabilities(pictures)
     answers = np.array(predictor.class_names)[probabilities.argmax(axis=1)]
     return answers == np.array(test.class_names)[test.labels]
-
-
-def _from_files(predictor: Predictor, test: Split, summary: Summary, paths: Paths) -> np.ndarray:
-    """Probabilities from the files themselves, at the size that the network sees."""
-    images = paths.pictures(summary.images)
-    with open_images(images, paths.prepared, paths.downloads) as folder:
-        files = find_pictures(folder, name_of(images), summary.given_splits).files
-        locations = {file.path: Path(file.location) for file in files}
-        gone = [path for path in test.paths if path not in locations]
-        if gone:
-            raise UserError(
-                f'{len(gone)} test pictures are gone from "{name_of(images)}", {gone[0]!a} among '
-                "them; prepare again with `dvc repro`"
-            )
-        parts = [
-            predictor.probabilities(np.stack([predictor.read(locations[p]) for p in batch]))
-            for batch in (test.paths[i : i + 256] for i in range(0, len(test.paths), 256))
-        ]
-    return np.concatenate(parts)

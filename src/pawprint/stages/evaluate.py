@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from pawprint.evaluation.tables import named_intervals, named_metrics, write_tab
 from pawprint.inference.predictor import Predictor
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, replacing_files, write_json
-from pawprint.tracking.names import CARD, NETWORK_TAG
+from pawprint.tracking.names import CARD, NETWORK_TAG, TEACHER_DIGEST_TAG, TEACHER_TAG
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,6 +87,7 @@ def evaluate(config: Config, paths: Paths | None = None) -> dict[str, float]:
             parameters=record["parameters"],
             data=_data(summary),
             environment=environment(paths.root),
+            teacher=_teacher(record["tags"]),
         )
         notes = [*summary.notes, *record.get("notes", [])]
         figures = _write_report(folder, paths, result, validation, notes, origin)
@@ -199,6 +200,10 @@ def _write_report(
     with replacing_file(folder / paths.report.name) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return light
+
+
+def _teacher(tags: Mapping[str, str]) -> tuple[str, str] | None:
+    return (tags[TEACHER_TAG], tags[TEACHER_DIGEST_TAG]) if TEACHER_TAG in tags else None
 
 
 def _data(summary: Summary) -> dict[str, object]:

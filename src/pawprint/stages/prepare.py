@@ -19,7 +19,7 @@ from pawprint.data.audit import (
     refuse_left_out,
     refuse_unusable,
 )
-from pawprint.data.copies.find import Copies, find_copies
+from pawprint.data.copies.find import Copies, find_copies, group_copies
 from pawprint.data.copies.fingerprint import COLOURS, THUMB
 from pawprint.data.image_array import bytes_of_one, complete, pictures_file
 from pawprint.data.layout import Layout, find_pictures
@@ -33,6 +33,13 @@ from pawprint.data.sources.address import without_credentials
 from pawprint.data.sources.source import name_of, open_images
 from pawprint.data.split import assign_splits
 from pawprint.data.store import MANIFEST, SUMMARY, Summary, summarize, write_manifest
+from pawprint.data.unlabelled import (
+    UNLABELLED,
+    find_unlabelled,
+    judge_unlabelled,
+    unlabelled_folder,
+    write_unlabelled,
+)
 from pawprint.pages.render import link_from
 from pawprint.system.errors import UserError
 from pawprint.system.files import mend, replacing_file, replacing_folder, write_json
@@ -57,7 +64,9 @@ def prepare(
     near_duplicates: bool = True,
     max_refused_fraction: float = 0.1,
     max_megapixels: float = MOST_PIXELS / 1e6,
+    unlabelled: Path | str | None = None,
     source: str | None = None,
+    unlabelled_source: str | None = None,
     report: Path | None = None,
     downloads: Path | None = None,
 ) -> Summary:
@@ -81,7 +90,10 @@ def prepare(
         near_duplicates: whether pictures that only look the same are copies too. Defaults to True.
         max_refused_fraction: part of the files, 0 to 1, that may be left out. Defaults to 0.1.
         max_megapixels: of a picture; larger ones are refused, undecoded. Defaults to 200.
+        unlabelled: pictures without labels, a folder with sub-folders or not, an archive of one
+            or the address of either. Defaults to none.
         source: the name of ``images`` in the summary. Defaults to its path.
+        unlabelled_source: the same of ``unlabelled``.
         report: a folder for ``audit.html``, its tables and ``metrics.json``. Defaults to none.
         downloads: a folder for downloads. Defaults to one next to ``out``.
 
@@ -92,33 +104,56 @@ def prepare(
         UserError: the pictures cannot be used, or ``out`` cannot be written; an earlier ``out``
             stays as it was.
     """
-    _check_out(out, images)
+    for given in (images, unlabelled):
+        _check_out(out, given)
     most = int(max_megapixels * 1e6)
-    with _writing(out), open_images(images, out, downloads) as root, pixels_at_most(most):
+    with (
+        _writing(out),
+        open_images(images, out, downloads) as root,
+        _opened(unlabelled, out, downloads) as more,
+        pixels_at_most(most),
+    ):
         # Find the pictures and their classes.
         name = name_of(images)
         layout = find_pictures(root, name, splits)
         _warn(layout.notes)
         counts = f"{len(layout.files):,} files of {len(layout.class_names)} classes"
         log.info("reading %s in %s", counts, name)
+        others = find_unlabelled(more, name_of(unlabelled)) if more and unlabelled else []
+        files, count = [*layout.files, *others], len(layout.files)
+        if others:
+            log.info("reading %s files without labels", f"{len(others):,}")
 
         # Read those that no earlier run has read.
         key = settings_key(image_size, resize)
         memory = out.with_name(f".{out.name}.memory")
         cache = PictureCache(memory, key, pictures_file(out, image_size), most)
-        _check_disk(out, cache, len(layout.files), image_size)
-        reading = read_files(layout.files, cache, image_size=image_size, resize=resize)
+        _check_disk(out, cache, len(files), image_size)
+        reading = read_files(files, cache, image_size=image_size, resize=resize)
         facts = cache.records(reading.places)
-        records = file_records(layout.files, facts)
+        records = file_records(layout.files, facts[:count])
         refuse_unusable(records, name, max_refused_fraction=max_refused_fraction)
 
         # Find the copies, and judge what they mean.
-        labels = [file.label for file in layout.files]
+        labels = [file.label for file in files]
         copies, compared = _find_copies(cache, reading, facts, labels, near_duplicates)
-        audit = audit_files(records, copies.groups.tolist(), copies.exact.tolist())
+        # What has no label neither joins groups of what has one nor sets them apart.
+        pairs = copies.pairs[(copies.pairs[:, :2] < count).all(axis=1)]
+        exact = copies.exact[:count]
+        groups = group_copies(exact, pairs, labels[:count])
+        audit = audit_files(records, groups.tolist(), exact.tolist())
         refuse_left_out(audit, name, max_refused_fraction=max_refused_fraction)
         what, cure = conflicts(audit)
         _warn([f"{what}; none is in a split: {cure}"] if what else [])
+        extra = None
+        if others:
+            of_labelled = zip(copies.groups[:count].tolist(), layout.files, strict=True)
+            extra = judge_unlabelled(
+                file_records(others, facts[count:]),
+                copies.groups[count:].tolist(),
+                {group: file.path for group, file in of_labelled if group >= 0},
+                name_of(str(unlabelled)),
+            )
 
         # Split, copies together.
         audit.splits = assign_splits(
@@ -138,7 +173,15 @@ def prepare(
             max_refused_fraction=max_refused_fraction,
             max_megapixels=max_megapixels,
             near_duplicates=near_duplicates,
+            unlabelled=unlabelled_source or (unlabelled and str(unlabelled)),
+            unlabelled_pictures=len(extra.taken) if extra else 0,
+            unlabelled_digest=extra.digest() if extra else None,
         )
+        if extra and (why := extra.left_out()):
+            summary.notes.append(
+                f"of {len(others):,} pictures without labels {len(others) - len(extra.taken):,} "
+                f"are left out: {why}; {UNLABELLED} in {out} lists each"
+            )
         _warn(summary.notes[len(layout.notes) :])
 
         # Store pictures, manifest and summary, all at once; then what the next run need not do.
@@ -147,7 +190,9 @@ def prepare(
             stored = starts >= 0
             complete(folder, image_size, starts[stored])
             rows = np.where(stored, np.cumsum(stored) - 1, -1)
-            write_manifest(folder, audit, rows)
+            write_manifest(folder, audit, rows[:count])
+            if extra:
+                write_unlabelled(folder, extra, rows[count:])
             write_json(folder / SUMMARY, asdict(summary))
         cache.keep(reading.places, reading.statuses, starts, copies.pairs, compared)
 
@@ -157,9 +202,11 @@ def prepare(
             page = _write_report(report, audit, layout, summary, link=root == Path(images))
             log.info("what was found in the pictures: %s", page)
     if summary.refused:
-        left_out = f"{len(summary.refused)} of {len(reading.places)}"
+        left_out = f"{len(summary.refused)} of {count}"
         log.warning("left out %s files; %s lists each with its problem", left_out, out / SUMMARY)
-    counts = ", ".join(f"{part.pictures:,} {name}" for name, part in summary.splits.items())
+    parts = {name: part.pictures for name, part in summary.splits.items()}
+    parts |= {"unlabelled": summary.unlabelled_pictures} if extra else {}
+    counts = ", ".join(f"{pictures:,} {name}" for name, pictures in parts.items())
     log.info("wrote %s pictures to %s; %s were decoded", counts, out, f"{reading.decoded:,}")
     return summary
 
@@ -242,7 +289,17 @@ def _writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_out(out: Path, images: Path | str) -> None:
+@contextmanager
+def _opened(source: Path | str | None, out: Path, downloads: Path | None) -> Iterator[Path | None]:
+    """The folder of the pictures without labels, None where there are none."""
+    if source is None:
+        yield None
+        return
+    with open_images(source, unlabelled_folder(out), downloads) as folder:
+        yield folder
+
+
+def _check_out(out: Path, images: Path | str | None) -> None:
     """``out`` will be replaced as a whole: nothing else may be lost with it."""
     if isinstance(images, Path):
         source, target = images.resolve(), out.resolve()
@@ -288,7 +345,9 @@ def stage(config: Config) -> None:
         near_duplicates=config.near_duplicates,
         max_refused_fraction=config.max_refused_fraction,
         max_megapixels=config.max_megapixels,
+        unlabelled=config.unlabelled and paths.pictures(config.unlabelled),
         source=without_credentials(config.images),
+        unlabelled_source=config.unlabelled and without_credentials(config.unlabelled),
         report=paths.audit,
         downloads=paths.downloads,
     )

@@ -9,6 +9,7 @@ import shlex
 import tempfile
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, shipped, weight
 from pawprint.config.schema import CHOICES, ELSEWHERE, LATER, PREPARED, UNREAD, Config
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.store import Split, Summary, load_split, load_summary
+from pawprint.data.unlabelled import load_with_unlabelled
 from pawprint.inference.predictor import Predictor, milliseconds_per_picture
+from pawprint.registry.teacher import ask, find_teacher
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, sha256_of, write_json
 from pawprint.tracking.names import (
@@ -38,6 +41,7 @@ from pawprint.training.augmentation import augmentation_of, draw_preview
 from pawprint.training.checkpoint import identity_of
 from pawprint.training.mirror_images import warning_of_mirroring
 from pawprint.training.recording import EpochReport, recorded, write_history
+from pawprint.training.teacher import TAUGHT, Teacher
 from pawprint.training.tensorflow_runtime import forget_training, start_tensorflow
 from pawprint.training.trial import FINISHED, Outcome, PrunedError, Trial
 
@@ -95,17 +99,15 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     # Read what was prepared.
     summary = load_summary(paths.prepared)
     check_prepared(config, summary)
+    teacher = find_teacher(config.teacher, config.tracking, paths)
+    if teacher:
+        teacher.check(summary.class_names, summary.resize)
     data = {split: load_split(paths.prepared, split) for split in ("train", "validation")}
+    if teacher and summary.unlabelled_pictures:
+        data[TAUGHT] = load_with_unlabelled(paths.prepared)
 
     # Say what costs accuracy before it costs a training; in a sweep once.
-    notes = []
-    if trial is None or trial.number == 0:
-        train = data["train"]
-        if mirrored := warning_of_mirroring(
-            config, train.pictures, train.labels, train.class_names
-        ):
-            log.warning("%s", mirrored)
-            notes.append(mirrored)
+    notes = _doubts(config, data["train"], teacher, summary) if _is_first(trial) else []
 
     # Name the run and say what it is of.
     name = trial.name if trial else name_of(config, summary.images, paths.root)
@@ -113,10 +115,11 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
     store = connect(trial.store if trial else config.tracking.uri, config.tracking.experiment)
     description = describe_training(config, summary, paths)
     description["tags"] |= trial.tags if trial else {}
+    description["tags"] |= teacher.tags if teacher else {}
 
     # Open the run, or the one of the same training that was killed.
     start_tensorflow()
-    identity = identity_of(config, data)
+    identity = identity_of(config, data, teacher.digest if teacher else None)
     if trial:  # it is not exported: the same training outside of a sweep is another one
         identity["trial"] = trial.identity
     parent = trial.parent if trial else None
@@ -141,6 +144,11 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
             report=report,
             checkpoint=checkpoint,
             state=state,
+            soft_targets=partial(
+                ask, teacher, data.get(TAUGHT, data["train"]), augmentation, config, summary, paths
+            )
+            if teacher
+            else None,
             began=began if trial else None,
         )
         try:
@@ -172,6 +180,21 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         write_json(files.run, record)
     files.last_good.unlink(missing_ok=True)  # of an earlier training
     return record
+
+
+def _is_first(trial: Trial | None) -> bool:
+    return trial is None or trial.number == 0
+
+
+def _doubts(config: Config, train: Split, teacher: Teacher | None, summary: Summary) -> list[str]:
+    """Sentences, which are told too, on what a person may not have meant."""
+    found = [warning_of_mirroring(config, train.pictures, train.labels, train.class_names)]
+    if teacher:
+        found.append(teacher.warning(summary.splits["test"].digest))
+    told = [sentence for sentence in found if sentence]
+    for sentence in told:
+        log.warning("%s", sentence)
+    return told
 
 
 def preview(config: Config) -> None:
@@ -246,7 +269,9 @@ def _committed_choice(root: Path, choice: str) -> dict[str, Any]:
 def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[str, Any]:
     """What a training is of, as its run and `run.json` tell it, without what is secret in URLs."""
     uri = config.tracking.uri and without_credentials(config.tracking.uri)
-    config = replace(config, images=summary.images, tracking=replace(config.tracking, uri=uri))
+    tracking = replace(config.tracking, uri=uri)
+    images, unlabelled = summary.images, summary.unlabelled
+    config = replace(config, images=images, unlabelled=unlabelled, tracking=tracking)
     parameters = {k: v for k, v in config.flat().items() if k.split(".")[0] not in LATER}
     tags = {
         **provenance(paths.root),
@@ -254,8 +279,12 @@ def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[st
         "test_digest": summary.splits["test"].digest,
         "class_names": class_names_tag(summary.class_names),
     }
-    source = str(paths.pictures(summary.images))
-    contexts = {"train": "training", "validation": "validation"}
+    parts = [
+        (split, images, summary.splits[split].digest, context)
+        for split, context in (("train", "training"), ("validation", "validation"))
+    ]
+    if config.teacher and unlabelled:
+        parts.append(("unlabelled", unlabelled, str(summary.unlabelled_digest), "training"))
     return {
         "parameters": parameters | {"split_seed": summary.seed},
         "tags": tags,
@@ -263,12 +292,12 @@ def describe_training(config: Config, summary: Summary, paths: Paths) -> dict[st
         "class_names": summary.class_names,
         "datasets": [
             {
-                "name": split,
-                "source": source,
-                "digest": summary.splits[split].digest,
+                "name": name,
+                "source": str(paths.pictures(source)),
+                "digest": digest,
                 "context": context,
             }
-            for split, context in contexts.items()
+            for name, source, digest, context in parts
         ],
     }
 
@@ -353,11 +382,15 @@ def check_prepared(config: Config, summary: Summary) -> None:
     for key in PREPARED:
         wanted = getattr(config, key)
         prepared = getattr(summary, "given_splits" if key == "splits" else key)
-        if key == "images":
+        is_place = key in ("images", "unlabelled")
+        if is_place and wanted is not None:
             wanted = without_credentials(wanted)
-        if prepared is None and key != "splits":  # by an earlier pawprint, which did not say
+        # By an earlier pawprint, which did not say.
+        if prepared is None and key not in ("splits", "unlabelled"):
             continue
-        if wanted != prepared and (key != "images" or place(wanted) != place(prepared)):
+        if is_place and None not in (wanted, prepared) and place(wanted) == place(prepared):
+            continue
+        if wanted != prepared:
             shown = [w if isinstance(w, str) else json.dumps(w) for w in (wanted, prepared)]
             value = json.dumps(wanted, separators=(",", ":")) if key == "splits" else shown[0]
             raise UserError(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pawprint.config.compose import project_root
+from pawprint.config.paths import Paths
 from pawprint.config.schema import ELSEWHERE, PREPARED, Config
+from pawprint.registry.teacher import teacher_digest
 from pawprint.system.errors import UserError
 from pawprint.system.files import digest_of
 from pawprint.tracking.trials import TrialRun
@@ -63,7 +65,7 @@ class SweepSpec:
         given = {key: getattr(self.base, key) for key in ("learning_rate", "depth", "width")}
         base = {
             key: value
-            for key, value in (self.base.deciding() | given).items()  # not an optimizer's own
+            for key, value in (_deciding(self.base) | given).items()  # not an optimizer's own
             if not any(key == axis or key.startswith(f"{axis}.") for axis in swept)
         }
         return digest_of({"axes": sorted(swept), "base": base, "data": data, "kind": self.kind})
@@ -216,8 +218,18 @@ def name_of(axes: Mapping[str, str]) -> str:
 
 
 def trial_identity(config: Config, data: str) -> str:
-    """16 hex digits of the resolved configuration and the data's digest."""
-    return digest_of({"config": config.deciding(), "data": data})
+    """16 hex digits of the resolved configuration and the data's digest.
+
+    Raises:
+        UserError: the teacher that it names cannot be found.
+    """
+    return digest_of({"config": _deciding(config), "data": data})
+
+
+def _deciding(config: Config) -> dict[str, object]:
+    """What decides a training: a teacher by its network, which a name may not mean tomorrow."""
+    teacher = teacher_digest(config.teacher, config.tracking, Paths(project_root()))
+    return config.deciding() | {"teacher": teacher}
 
 
 def check_effects(

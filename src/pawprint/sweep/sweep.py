@@ -69,6 +69,7 @@ def run_sweep(
     summary = load_summary(paths.prepared)
     check_prepared(spec.base, summary)
     data = " ".join(summary.splits[split].digest for split in ("train", "validation"))
+    data += f" {summary.unlabelled_digest}" if summary.unlabelled_digest else ""
     identity = spec.identity(data)
     store = connect(spec.base.tracking.uri, spec.base.tracking.experiment)
     busy = "the same sweep runs in another process; wait until it has ended, or change its axes"

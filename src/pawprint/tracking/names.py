@@ -14,6 +14,9 @@ MODEL_ID_TAG, ERROR_TAG, RESTORED_FROM_TAG = "model_id", "error", "restored_from
 NETWORK_TAG = "network_sha256"  # of the file of the run's, or the version's, network
 DATA_TAG, KIND_TAG = "data_digest", "kind"  # one of them is on every run with results of ours
 
+# Tags of a student's run: whom it learned from, and the sha256 of that network's file.
+TEACHER_TAG, TEACHER_DIGEST_TAG = "teacher", "teacher_sha256"
+
 # Tags of a trial's run.
 TRIAL_TAG, PRUNED_TAG, OVERRIDES_TAG, AXES_TAG = "trial", "pruned", "overrides", "axes"
 

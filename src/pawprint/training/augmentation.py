@@ -1,5 +1,7 @@
 """Random variation of training pictures, one warp for all movements; a contact sheet of it."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, replace
 
@@ -54,24 +56,28 @@ class Augmentation:
     cutmix: float = 0.0
 
     def __call__(
-        self, pictures: np.ndarray, targets: np.ndarray, rng: np.random.Generator, size: int
+        self,
+        pictures: np.ndarray,
+        targets: np.ndarray,
+        rng: np.random.Generator,
+        size: int,
+        variations: Variations | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Vary a batch.
 
         Args:
             pictures: uint8 (n, side, side, 3).
-            targets: float32, (n,) or (n, classes).
+            targets: float32, (n,) or (n, columns), which are mixed as the pictures are.
             rng: where every draw comes from.
             size: side of the pictures that come out.
+            variations: of these pictures, where they were drawn before. Defaults to None: they
+                are drawn now.
 
         Returns:
             Pictures uint8 (n, size, size, 3), and their targets, of two classes where mixed.
         """
-        pictures = self._moved(pictures, rng, size)
-        if self.colour:
-            self._recolour(pictures, rng)
-        if self.cutout:
-            self._cut_out(pictures, rng)
+        variations = variations or self.draw(len(pictures), rng, size)
+        pictures = self.apply(pictures, variations, size)
         if not (self.mixup or self.cutmix):
             return pictures, targets
         paste = self.cutmix and (not self.mixup or rng.random() < 0.5)
@@ -86,12 +92,49 @@ class Augmentation:
             pictures = mixed.reshape(pictures.shape)
         return pictures, (targets + np.float32(share) * (targets[partners] - targets))
 
-    def _moved(self, pictures: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    def draw(self, count: int, rng: np.random.Generator, size: int) -> Variations:
+        """Draw how each of ``count`` pictures is varied, all but mixing.
+
+        The hole's corners are drawn among the pixels of a picture with that ``size`` as its side.
+        """
+        still = replace(self, colour=0, cutout=0, mixup=0, cutmix=0) == Augmentation()
+        moves = None if still else rng.uniform(-1, 1, (8, count))
+        if moves is not None and not self.horizontal_flip:
+            moves[0] = 1
+        colours = rng.uniform(-1, 1, (3, count)) if self.colour else None
+        corners = None
+        if self.cutout:
+            hole = round(self.cutout * size)
+            # Half of it may lie outside, so that the rim is hidden as often as the middle.
+            corners = rng.integers(-(hole // 2), size - hole // 2, (count, 2)).T / size
+        return Variations(moves, colours, corners)
+
+    def apply(self, pictures: np.ndarray, variations: Variations, size: int) -> np.ndarray:
+        """Vary each picture, all but mixing, as it was drawn; the same at any size.
+
+        Args:
+            pictures: uint8 (n, side, side, 3).
+            variations: of these n pictures, by ``draw`` of the same augmentation.
+            size: side of the pictures that come out.
+
+        Returns:
+            uint8 (n, size, size, 3), never the array that was given.
+        """
+        pictures = self._moved(pictures, variations.moves, size)
+        if variations.colours is not None:
+            self._recolour(pictures, variations.colours)
+        if variations.corners is not None:
+            self._cut_out(pictures, variations.corners)
+        if variations.turned is not None:
+            pictures[variations.turned] = pictures[variations.turned, :, ::-1]
+        return pictures
+
+    def _moved(self, pictures: np.ndarray, moves: np.ndarray | None, size: int) -> np.ndarray:
         n, side = pictures.shape[:2]
-        maps = self._maps(n, side, size, rng)
-        if maps is None:
+        if moves is None:
             return resized(pictures, size) if size != side else pictures.copy()
         moved = np.empty((n, size, size, 3), np.uint8)
+        maps = self._maps(moves, side, size)
         for picture, map_, out in zip(pictures, maps, moved, strict=True):
             cv2.warpAffine(
                 picture,
@@ -103,42 +146,60 @@ class Augmentation:
             )
         return moved
 
-    def _maps(self, n: int, side: int, size: int, rng: np.random.Generator) -> np.ndarray | None:
+    def _maps(self, moves: np.ndarray, side: int, size: int) -> np.ndarray:
         """Affine maps float32 (n, 2, 3) from places in the new pictures to places in the old."""
-        if replace(self, colour=0, cutout=0, mixup=0, cutmix=0) == Augmentation():
-            return None  # nothing moves
-        draws = rng.uniform(-1, 1, (7, n))
-        mirror = np.where((draws[0] < 0) & self.horizontal_flip, -1.0, 1.0)
+        mirror = np.where((moves[0] < 0) & self.horizontal_flip, -1.0, 1.0)
         near, far = math.log(self.scale_from), math.log(self.scale_to)
-        scale = np.exp(near + (far - near) * (draws[6] + 1) / 2) * side / size
-        zoom_x, zoom_y = scale * (1 + self.zoom * draws[1]), scale * (1 + self.zoom * draws[2])
-        angle, slant = math.radians(self.rotation) * draws[3], self.shear * draws[4]
+        scale = np.exp(near + (far - near) * (moves[6] + 1) / 2) * side / size
+        zoom_x, zoom_y = scale * (1 + self.zoom * moves[1]), scale * (1 + self.zoom * moves[2])
+        angle, slant = math.radians(self.rotation) * moves[3], self.shear * moves[4]
         a, b = mirror * zoom_x * np.cos(angle), -mirror * zoom_y * np.sin(angle + slant)
         c, d = zoom_x * np.sin(angle), zoom_y * np.cos(angle + slant)
         old, new = (side - 1) / 2, (size - 1) / 2
-        right = old + self.shift * side * draws[5]
-        down = old + self.shift * side * rng.uniform(-1, 1, n)
+        right, down = old + self.shift * side * moves[5], old + self.shift * side * moves[7]
         maps = [a, b, right - (a + b) * new, c, d, down - (c + d) * new]
-        return np.stack(maps, axis=1).reshape(n, 2, 3).astype(np.float32)
+        return np.stack(maps, axis=1).reshape(-1, 2, 3).astype(np.float32)
 
-    def _recolour(self, pictures: np.ndarray, rng: np.random.Generator) -> None:
+    def _recolour(self, pictures: np.ndarray, colours: np.ndarray) -> None:
         """Brightness, contrast and saturation as one matrix per picture, in place."""
-        n = len(pictures)
-        brightness, contrast, saturation = self.colour * rng.uniform(-1, 1, (3, n))
+        brightness, contrast, saturation = self.colour * colours
         contrast, saturation = 1 + contrast[:, None, None], 1 + saturation[:, None, None]
-        matrices = np.empty((n, 3, 4), np.float32)
+        matrices = np.empty((len(pictures), 3, 4), np.float32)
         matrices[:, :, :3] = contrast * (saturation * np.eye(3) + (1 - saturation) * _LUMINANCE)
         matrices[:, :, 3] = _GREY * (1 - contrast[:, 0] + brightness[:, None])
         for picture, matrix in zip(pictures, matrices, strict=True):
             cv2.transform(picture, matrix, dst=picture)
 
-    def _cut_out(self, pictures: np.ndarray, rng: np.random.Generator) -> None:
-        n, size = pictures.shape[:2]
+    def _cut_out(self, pictures: np.ndarray, corners: np.ndarray) -> None:
+        size = pictures.shape[1]
         hole = round(self.cutout * size)
-        # Half of it may lie outside, so that the rim is hidden as often as the middle.
-        corners = rng.integers(-(hole // 2), size - hole // 2, (n, 2))
-        for picture, (x, y) in zip(pictures, corners, strict=True):
+        places = np.rint(corners.T * size).astype(int)
+        for picture, (x, y) in zip(pictures, places, strict=True):
             picture[max(0, y) : y + hole, max(0, x) : x + hole] = _GREY
+
+
+@dataclass(frozen=True)
+class Variations:
+    """How each of n pictures is varied: what was drawn for it, without a size.
+
+    Attributes:
+        moves: float64 (8, n), -1 to 1, of flip (below 0), width, height, rotation, shear, shift to
+            the right, scale and shift downwards; None where nothing moves.
+        colours: float64 (3, n), -1 to 1, of brightness, contrast and saturation, or None.
+        corners: float64 (2, n), right and down, where the hole begins as a share of the side, or
+            None.
+        turned: bool (n,), which are turned into their mirror images after all else, or None.
+    """
+
+    moves: np.ndarray | None
+    colours: np.ndarray | None
+    corners: np.ndarray | None
+    turned: np.ndarray | None = None
+
+    def of(self, rows: np.ndarray | slice) -> Variations:
+        """Those of some of the pictures."""
+        parts = (self.moves, self.colours, self.corners, self.turned)
+        return Variations(*(None if part is None else part[..., rows] for part in parts))
 
 
 def augmentation_of(config: Config) -> Augmentation:

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from pawprint.training.augmentation import resized
+from pawprint.training.teacher import SoftTargets
 
-Vary = Callable[[np.ndarray, np.ndarray, np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+Vary = Callable[..., tuple[np.ndarray, np.ndarray]]  # as ``Augmentation.__call__``
 PARALLEL = 2  # batches that are made at a time
 AHEAD = 8  # batches that are made before they are asked for
 
@@ -55,15 +56,18 @@ class TrainingBatches:
 
     Args:
         pictures: uint8 (n, side, side, 3), or features (n, 2, d); read batch by batch.
-        labels: class indices (n,).
+        labels: class indices (n,); with a teacher -1 where a picture has none.
         classes: number of classes.
         batch_size: pictures per batch.
         seed: of order and variation.
-        vary: from (pictures, targets, generator, size) to pictures and targets.
+        vary: from (pictures, targets, generator, size) to pictures and targets; with a teacher an
+            ``Augmentation``.
         class_weights: float32 (classes,), or None where every picture counts the same.
         multiple: of which a batch has pictures. A smaller one is filled up with the next pictures
             of the pass, after the last with its first ones: with the number of devices, each
             device's mean counts the same.
+        soft_targets: what a teacher says of each picture as it is seen; None where labels teach
+            alone. With it a target has two parts: what to learn, and the label's own.
 
     Attributes:
         seconds_waited: how long the reader of a dataset has waited for batches so far.
@@ -77,6 +81,7 @@ class TrainingBatches:
     vary: Vary
     class_weights: np.ndarray | None = None
     multiple: int = 1
+    soft_targets: SoftTargets | None = None
     seconds_waited: float = field(default=0.0, init=False)
 
     def batch(self, epoch: int, step: int, size: int) -> tuple[np.ndarray, ...]:
@@ -88,11 +93,31 @@ class TrainingBatches:
         count += -count % self.multiple
         rows = order.take(range(start, start + count), mode="wrap")
         rng = np.random.default_rng([self.seed, epoch, step])
+        if self.soft_targets is not None:
+            return self._taught(self.soft_targets, epoch, rows, rng, size)
         targets = targets_for(self.labels[rows], self.classes)
         pictures, targets = self.vary(self.pictures[rows], targets, rng, size)
         if self.class_weights is None:
             return pictures, targets
         return pictures, targets, _weights(targets, self.class_weights)
+
+    def _taught(
+        self, soft: SoftTargets, epoch: int, rows: np.ndarray, rng: np.random.Generator, size: int
+    ) -> tuple[np.ndarray, ...]:
+        """A batch of the pictures ``rows`` in which a teacher has a say."""
+        labels = self.labels[rows]
+        targets = targets_for(labels, self.classes)
+        targets[labels < 0] = np.nan
+        weights = np.ones((len(rows), 1), np.float32)
+        if self.class_weights is not None:
+            weights[labels >= 0, 0] = self.class_weights[labels[labels >= 0]]
+        # A mixture of pictures has that of all columns: of what teaches, of labels and of weights.
+        columns = np.concatenate([soft.targets(targets, epoch, rows), weights], axis=1)
+        variations = soft.variations(epoch, rows, rng)
+        pictures, columns = self.vary(self.pictures[rows], columns, rng, size, variations)
+        if self.class_weights is None:
+            return pictures, columns[:, :-1]
+        return pictures, columns[:, :-1], columns[:, -1]
 
     def dataset(self, epoch: int, first: int, steps: int, size: int) -> tf.data.Dataset:
         """Batches ``first`` to ``steps`` of an epoch; the time they are waited for is added up.

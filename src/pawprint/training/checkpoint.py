@@ -30,8 +30,12 @@ log = logging.getLogger(__name__)
 COMPUTING = ("tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
 
 
-def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
+def identity_of(
+    config: Config, data: Mapping[str, Split], teacher: str | None = None
+) -> dict[str, Any]:
     """All that decides what a training ends with: settings, data, code, and what computes it.
+
+    A ``teacher`` is known by the digest of its network, whatever it is called.
 
     To be called after ``start_tensorflow``.
     """
@@ -42,7 +46,7 @@ def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
     details = tf.config.experimental.get_device_details
     gpus = [details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     return {
-        "parameters": config.deciding(),
+        "parameters": config.deciding() | {"teacher": teacher},
         "data": {split: part.digest for split, part in data.items()},
         "versions": [version(name) for name in COMPUTING],
         "code": code_digest("stages.train"),

@@ -100,6 +100,8 @@ def training_costs(
     }
     if fitted.seconds_of_features:
         figures["seconds_of_features"] = fitted.seconds_of_features
+    if fitted.seconds_of_teacher:
+        figures["seconds_of_teacher"] = fitted.seconds_of_teacher
     # Frozen layers are not gone through backwards.
     if config.model.name != "transfer" or config.model.unfreeze == 1:
         # Backwards, each product is done twice: for the weights and for what comes in.

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import logging
-import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +19,7 @@ from pawprint.data.image_array import Pictures
 from pawprint.data.store import Split
 from pawprint.models.transfer import features_model
 from pawprint.system.code import code_digest
-from pawprint.system.files import digest_of, replacing_file, write_json
-from pawprint.system.lock import locked
-
-log = logging.getLogger(__name__)
-
-_PART = 2**20  # bytes read at a time
-_HEADER = 128  # bytes of a .npy file before its numbers, for up to some dimensions
+from pawprint.training.array_cache import cached_array
 
 
 def features_of_splits(
@@ -70,7 +60,7 @@ def features_of_splits(
         if part.part_of:
             return Rows(of("whole", part.part_of.whole), part.part_of.places)
         pictures = {"pictures": part.digest}
-        return cached_features(folder, key | pictures, name, lambda: compute(part.pictures))
+        return cached_array(folder, key | pictures, name, lambda: compute(part.pictures))
 
     return {split: of(split, part) for split, part in data.items()}
 
@@ -98,60 +88,6 @@ def compute_features(
             batch = pictures[start : start + batch_size]
             yield np.stack([call(batch), call(batch[:, :, ::-1])], axis=1)
             bar.update(len(batch))
-
-
-def cached_features(
-    folder: Path,
-    key: Mapping[str, str | int | float | None],
-    split: str,
-    compute: Callable[[], Iterable[np.ndarray]],
-) -> np.ndarray:
-    """Take features from the disk, or compute them and leave them there.
-
-    They are in ``folder``, in a folder named by a hash of ``key``, as ``<split>.npy`` with its
-    sha256 at the end; ``key.json`` beside it says in words what they are of.
-
-    Args:
-        folder: where all features are kept.
-        key: everything that they depend on but the split: pictures, backbone, digest of its
-            weights, size, precision, code; the seed too where the weights are random.
-        split: train, validation or test.
-        compute: computes them, float32 arrays (n, ...) one after the other, at least one; called
-            only where they are not there or damaged.
-
-    Returns:
-        The features, memory-mapped and read-only.
-    """
-    name = digest_of(key)
-    path = folder / name / f"{split}.npy"
-    found = _read(path, tell=False)
-    if found is None:
-        busy = "another process computes these features; waiting until it has ended"
-        with locked(folder / f".{name}.lock", busy=busy, patience=None):
-            found = _read(path, tell=True)  # another process may have computed them
-            if found is None:
-                return _computed(path, split, key, compute)
-    log.info("features of %s: %d pictures, taken from %s", split, len(found), path)
-    return found
-
-
-def _computed(
-    path: Path, split: str, key: Mapping[str, Any], compute: Callable[[], Iterable[np.ndarray]]
-) -> np.ndarray:
-    begin = time.perf_counter()
-    try:
-        with replacing_file(path) as temporary:
-            _write(temporary, compute())
-    except BaseException:
-        with contextlib.suppress(OSError):  # another split may be there
-            path.parent.rmdir()
-        raise
-    seconds = max(time.perf_counter() - begin, 1e-9)
-    write_json(path.with_name("key.json"), dict(sorted(key.items())))
-    found = np.load(path, mmap_mode="r")
-    speed = f"computed in {seconds:.1f} s, {len(found) / seconds:.0f} pictures/s"
-    log.info("features of %s: %d pictures, %s", split, len(found), speed)
-    return found
 
 
 class Rows:
@@ -185,40 +121,3 @@ def weights_digest(weights: str) -> str:
         return weights
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write(path: Path, parts: Iterable[np.ndarray]) -> None:
-    """Write arrays as one .npy file, of which only a part is in memory at a time."""
-    count, shape = 0, ()
-    with path.open("w+b") as file:
-        file.write(bytes(_HEADER))
-        for part in parts:
-            count, shape = count + len(part), part.shape[1:]
-            file.write(part.astype("<f4").tobytes())
-        file.seek(0)
-        head = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
-        np.lib.format.write_array_header_1_0(file, head)
-        assert file.tell() == _HEADER
-        file.seek(0)
-        file.write(hashlib.file_digest(file, "sha256").digest())  # at the end
-        file.flush()
-        os.fsync(file.fileno())  # after a power failure there are all of them or none
-
-
-def _read(path: Path, *, tell: bool) -> np.ndarray | None:
-    try:
-        found = np.lib.format.open_memmap(path, mode="r")  # np.load would take other formats too
-        left, digest = found.offset + found.nbytes, hashlib.sha256()
-        with path.open("rb") as file:
-            while left and (part := file.read(min(left, _PART))):
-                digest.update(part)
-                left -= len(part)
-            if file.read() != digest.digest():
-                raise ValueError("its content is not what was written")
-        return found
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError) as error:
-        if tell:
-            log.warning("%s is damaged (%s): its features are computed anew", path, error)
-        return None

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pawprint.models.head import accuracy_for, loss_for
+from pawprint.models.head import accuracy_by_labels, accuracy_for, loss_for, soft_loss_for
 from pawprint.system.errors import UserError
 from pawprint.training.batches import TrainingBatches, ValidationBatches, pictures_in
 from pawprint.training.checkpoint import Checkpoint, State, Termination
@@ -35,7 +35,8 @@ class Plan:
         steps: batches per epoch.
         patience: epochs of the last size without a better val_accuracy before stopping; None for
             never.
-        label_smoothing: share of a target that is spread over all classes, 0 up to 1.
+        label_smoothing: share of a target that is spread over all classes, 0 up to 1. With a
+            teacher it is in the targets already, and not read.
     """
 
     sizes: Sequence[int]
@@ -57,6 +58,7 @@ class Fitted:
         seconds: spent in training steps, without validation.
         seconds_waited: those of them spent waiting for batches.
         seconds_of_features: spent computing what a head learns on, where one does.
+        seconds_of_teacher: spent on a teacher's answers, where there is one.
     """
 
     weights: list[np.ndarray]
@@ -66,6 +68,7 @@ class Fitted:
     seconds: float = 0.0
     seconds_waited: float = 0.0
     seconds_of_features: float = 0.0
+    seconds_of_teacher: float = 0.0
 
 
 def seed_everything(seed: int) -> None:
@@ -103,17 +106,18 @@ class TrainingLoop:
         # one device, because several cannot share a last batch of fewer pictures than they are.
         self.validated = keras.models.clone_model(model)
         self.validated.compile(loss=loss_for(classes), weighted_metrics=[accuracy_for(classes)])
+        taught = batches.soft_targets is not None
         with model.distribute_strategy.scope():
             model.compile(
                 self.optimizer,
-                loss=loss_for(classes, plan.label_smoothing),
-                metrics=[accuracy_for(classes)],
+                loss=soft_loss_for(classes) if taught else loss_for(classes, plan.label_smoothing),
+                metrics=[accuracy_by_labels(classes) if taught else accuracy_for(classes)],
                 steps_per_execution=min(self._steps_per_call(), plan.steps),
                 jit_compile=False,  # XLA does not promise the same result twice
             )
             # Builds the metrics, so that their running values can be restored.
             example = np.zeros((1, 1 if classes == 2 else classes), np.float32)
-            model.compute_metrics(None, example, example)
+            model.compute_metrics(None, np.tile(example, 1 + taught), example)
             model.reset_metrics()
             model.optimizer.build(model.trainable_variables)  # in float16 it is wrapped
         # In a clone all layers learn: its weights are found by their place.

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from pawprint.training.loop import (
 )
 from pawprint.training.optimizers import build_optimizer, build_schedule
 from pawprint.training.progressive_size import picture_sizes
+from pawprint.training.teacher import TAUGHT, SoftTargets
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +50,16 @@ class TrainingJob:
 
     Attributes:
         config: what to train and how.
-        data: the splits `train` and `validation`.
+        data: the splits `train` and `validation`; with pictures that have no label also `taught`,
+            of which a teacher teaches instead of `train`.
         augmentation: varies training pictures. While a backbone is frozen, its mirroring alone
             counts.
         features_folder: where a backbone's features are kept.
         report: told the figures of each epoch; None for nobody.
         checkpoint: where the state is saved; None for nowhere.
         state: where to go on.
+        soft_targets: asked for what a teacher says of the training pictures, once it is needed;
+            None where labels teach alone.
         began: ``time.monotonic()`` of the begin of the work, from which the start-up counts; None
             where the process began with it.
     """
@@ -67,6 +71,7 @@ class TrainingJob:
     report: Report | None = None
     checkpoint: Checkpoint | None = None
     state: State = field(default_factory=State)
+    soft_targets: Callable[[], SoftTargets] | None = None
     began: float | None = None
 
 
@@ -184,10 +189,12 @@ def _fit(
     vary: Vary,
     sizes: list[int],
     rate: float | None = None,
+    soft_targets: SoftTargets | None = None,
 ) -> Fitted:
     """Train ``model`` on ``inputs``, pictures or features, as configured or at another ``rate``."""
     config, classes = job.config, len(job.data["train"].class_names)
-    labels, held_out = job.data["train"].labels, job.data["validation"].labels
+    learning = TAUGHT if soft_targets and TAUGHT in job.data else "train"
+    labels, held_out = job.data[learning].labels, job.data["validation"].labels
     # How long, and at which rates.
     steps = steps_in(len(labels), config.batch_size, config.steps_per_epoch)
     total = steps * len(sizes)
@@ -204,15 +211,16 @@ def _fit(
     balanced = config.class_weights == "balanced"
     devices = model.distribute_strategy.num_replicas_in_sync
     batches = TrainingBatches(
-        inputs["train"],
+        inputs[learning],
         labels,
         classes,
         config.batch_size,
         config.seed,
         vary,
-        balanced_weights(labels, classes) if balanced else None,
+        balanced_weights(labels[labels >= 0], classes) if balanced else None,
         # A backbone's head normalises over the batch alone: one picture would be all there is.
         max(2, devices) if config.model.name == "transfer" else devices,
+        soft_targets,
     )
     validation = ValidationBatches(
         inputs["validation"],
@@ -230,7 +238,15 @@ def _fit(
 def _fit_whole(job: TrainingJob, model: keras.Model) -> Fitted:
     """Train the network on pictures."""
     pictures = {split: part.pictures for split, part in job.data.items()}
-    return _fit(job, model, pictures, job.augmentation, picture_sizes(job.config))
+    sizes = picture_sizes(job.config)
+    if job.soft_targets is None:
+        return _fit(job, model, pictures, job.augmentation, sizes)
+    begin = time.perf_counter()
+    soft_targets = job.soft_targets()
+    seconds = time.perf_counter() - begin
+    fitted = _fit(job, model, pictures, job.augmentation, sizes, soft_targets=soft_targets)
+    fitted.seconds_of_teacher = seconds
+    return fitted
 
 
 def _fit_pretrained(job: TrainingJob, model: keras.Model) -> Fitted:

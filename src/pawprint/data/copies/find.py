@@ -58,7 +58,7 @@ def find_copies(
         mirrored: uint64 (n,), perceptual hash of its mirror image.
         thumbs: uint8 (n, 32, 32), the whole picture in grey; may be a memory map.
         colours: int8 (n, 4, 4, 2), as ``colours_of`` makes them.
-        labels: the class of each.
+        labels: the class of each; empty where it has none, which sets no picture apart.
         comparable: bool (n,), False for pictures whose hash means nothing, which are grouped by
             content alone. Defaults to True for all.
         previous: of an earlier search, so that its pictures are not compared again: bool (n,),
@@ -102,15 +102,27 @@ def find_copies(
         pairs = np.concatenate([pairs, tried[alike(thumbs, colours, tried)]])
     pairs = _each_pair_once(pairs, count)
 
-    _, classes = np.unique(np.asarray(labels), return_inverse=True)
-    is_copy = (pairs[:, 2] == 0) | (classes[pairs[:, 0]] == classes[pairs[:, 1]])
-    copied = np.flatnonzero(first != everyone)
-    equal = np.stack([first[copied], copied], axis=1)
-    root = _components(count, np.concatenate([pairs[is_copy, :2], equal]))
-    grouped = np.bincount(root, minlength=count) > 1
-    numbers = np.where(grouped, np.cumsum(grouped) - 1, -1)
     exact = np.where(first == everyone, -1, first)
-    return Copies(numbers[root].astype(np.int32), exact, pairs)
+    return Copies(group_copies(exact, pairs, labels), exact, pairs)
+
+
+def group_copies(exact: np.ndarray, pairs: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Number the groups of copies, int32 (n,); -1 where a picture has none.
+
+    Args:
+        exact: as of ``Copies``.
+        pairs: the same.
+        labels: the class of each, or an empty text.
+    """
+    names, classes = np.unique(np.asarray(labels), return_inverse=True)
+    one, other = classes[pairs[:, 0]], classes[pairs[:, 1]]
+    is_copy = (pairs[:, 2] == 0) | (one == other) | (names[one] == "") | (names[other] == "")
+    copied = np.flatnonzero(exact >= 0)
+    equal = np.stack([exact[copied], copied], axis=1)
+    root = _components(len(exact), np.concatenate([pairs[is_copy, :2], equal]))
+    grouped = np.bincount(root, minlength=len(exact)) > 1
+    numbers = np.where(grouped, np.cumsum(grouped) - 1, -1)
+    return numbers[root].astype(np.int32)
 
 
 def _unique_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
