@@ -59,6 +59,12 @@ def test_the_help_of_the_command_loads_no_heavy_library(arguments):
     assert printed.startswith("usage: pawprint")
 
 
+def test_the_digests_for_dvc_which_are_made_each_time_load_no_library_but_yaml():
+    modules, _ = imported_by("-c", "import pawprint.project.code")
+    assert "yaml" in modules
+    assert not modules & (HEAVY | {"numpy", "hydra", "onnxruntime"})
+
+
 def test_composing_the_configuration_loads_no_heavy_library():
     modules, _ = imported_by("-c", "from pawprint.config.compose import compose; compose()")
     assert not modules & HEAVY

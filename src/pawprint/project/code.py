@@ -24,7 +24,6 @@ from pawprint.config.overrides import RECIPE, read_yaml
 from pawprint.config.paths import PACKAGE, Paths, conf_file, shipped
 from pawprint.config.schema import CHOICES
 from pawprint.data.folders import files_below
-from pawprint.registry.teacher import teacher_digest
 from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file, sha256_of
 
@@ -138,6 +137,8 @@ def _digest_code(files: list[Path]) -> str:
 
 
 def _digest_teacher(name: str, paths: Paths) -> str | None:
+    from pawprint.registry.teacher import teacher_digest  # here: it brings numpy
+
     try:
         return teacher_digest(name, compose_tracking()[0], paths)
     except UserError:  # train tells it, if it is run
