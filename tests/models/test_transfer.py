@@ -16,6 +16,7 @@ from pawprint.models.transfer import (
     features_model,
     head_model,
     preprocessing,
+    rate_factors,
     rescaling_for_normalization,
     transfer,
     unfreeze,
@@ -161,6 +162,20 @@ def test_the_last_share_of_the_backbones_layers_learns(model, tmp_path):
             found = [any(id(v) in learn for v in layer.variables) for layer in weighty]
             assert found == [False] * (54 - number) + [True] * number
             assert {id(v) for v in head.trainable_variables} <= learn
+
+
+def test_learning_rates_rise_by_equal_ratios_from_the_first_layer_to_the_head():
+    model = build()
+    unfreeze(model, 1)
+    factors = rate_factors(model, 0.1)
+    assert factors[0] == pytest.approx(0.1)
+    assert factors == sorted(factors)
+    layer_by_layer = sorted(set(factors))
+    assert len(layer_by_layer) == 55  # layers with weights, and the head
+    assert np.divide(layer_by_layer[1:], layer_by_layer[:-1]) == pytest.approx(10 ** (1 / 54))
+    assert factors[-6:] == [1.0] * 6
+    unfreeze(model, 0.02)
+    assert rate_factors(model, 0.1)[:2] == pytest.approx([10 ** (-1 / 54)] * 2)
 
 
 def test_without_a_size_it_takes_pictures_of_any(model):

@@ -27,7 +27,15 @@ UNREAD = {
 }
 OF_TRANSFER = {
     f"model.{key}"
-    for key in ("backbone", "alpha", "weights", "unfreeze", "head_epochs", "head_rate")
+    for key in (
+        "backbone",
+        "alpha",
+        "weights",
+        "unfreeze",
+        "first_layer_rate",
+        "head_epochs",
+        "head_rate",
+    )
 }
 CHOICES = ("augment", "gate", "growth", "model", "optimizer", "schedule", "tracking")
 DESCRIPTION, ONE_OF = "description", "one of"  # what metadata of a key has beside its bounds
@@ -124,6 +132,12 @@ class Model:
     weights: str | None = key("of transfer: imagenet, none or a .h5 file", default=None)
     unfreeze: float | None = key(
         "of transfer: share of the layers that learn in a second phase", 0, 1, default=None
+    )
+    first_layer_rate: float | None = key(
+        "of transfer: learning rate of the backbone's first layer, as a share; null: no less",
+        above=0,
+        high=1,
+        default=None,
     )
     head_epochs: int | None = key(
         "of transfer: epochs of the first phase, where a second follows", 1, default=None

@@ -128,6 +128,28 @@ def unfreeze(model: keras.Model, share: float) -> int:
     return learning
 
 
+def rate_factors(model: keras.Model, first: float) -> list[float]:
+    """What to multiply the learning rate with, by layer (Howard and Ruder 2018, arXiv:1801.06146).
+
+    Lower layers see what all pictures have, edges and textures, and need to change less.
+
+    Args:
+        model: as built by ``transfer``.
+        first: factor of the backbone's first layer, above 0. It changes by equal ratios from layer
+            to layer, up to 1 behind the last one and in the head.
+
+    Returns:
+        A factor per variable of ``model.trainable_variables``, in their order.
+    """
+    able = [layer for layer in model.get_layer("backbone").layers if layer.weights]
+    factors = {
+        id(variable): first ** (1 - place / len(able))
+        for place, layer in enumerate(able)
+        for variable in layer.trainable_variables
+    }
+    return [factors.get(id(variable), 1.0) for variable in model.trainable_variables]
+
+
 def has_depthwise(model: keras.Model) -> bool:
     """Whether a network, or one inside it, has depthwise convolutions."""
     return any(
