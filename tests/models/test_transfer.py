@@ -12,12 +12,11 @@ from lively import lively
 from pawprint.config.compose import project_root
 from pawprint.export.onnx import export_onnx
 from pawprint.inference.predictor import Predictor
+from pawprint.models.backbone import exportable, preprocessing
 from pawprint.models.transfer import (
     features_model,
     head_model,
-    preprocessing,
     rate_factors,
-    rescaling_for_normalization,
     transfer,
     unfreeze,
 )
@@ -262,7 +261,7 @@ def normalising(**arguments):
 def test_channel_order_and_normalisation_reach_the_exported_network(tmp_path):
     given = keras.Input((8, 8, 3), dtype="uint8", name="pictures")
     tiny = normalising(mean=[0.1, 0.2, 0.3], variance=[0.5, 0.6, 0.7])
-    plain = rescaling_for_normalization(tiny, downloaded=False)
+    plain = exportable(tiny, downloaded=False)
     x = layers.GlobalAveragePooling2D()(plain(preprocessing(given, "ResNet50")))
     model = keras.Model(given, layers.Dense(3, activation="softmax")(x))
     export_onnx(model, tmp_path / "model.onnx", ["a", "b", "c"], pictures(4, side=8))
@@ -273,7 +272,7 @@ def test_channel_order_and_normalisation_reach_the_exported_network(tmp_path):
 
 def test_a_backbone_without_normalization_layers_answers_the_same():
     tiny = normalising(mean=[0.1, 0.2, 0.3], variance=[0.5, 1, 2])
-    plain = rescaling_for_normalization(tiny, downloaded=False)
+    plain = exportable(tiny, downloaded=False)
     assert not any(isinstance(layer, layers.Normalization) for layer in plain.layers)
     pixels = {"pixels": pictures(4, side=8).astype(np.float32)}
     np.testing.assert_allclose(plain(pixels), tiny(pixels), atol=1e-5)
@@ -286,7 +285,7 @@ def test_efficientnets_normalise_by_imagenet_whatever_their_weights(downloaded, 
     if not empty:  # deviations for variances, as in ImageNet's file
         stored = [np.array(mean), np.array(deviation), np.array(0)]
         tiny.get_layer("normalisation").set_weights(stored)
-    plain = rescaling_for_normalization(tiny, downloaded=downloaded)
+    plain = exportable(tiny, downloaded=downloaded)
     assert len(plain.weights) == 2  # those of the convolution
     pixels = pictures(2, side=8).astype(np.float32)
     seen = keras.Model(plain.inputs[0], plain.get_layer("normalisation").output)(pixels)

@@ -56,6 +56,7 @@ def export_onnx(
     """
     import onnx
 
+    _teach_erfc()
     wrapped = with_maps(model, mirror=mirror)
     rounds = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)  # to which a GPU may round
@@ -141,6 +142,35 @@ def calibrate_onnx(
     with replacing_file(path) as temporary:
         onnx.save(network, temporary)
     return temperature
+
+
+def _teach_erfc() -> None:
+    """Tell tf2onnx how to write the operation in which TensorFlow computes the exact GELU."""
+    from tf2onnx.constants import ONNX_DOMAIN
+    from tf2onnx.handler import tf_op
+
+    known = tf_op.get_opsets().get(ONNX_DOMAIN, [])
+    if any("Erfc" in operations for operations in known):
+        return
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
+            """1 - Erf, which ONNX has since its operator set 9."""
+            (given,), (output,) = node.input, node.output
+            (kind,), (shape,) = node.output_dtypes, node.output_shapes
+            ctx.remove_node(node.name)
+            one = ctx.make_const(f"{node.name}_one", np.array(1, np.float32)).output[0]
+            erf = ctx.make_node("Erf", [given], dtypes=[kind], shapes=[shape])
+            ctx.make_node(
+                "Sub",
+                [one, erf.output[0]],
+                outputs=[output],
+                name=node.name,
+                dtypes=[kind],
+                shapes=[shape],
+            )
 
 
 def _check_calibration(

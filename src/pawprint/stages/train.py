@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pawprint.config.compose import project_root
-from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, shipped, weights_file
+from pawprint.config.paths import (
+    Paths,
+    TrainingFiles,
+    backbone_file,
+    is_path,
+    shipped,
+    weights_file,
+)
 from pawprint.config.schema import CHOICES, ELSEWHERE, LATER, PREPARED, UNREAD, Config
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.store import Split, Summary, load_split, load_summary
@@ -185,13 +192,16 @@ def preview(config: Config) -> None:
 
 
 def find_weights(config: Config, paths: Paths) -> None:
-    """Give ``model.weights``, where it names a file, its whole path.
+    """Give ``model.backbone`` and ``model.weights``, where they name files, their whole paths.
 
     Raises:
         UserError: there is no such file.
     """
-    if config.model.weights not in (None, *WEIGHTS):
-        config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
+    model = config.model
+    if model.backbone and is_path("model.backbone", model.backbone):
+        model.backbone = str(backbone_file(str(paths.given(model.backbone))))
+    if model.weights and is_path("model.weights", model.weights):
+        model.weights = str(weights_file(str(paths.given(model.weights))))
 
 
 def name_of(config: Config, images: str, root: Path) -> str:

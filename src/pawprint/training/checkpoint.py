@@ -46,7 +46,7 @@ def identity_of(config: Config, data: Mapping[str, Split]) -> dict[str, Any]:
         "data": {split: part.digest for split, part in data.items()},
         "versions": [version(name) for name in COMPUTING],
         "code": code_digest("stages.train"),
-        "weights": config.model.weights and weights_digest(config.model.weights),
+        "weights": weights_digest(config.model),
         # In which precision, on what and on how many devices this machine computes.
         "arithmetic": {
             "bfloat16": cpu_multiplies_bfloat16(),

@@ -17,13 +17,13 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pawprint.config.paths import weights_file
-from pawprint.config.schema import Config
+from pawprint.config.paths import backbone_file, weights_file
+from pawprint.config.schema import Config, Model
 from pawprint.data.image_array import Pictures
 from pawprint.data.store import Split
 from pawprint.models.transfer import features_model
 from pawprint.system.code import code_digest
-from pawprint.system.files import digest_of, replacing_file, write_json
+from pawprint.system.files import digest_of, replacing_file, sha256_of, write_json
 from pawprint.system.lock import locked
 
 log = logging.getLogger(__name__)
@@ -53,15 +53,17 @@ def features_of_splits(
         whole.set_weights(model.get_weights())
         return compute_features(features_model(whole), pictures, show=sys.stderr.isatty())
 
+    chosen = config.model
     code = code_digest("training.features")
     key = {
-        "backbone": config.model.backbone,
-        "alpha": config.model.alpha,
-        "weights": weights_digest(str(config.model.weights)),
+        "backbone": None if backbone_file(str(chosen.backbone)) else chosen.backbone,
+        "alpha": chosen.alpha,
+        "weights": weights_digest(chosen),
+        **{name: getattr(chosen, name) for name in ("pixels", "scale", "offset")},
         "image_size": config.image_size,
         "resize": config.resize,
         "precision": keras.config.dtype_policy().compute_dtype,
-        "seed": config.seed if config.model.weights == "none" else None,
+        "seed": config.seed if chosen.weights == "none" else None,
         # Other libraries and other code may compute other ones.
         "computed_by": f"keras {keras.__version__}, tensorflow {tf.__version__}, {code[:16]}",
     }
@@ -174,17 +176,20 @@ class Rows:
         return self._array[self._rows[index]]
 
 
-def weights_digest(weights: str) -> str:
-    """The sha256 (64 hex digits) of a weights file, or the word "imagenet" or "none" itself.
+def weights_digest(model: Model) -> str | None:
+    """What tells the weights that a network begins with from others, whatever files are called.
+
+    The sha256 (64 hex digits) of the file of the backbone or of its weights; where there is none,
+    ``weights`` itself.
 
     Raises:
-        UserError: it is neither a word nor a file that is there.
+        UserError: a file that is named is not there.
     """
-    path = weights_file(weights)
-    if path is None:
-        return weights
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if model.backbone and (path := backbone_file(model.backbone)):
+        # Random ones are of what the file says of the network.
+        return f"{'random ' if model.weights == 'none' else ''}{sha256_of(path)}"
+    path = weights_file(model.weights) if model.weights else None
+    return sha256_of(path) if path else model.weights
 
 
 def _write(path: Path, parts: Iterable[np.ndarray]) -> None:

@@ -159,6 +159,9 @@ def _model(job: TrainingJob, image_size: int | None, *, empty: bool = False) -> 
         dropout=config.dropout,
         backbone=config.model.backbone,
         alpha=config.model.alpha,
+        pixels=config.model.pixels,
+        scale=config.model.scale,
+        offset=config.model.offset,
         weights="none" if empty else config.model.weights,
     )
 
