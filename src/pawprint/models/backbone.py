@@ -67,9 +67,8 @@ def load_backbone(
             "model.alpha to null"
         )
     else:
-        backbone = _from_file(image_size, file, empty=weights == "none")
-    downloaded = file is None and weights == "imagenet"
-    backbone = exportable(backbone, downloaded=downloaded)
+        backbone = _from_file(image_size, file, random=weights == "none")
+    backbone = exportable(backbone, None if file else statistics(weights))
     for layer in _all_layers(backbone):
         if isinstance(layer, layers.Dropout):
             layer.rate = 0.0
@@ -132,32 +131,30 @@ def preprocessing(
     return rescaling(pictures)
 
 
-def exportable(backbone: keras.Model, *, downloaded: bool = False) -> keras.Model:
+def exportable(
+    backbone: keras.Model, given: tuple[np.ndarray, np.ndarray] | None = None
+) -> keras.Model:
     """The same backbone with layers that tf2onnx can write in place of those that it cannot.
 
-    Normalization becomes Rescaling. Where it keeps its values among the weights (EfficientNet),
-    ImageNet's take their place: so networks that have the same weights see the same, whichever way
-    they got them. A convolution with a group per channel (ConvNeXt) becomes a depthwise one.
+    Normalization becomes Rescaling. A convolution with a group per channel (ConvNeXt) becomes a
+    depthwise one.
 
     Args:
         backbone: a functional model.
-        downloaded: whether keras.applications built it with ImageNet's weights. Their EfficientNet
-            holds deviations where variances belong, for which keras.applications makes up there,
-            and only there (https://github.com/tensorflow/tensorflow/issues/49930).
+        given: mean and deviation of Normalization that keeps its values among the weights, in
+            place of these. Defaults to None: these.
     """
 
     def clone(layer: layers.Layer) -> layers.Layer:
         config = layer.get_config()
         if isinstance(layer, layers.Normalization):
-            return _rescaling(layer, config, downloaded=downloaded)
+            return _rescaling(layer, given)
         if _is_depthwise(layer):
             return _depthwise(layer, config)
         return type(layer).from_config(config)
 
-    changed = (layers.Normalization, layers.Conv2D)
     if not any(
-        isinstance(layer, changed)
-        and (isinstance(layer, layers.Normalization) or _is_depthwise(layer))
+        isinstance(layer, layers.Normalization) or _is_depthwise(layer)
         for layer in _all_layers(backbone)
     ):
         return backbone
@@ -169,13 +166,25 @@ def exportable(backbone: keras.Model, *, downloaded: bool = False) -> keras.Mode
     return copy
 
 
+def statistics(weights: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation by which networks of keras.applications normalise (EfficientNet).
+
+    ImageNet's, so that networks that have the same weights see the same, whichever way they got
+    them. The weights that Keras downloads hold deviations where variances belong, for which
+    keras.applications makes up there, and only there
+    (https://github.com/tensorflow/tensorflow/issues/49930).
+    """
+    return _MEAN, np.sqrt(_DEVIATION) if weights == "imagenet" else _DEVIATION
+
+
 def _rescaling(
-    layer: layers.Normalization, config: dict[str, Any], *, downloaded: bool
+    layer: layers.Normalization, given: tuple[np.ndarray, np.ndarray] | None
 ) -> layers.Layer:
-    if layer.weights:
-        mean, deviation = _MEAN, np.sqrt(_DEVIATION) if downloaded else _DEVIATION
+    if layer.weights and given:
+        mean, deviation = given
     else:
-        mean, deviation = np.ravel(config["mean"]), np.sqrt(np.ravel(config["variance"]))
+        mean, variance = (np.ravel(np.asarray(value)) for value in (layer.mean, layer.variance))
+        deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())  # as Normalization does
     scale, offset = (1 / deviation).tolist(), (-mean / deviation).tolist()
     return layers.Rescaling(scale, offset, dtype="float32", name=layer.name)
 
@@ -294,7 +303,6 @@ def _config_of(file: Path) -> dict[str, Any]:
             f"model.backbone {file} is no network as Keras saves it ({_one_line(error)}); save one "
             "by `model.save('NAME.keras')` of Keras 3"
         ) from None
-    config.pop("compile_config", None)
     return dict(config)
 
 
@@ -306,27 +314,22 @@ def _scales_itself(config: Mapping[str, Any]) -> bool:
     return any(_scales_itself(layer) for layer in inner)
 
 
-def _from_file(image_size: int | None, file: Path, *, empty: bool) -> keras.Model:
+def _from_file(image_size: int | None, file: Path, *, random: bool) -> keras.Model:
     """The part of a saved network that sees pictures: all before its average pooling.
 
     Args:
         image_size: side of the pictures in pixels, None for any.
         file: a `.keras` file.
-        empty: whether random weights do.
+        random: whether its layers get new weights.
     """
-    config = _config_of(file)
+    _config_of(file)  # whether it is such a file
     try:
-        if empty:
-            model = keras.saving.deserialize_keras_object(config)
-        else:
-            model = keras.models.load_model(file, compile=False)
+        model = keras.models.load_model(file, compile=False)
     except Exception as error:  # Keras raises what its layers raise
         raise UserError(
             f"model.backbone {file} cannot be read ({_one_line(error)}); it must be of Keras's own "
             "layers, as Keras 3 saves them"
         ) from error
-    if isinstance(model, keras.Sequential) and model.built:
-        model = keras.Model(model.inputs, model.outputs)
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         raise UserError(
             f"model.backbone {file} is a network that does not tell its layers' order; give a "
@@ -338,13 +341,16 @@ def _from_file(image_size: int | None, file: Path, *, empty: bool) -> keras.Mode
             f"model.backbone {file} takes {shapes}, not pictures (n, height, width, 3); give "
             "another file"
         )
-    maps = _maps_of(model, file)
-    if (model.inputs[0] is not maps) and (maps is not model.outputs[0] or len(model.outputs) > 1):
-        model = keras.Model(model.inputs, maps)
-    model = _for_pictures(model, image_size, file)
-    if not empty:
+    maps = keras.Model(model.inputs[0], _maps_of(model, file))
+    model = _for_pictures(maps, image_size, file)
+    if not random:
         _check_finite(model, f"model.backbone {file}")
-    return model
+        return model
+    new = keras.models.clone_model(model)
+    for layer, own in zip(_all_layers(model), _all_layers(new), strict=True):
+        if isinstance(layer, layers.Normalization):  # how it sees pixels is not learned
+            own.set_weights(layer.get_weights())
+    return new
 
 
 def _maps_of(model: keras.Model, file: Path) -> Any:
