@@ -127,6 +127,7 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         identity["trial"] = trial.identity
     parent = trial.parent if trial else None
     with recorded(store, name, paths.checkpoints, identity, parent) as (run, checkpoint, state):
+        from pawprint.export.onnx import check_exportable
         from pawprint.training.devices import memory_explained
         from pawprint.training.loop import DivergedError
         from pawprint.training.trainer import TrainingJob, build_network, train_network
@@ -152,7 +153,10 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         try:
             with memory_explained(config.batch_size):
                 # Build the network, and train it.
-                trained = train_network(job, build_network(job))
+                network = build_network(job)
+                if config.model.name == "transfer":
+                    check_exportable(network, f"model.backbone {config.model.backbone}")
+                trained = train_network(job, network)
         except DivergedError as error:
             raise _with_last_good(error, files, run) from None
 
