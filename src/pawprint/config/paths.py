@@ -6,6 +6,7 @@ from pathlib import Path
 from pawprint.system.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_PRESETS = ("hub:", "hf://", "kaggle://")
 _NETWORK = ".keras"  # how the name of a network that Keras saved ends
 WEIGHTS = ("imagenet", "none")  # words that may stand in place of a file of them
 
@@ -95,8 +96,18 @@ class Paths:
 def is_path(key: str, value: str) -> bool:
     """Whether the value of a key that may be a path is one, and not a name or a URL."""
     if key == "model.backbone":
-        return value.endswith(_NETWORK)
+        return value.endswith(_NETWORK) and not is_hub(value)
     return "://" not in value and not (key == "model.weights" and value in WEIGHTS)
+
+
+def is_hub(backbone: str) -> bool:
+    """Whether a backbone is a preset of KerasHub."""
+    return backbone.startswith(_PRESETS)
+
+
+def hub_preset(backbone: str) -> str:
+    """What KerasHub calls a preset: its name, folder or address."""
+    return backbone.removeprefix("hub:")
 
 
 def backbone_file(backbone: str) -> Path | None:
@@ -105,7 +116,7 @@ def backbone_file(backbone: str) -> Path | None:
     Raises:
         UserError: it names a file that is not there.
     """
-    if not backbone.endswith(_NETWORK):
+    if is_hub(backbone) or not backbone.endswith(_NETWORK):
         return None
     path = Path(backbone)
     if path.is_file():

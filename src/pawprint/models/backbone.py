@@ -1,4 +1,4 @@
-"""Networks that have seen other pictures, as backbones: from keras.applications, or from a file."""
+"""Networks that have seen other pictures: of keras.applications, of a file, of KerasHub."""
 
 import difflib
 import functools
@@ -6,7 +6,6 @@ import inspect
 import json
 import re
 import sys
-import textwrap
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,8 +17,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from pawprint.config.paths import backbone_file, weights_file
-from pawprint.system.errors import UserError
+from pawprint.config.paths import backbone_file, is_hub, weights_file
+from pawprint.models.hub import hub_pixels, is_depthwise, load_hub
+from pawprint.system.errors import UserError, one_line
 
 # Of ImageNet's red, green and blue, of 0 to 1.
 _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -44,11 +44,12 @@ def load_backbone(
     Args:
         image_size: side of the pictures in pixels. None for any; some backbones then pad as for
             multiples of 32 and see other sizes a little differently.
-        name: a constructor of keras.applications, such as "MobileNet", or a `.keras` file.
+        name: a constructor of keras.applications, such as "MobileNet", a `.keras` file, or a preset
+            of KerasHub, see ``load_hub``.
         alpha: the width, for constructors that have one, above 0; None for its own default.
         weights: "none" for random ones. Else, of a constructor, "imagenet", which Keras downloads
             once, or a file of the backbone without its top, ".weights.h5" or the older ".h5"; a
-            `.keras` file has its own.
+            `.keras` file and a preset have their own.
 
     Returns:
         A functional model called "backbone" from float32 pictures (n, image_size, image_size, 3),
@@ -59,16 +60,17 @@ def load_backbone(
             missing or do not fit.
     """
     file = backbone_file(name)
-    if file is None:
-        backbone = _from_applications(image_size, name, alpha, weights)
-    elif alpha is not None:
+    if alpha is not None and (file or is_hub(name)):
         raise UserError(
-            f"model.alpha is {alpha}, but {name} is a file, whose width is its own; set "
-            "model.alpha to null"
+            f"model.alpha is {alpha}, but the width of {name} is its own; set model.alpha to null"
         )
+    if is_hub(name):
+        backbone = load_hub(name, image_size, random=weights == "none")
+    elif file:
+        backbone = exportable(_from_file(image_size, file, random=weights == "none"))
     else:
-        backbone = _from_file(image_size, file, random=weights == "none")
-    backbone = exportable(backbone, None if file else statistics(weights))
+        backbone = _from_applications(image_size, name, alpha, weights)
+        backbone = exportable(backbone, statistics(weights))
     for layer in _all_layers(backbone):
         if isinstance(layer, layers.Dropout):
             layer.rate = 0.0
@@ -92,9 +94,9 @@ def preprocessing(
 
     Args:
         pictures: Keras tensor, uint8 (n, size, size, 3), RGB.
-        backbone: a constructor of keras.applications by its name, or a `.keras` file.
-        pixels: key of ``PIXELS``; None for the way of keras.applications, or for what a file's
-            network does itself.
+        backbone: see ``load_backbone``.
+        pixels: key of ``PIXELS``; None for the way of keras.applications or of a preset, or for
+            what a file's network does itself.
         scale: what to multiply pixels of 0 to 255 with, in place of ``pixels``.
         offset: what to add then. Defaults to 0.
 
@@ -105,6 +107,8 @@ def preprocessing(
         UserError: no backbone has that name, or nobody says what a file's network wants to see.
     """
     order = [0, 1, 2]
+    scales: float | list[float]
+    offsets: float | list[float]
     file = backbone_file(backbone)
     if scale is not None:
         scales, offsets = scale, 0.0 if offset is None else offset
@@ -118,6 +122,8 @@ def preprocessing(
                 f"to {', '.join(others)} or {last}, or model.scale and model.offset"
             )
         scales, offsets = PIXELS["as_they_are"]
+    elif is_hub(backbone):
+        scales, offsets = hub_pixels(backbone)
     else:
         preprocess_input = sys.modules[_constructor(backbone).__module__].preprocess_input
         colours = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)])
@@ -149,12 +155,12 @@ def exportable(
         config = layer.get_config()
         if isinstance(layer, layers.Normalization):
             return _rescaling(layer, given)
-        if _is_depthwise(layer):
+        if is_depthwise(layer):
             return _depthwise(layer, config)
         return type(layer).from_config(config)
 
     if not any(
-        isinstance(layer, layers.Normalization) or _is_depthwise(layer)
+        isinstance(layer, layers.Normalization) or is_depthwise(layer)
         for layer in _all_layers(backbone)
     ):
         return backbone
@@ -187,16 +193,6 @@ def _rescaling(
         deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())  # as Normalization does
     scale, offset = (1 / deviation).tolist(), (-mean / deviation).tolist()
     return layers.Rescaling(scale, offset, dtype="float32", name=layer.name)
-
-
-def _is_depthwise(layer: layers.Layer) -> bool:
-    """Whether a plain convolution has a group per channel."""
-    return (
-        isinstance(layer, layers.Conv2D)
-        and not isinstance(layer, layers.DepthwiseConv2D)
-        and 1 < layer.groups == layer.input.shape[-1]
-        and len(set(layer.strides)) == 1
-    )
 
 
 def _depthwise(layer: layers.Conv2D, config: dict[str, Any]) -> layers.Layer:
@@ -257,14 +253,14 @@ def _from_applications(
             f"{least[1]} pixels; raise image_size or choose another backbone"
             if least
             else f"model.backbone {name} cannot be built with image_size {image_size}, model.alpha "
-            f"{alpha} and model.weights {weights} ({_one_line(error)}); change one of them"
+            f"{alpha} and model.weights {weights} ({one_line(error)}); change one of them"
         ) from None
     except Exception as error:  # Keras raises nothing narrower where a download fails
         if not imagenet:
             raise
         raise UserError(
             f"the ImageNet weights of {name} could not be downloaded, or not be read from Keras's "
-            f"cache ({_one_line(error)}); set model.weights to a .h5 file that has them"
+            f"cache ({one_line(error)}); set model.weights to a .h5 file that has them"
         ) from error
     if file is not None:
         _load_weights(backbone, file, f"{name} with model.alpha {alpha}")
@@ -279,7 +275,7 @@ def _load_weights(backbone: keras.Model, file: Path, described: str) -> None:
     except (ValueError, OSError, KeyError) as error:
         raise UserError(
             f"model.weights {file} does not fit model.backbone {described} and without its top "
-            f"({_one_line(error)}); set it to a file that does, .weights.h5 as Keras 3 saves them "
+            f"({one_line(error)}); set it to a file that does, .weights.h5 as Keras 3 saves them "
             "or .h5 as Keras 2 did"
         ) from error
     _check_finite(backbone, f"model.weights {file}")
@@ -300,7 +296,7 @@ def _config_of(file: Path) -> dict[str, Any]:
             config = json.loads(archive.read("config.json"))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"model.backbone {file} is no network as Keras saves it ({_one_line(error)}); save one "
+            f"model.backbone {file} is no network as Keras saves it ({one_line(error)}); save one "
             "by `model.save('NAME.keras')` of Keras 3"
         ) from None
     return dict(config)
@@ -314,20 +310,25 @@ def _scales_itself(config: Mapping[str, Any]) -> bool:
     return any(_scales_itself(layer) for layer in inner)
 
 
-def _from_file(image_size: int | None, file: Path, *, random: bool) -> keras.Model:
+def read_network(file: Path) -> keras.Model:
     """The part of a saved network that sees pictures: all before its average pooling.
 
     Args:
-        image_size: side of the pictures in pixels, None for any.
         file: a `.keras` file.
-        random: whether its layers get new weights.
+
+    Returns:
+        A functional model from pictures (n, height, width, 3) of the size and the type that it was
+        built for to maps (n, height, width, channels).
+
+    Raises:
+        UserError: it is no such file, or no such network.
     """
     _config_of(file)  # whether it is such a file
     try:
         model = keras.models.load_model(file, compile=False)
     except Exception as error:  # Keras raises what its layers raise
         raise UserError(
-            f"model.backbone {file} cannot be read ({_one_line(error)}); it must be of Keras's own "
+            f"model.backbone {file} cannot be read ({one_line(error)}); it must be of Keras's own "
             "layers, as Keras 3 saves them"
         ) from error
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
@@ -341,8 +342,12 @@ def _from_file(image_size: int | None, file: Path, *, random: bool) -> keras.Mod
             f"model.backbone {file} takes {shapes}, not pictures (n, height, width, 3); give "
             "another file"
         )
-    maps = keras.Model(model.inputs[0], _maps_of(model, file))
-    model = _for_pictures(maps, image_size, file)
+    return keras.Model(model.inputs[0], _maps_of(model, file))
+
+
+def _from_file(image_size: int | None, file: Path, *, random: bool) -> keras.Model:
+    """``read_network`` for float pictures of that size; with ``random`` its layers begin anew."""
+    model = _for_pictures(read_network(file), image_size, file)
     if not random:
         _check_finite(model, f"model.backbone {file}")
         return model
@@ -380,10 +385,6 @@ def _for_pictures(model: keras.Model, image_size: int | None, file: Path) -> ker
     except Exception as error:  # noqa: BLE001 - what a layer raises that is made for one size
         raise UserError(
             f"model.backbone {file} is made for pictures of {height} × {width} pixels and cannot "
-            f"be built for {image_size or 'any size'} ({_one_line(error)}); set "
+            f"be built for {image_size or 'any size'} ({one_line(error)}); set "
             f"image_size={height}, and growth=none where its layers learn"
         ) from None
-
-
-def _one_line(error: Exception) -> str:
-    return textwrap.shorten(str(error), 200, placeholder=" …").rstrip(".")

@@ -1,5 +1,7 @@
 """A network that has seen other pictures, under a head of our own."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -106,16 +108,40 @@ def unfreeze(model: keras.Model, share: float) -> int:
         The number of the backbone's layers that learn.
     """
     backbone = model.get_layer("backbone")
-    for layer in (backbone, *backbone.layers):
-        layer.trainable = True  # a frozen layer does not tell what it could learn
-    able = [layer for layer in backbone.layers if layer.trainable_variables]
+    _let_learn(backbone)  # a frozen layer does not tell what it could learn
+    able = _learning(backbone)
     learning = max(1, round(share * len(able))) if share else 0
-    for layer in able[: len(able) - learning]:
-        layer.trainable = False
-    for layer in able[len(able) - learning :]:
+    for layer, own in able[: len(able) - learning]:
+        if len(own) == len(layer.trainable_variables):
+            layer.trainable = False
+        else:  # it has layers inside it, which may learn
+            for variable in own:
+                variable.trainable = False
+    for layer, _ in able[len(able) - learning :]:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = min(layer.momentum, MOMENTUM)
     return learning
+
+
+def _learning(outer: layers.Layer) -> list[tuple[layers.Layer, list[Any]]]:
+    """The layers inside one that learn, in their order, each with the variables of its own."""
+    found: list[tuple[layers.Layer, list[Any]]] = []
+    for layer in _inside(outer):
+        below = _learning(layer)
+        others = {id(variable) for _, own in below for variable in own}
+        own = [v for v in layer.trainable_variables if id(v) not in others]
+        found += [(layer, own), *below] if own else below
+    return found
+
+
+def _inside(layer: layers.Layer) -> list[layers.Layer]:
+    return list(layer.layers if isinstance(layer, keras.Model) else layer._layers)  # noqa: SLF001
+
+
+def _let_learn(layer: layers.Layer) -> None:
+    layer.trainable = True
+    for inner in _inside(layer):
+        _let_learn(inner)
 
 
 def rate_factors(model: keras.Model, first: float) -> list[float]:
@@ -125,17 +151,17 @@ def rate_factors(model: keras.Model, first: float) -> list[float]:
 
     Args:
         model: as built by ``transfer``.
-        first: factor of the backbone's first layer, above 0. It changes by equal ratios from layer
+        first: factor of the first layer that learns, above 0. It changes by equal ratios from layer
             to layer, up to 1 behind the last one and in the head.
 
     Returns:
         A factor per variable of ``model.trainable_variables``, in their order.
     """
-    able = [layer for layer in model.get_layer("backbone").layers if layer.weights]
+    learning = _learning(model.get_layer("backbone"))
     factors = {
-        id(variable): first ** (1 - place / len(able))
-        for place, layer in enumerate(able)
-        for variable in layer.trainable_variables
+        id(variable): first ** (1 - place / len(learning))
+        for place, (_, own) in enumerate(learning)
+        for variable in own
     }
     return [factors.get(id(variable), 1.0) for variable in model.trainable_variables]
 

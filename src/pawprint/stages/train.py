@@ -19,6 +19,8 @@ from pawprint.config.paths import (
     Paths,
     TrainingFiles,
     backbone_file,
+    hub_preset,
+    is_hub,
     is_path,
     shipped,
     weights_file,
@@ -198,12 +200,18 @@ def preview(config: Config) -> None:
 def find_weights(config: Config, paths: Paths) -> None:
     """Give ``model.backbone`` and ``model.weights``, where they name files, their whole paths.
 
+    A preset of KerasHub too, where it is in a folder.
+
     Raises:
         UserError: there is no such file.
     """
     model = config.model
     if model.backbone and is_path("model.backbone", model.backbone):
         model.backbone = str(backbone_file(str(paths.given(model.backbone))))
+    if model.backbone and is_hub(model.backbone):
+        folder = paths.given(hub_preset(model.backbone))
+        if (folder / "config.json").is_file():
+            model.backbone = f"hub:{folder}"
     if model.weights and is_path("model.weights", model.weights):
         model.weights = str(weights_file(str(paths.given(model.weights))))
 

@@ -17,10 +17,11 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pawprint.config.paths import backbone_file, weights_file
+from pawprint.config.paths import backbone_file, is_hub, weights_file
 from pawprint.config.schema import Config, Model
 from pawprint.data.image_array import Pictures
 from pawprint.data.store import Split
+from pawprint.models.hub import preset_files
 from pawprint.models.transfer import features_model
 from pawprint.system.code import code_digest
 from pawprint.system.files import digest_of, replacing_file, sha256_of, write_json
@@ -56,7 +57,7 @@ def features_of_splits(
     chosen = config.model
     code = code_digest("training.features")
     key = {
-        "backbone": None if backbone_file(str(chosen.backbone)) else chosen.backbone,
+        "backbone": _name_of(str(chosen.backbone)),
         "alpha": chosen.alpha,
         "weights": weights_digest(chosen),
         **{name: getattr(chosen, name) for name in ("pixels", "scale", "offset")},
@@ -176,6 +177,15 @@ class Rows:
         return self._array[self._rows[index]]
 
 
+def _name_of(backbone: str) -> str | None:
+    """The name of a backbone, None for files, which their content tells from others."""
+    return (
+        None
+        if backbone_file(backbone) or (is_hub(backbone) and preset_files(backbone))
+        else backbone
+    )
+
+
 def weights_digest(model: Model) -> str | None:
     """What tells the weights that a network begins with from others, whatever files are called.
 
@@ -188,6 +198,9 @@ def weights_digest(model: Model) -> str | None:
     if model.backbone and (path := backbone_file(model.backbone)):
         # Random ones are of what the file says of the network.
         return f"{'random ' if model.weights == 'none' else ''}{sha256_of(path)}"
+    if model.backbone and is_hub(model.backbone):
+        digests = [f"{path.name} {sha256_of(path)}" for path in preset_files(model.backbone)]
+        return f"{model.weights} {digest_of(digests or model.backbone)}"
     path = weights_file(model.weights) if model.weights else None
     return sha256_of(path) if path else model.weights
 
