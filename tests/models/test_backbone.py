@@ -11,7 +11,7 @@ from lively import lively
 
 from pawprint.export.onnx import export_onnx
 from pawprint.inference.predictor import Explainer, Predictor
-from pawprint.models.backbone import PIXELS, exportable, load_backbone, preprocessing
+from pawprint.models.backbone import PIXELS, Pixels, exportable, load_backbone, preprocessing
 from pawprint.models.build import build_model
 from pawprint.models.transfer import features_model, transfer, unfreeze
 from pawprint.system.errors import UserError
@@ -30,6 +30,12 @@ def convolutions(size=None, dtype="float32"):
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(x)
     x = layers.BatchNormalization()(x)
     return given, layers.Conv2D(6, 3, strides=2, padding="same", activation="relu")(x)
+
+
+def nested(model, **arguments):
+    """The model in another one, as in Keras's guide to transfer learning."""
+    given = keras.Input(model.input_shape[1:])
+    return keras.Model(given, layers.Dense(5, name="top")(model(given, **arguments)))
 
 
 def modern(size=32):
@@ -68,8 +74,11 @@ def seeded():
         lambda given, maps: keras.Sequential(
             [keras.Model(given, maps), layers.GlobalAveragePooling2D(), layers.Dense(5)]
         ),
+        lambda given, maps: nested(
+            keras.Model(given, layers.GlobalAveragePooling2D()(maps)), training=False
+        ),
     ],
-    ids=["maps", "pooled", "with its top", "sequential"],
+    ids=["maps", "pooled", "with its top", "sequential", "nested"],
 )
 def test_the_backbone_is_what_comes_before_the_pooling(top, tmp_path):
     given, maps = convolutions()
@@ -81,11 +90,35 @@ def test_the_backbone_is_what_comes_before_the_pooling(top, tmp_path):
     np.testing.assert_allclose(features_model(model)(pictures(4)), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("top", [False, True])
+def test_pooling_of_squeeze_and_excitation_is_not_the_end(top, tmp_path):
+    given, x = convolutions()
+    for keepdims in (False, True):
+        y = layers.GlobalAveragePooling2D(keepdims=keepdims)(x)
+        y = layers.Dense(6, activation="sigmoid")(layers.Reshape((1, 1, 6))(y))
+        x = layers.Multiply()([x, y])
+    whole = keras.Model(given, layers.GlobalAveragePooling2D(keepdims=True)(x) if top else x)
+    file = saved(whole, tmp_path)
+    features = features_model(transfer(32, 3, backbone=file, **LITE))(pictures(4))
+    expected = np.asarray(keras.Model(given, x)((pictures(4) - 127.0) / 128)).mean((1, 2))
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
+def test_layers_of_a_model_in_a_model_learn_one_by_one_whatever_they_are_called(tmp_path):
+    inner = keras.Model(*convolutions())
+    given = keras.Input((32, 32, 3))
+    x = layers.Conv2D(4, 1, name=inner.layers[-1].name)(inner(given))
+    model = transfer(32, 3, backbone=saved(keras.Model(given, x), tmp_path), **LITE)
+    assert unfreeze(model, 0.5) == 2
+    learning = [layer.name for layer in model.get_layer("backbone").layers if layer.trainable]
+    assert learning[-2:] == [inner.layers[-1].name, f"{inner.layers[-1].name}_"]
+
+
 @pytest.mark.parametrize("size", [32, None])
 def test_a_network_for_another_size_is_built_for_this_one(size, tmp_path):
     given, maps = convolutions(64)
     file = saved(keras.Model(given, maps), tmp_path)
-    body = load_backbone(size, file, alpha=None, weights="imagenet")
+    body, _ = load_backbone(size, file, alpha=None, weights="imagenet")
     free = keras.Model(*convolutions())
     free.set_weights(keras.models.load_model(file).get_weights())
     pixels = pictures(2).astype(np.float32)
@@ -94,7 +127,7 @@ def test_a_network_for_another_size_is_built_for_this_one(size, tmp_path):
 
 def test_random_weights_are_of_the_same_layers(tmp_path):
     file = saved(keras.Model(*convolutions()), tmp_path)
-    body, other = (load_backbone(32, file, alpha=None, weights=w) for w in ("imagenet", "none"))
+    body, other = (load_backbone(32, file, alpha=None, weights=w)[0] for w in ("imagenet", "none"))
     assert [w.shape for w in body.weights] == [w.shape for w in other.weights]
     assert not np.allclose(body.weights[0], other.weights[0])
 
@@ -102,7 +135,7 @@ def test_random_weights_are_of_the_same_layers(tmp_path):
 @pytest.mark.parametrize("name", PIXELS)
 def test_pixels_are_scaled_by_the_name_of_the_way(name, tmp_path):
     given = keras.Input((8, 8, 3), dtype="uint8")
-    scaled = keras.Model(given, preprocessing(given, "MobileNet", pixels=name))
+    scaled = keras.Model(given, preprocessing(given, PIXELS[name]))
     pixels = pictures(2, 8)
     expected = {
         "as_they_are": pixels,
@@ -116,7 +149,7 @@ def test_pixels_are_scaled_by_the_name_of_the_way(name, tmp_path):
 
 def test_pixels_are_scaled_as_scale_and_offset_say():
     given = keras.Input((8, 8, 3), dtype="uint8")
-    scaled = keras.Model(given, preprocessing(given, "MobileNet", scale=0.5, offset=-3))
+    scaled = keras.Model(given, preprocessing(given, Pixels(0.5, -3)))
     np.testing.assert_allclose(scaled(pictures(2, 8)), pictures(2, 8) * 0.5 - 3, atol=1e-5)
 
 
@@ -135,7 +168,7 @@ def test_a_network_of_ours_is_a_backbone(tmp_path):
     assert features_model(model)(pictures(2)).shape == (2, 8)
 
 
-def test_a_group_per_channel_becomes_depthwise_and_normalization_a_scaling():
+def test_groups_become_convolutions_of_their_own_and_normalization_a_scaling():
     given = keras.Input((16, 16, 4))
     x = layers.Conv2D(8, 3, groups=4, strides=2, activation="relu")(given)
     plain = keras.Model(given, x)
@@ -143,6 +176,8 @@ def test_a_group_per_channel_becomes_depthwise_and_normalization_a_scaling():
     assert isinstance(own.layers[-1], layers.DepthwiseConv2D)
     x = np.random.default_rng(0).normal(size=(2, 16, 16, 4)).astype(np.float32)
     np.testing.assert_allclose(own(x), plain(x), atol=1e-5)
+    plain = keras.Model(given, layers.Conv2D(8, 3, groups=2, activation="relu")(given))
+    np.testing.assert_allclose(exportable(plain)(x), plain(x), atol=1e-5)
     adapted = keras.Sequential([keras.Input((8, 8, 3)), layers.Normalization()])
     adapted.layers[0].adapt(pictures(4, 8).astype(np.float32))
     plain = keras.Model(adapted.inputs, adapted.outputs)
@@ -226,7 +261,7 @@ def test_what_is_no_backbone_is_one_sentence(kind, sentence, tmp_path):
     ("changes", "sentence"),
     [
         ({"pixels": None}, "does not say how it wants to see pixels; set model.pixels to as_they"),
-        ({"alpha": 0.5}, "model.alpha is 0.5, but .* is a file, whose width is its own"),
+        ({"alpha": 0.5}, "model.alpha is 0.5, but the width of .* is its own"),
     ],
 )
 def test_a_setting_that_does_not_fit_a_file_is_one_sentence(changes, sentence, tmp_path):

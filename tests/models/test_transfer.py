@@ -12,7 +12,7 @@ from lively import lively
 from pawprint.config.compose import project_root
 from pawprint.export.onnx import export_onnx
 from pawprint.inference.predictor import Predictor
-from pawprint.models.backbone import exportable, preprocessing, statistics
+from pawprint.models.backbone import exportable, pixels_of, preprocessing, statistics
 from pawprint.models.transfer import (
     features_model,
     head_model,
@@ -106,7 +106,7 @@ def test_two_classes_are_one_unit_and_more_a_unit_each(model):
 def test_pixels_are_preprocessed_as_keras_applications_does(name, module, texture):
     pixels = np.stack([np.asarray(texture(seed, (24, 24))) for seed in range(3)])
     given = keras.Input((24, 24, 3), dtype="uint8")
-    answers = np.asarray(keras.Model(given, preprocessing(given, name))(pixels))
+    answers = np.asarray(keras.Model(given, preprocessing(given, pixels_of(name)))(pixels))
     expected = getattr(keras.applications, module).preprocess_input(pixels.astype(np.float32))
     assert answers.dtype == np.float32
     np.testing.assert_allclose(answers, expected, atol=2e-5)
@@ -262,7 +262,7 @@ def test_channel_order_and_normalisation_reach_the_exported_network(tmp_path):
     given = keras.Input((8, 8, 3), dtype="uint8", name="pictures")
     tiny = normalising(mean=[0.1, 0.2, 0.3], variance=[0.5, 0.6, 0.7])
     plain = exportable(tiny)
-    x = layers.GlobalAveragePooling2D()(plain(preprocessing(given, "ResNet50")))
+    x = layers.GlobalAveragePooling2D()(plain(preprocessing(given, pixels_of("ResNet50"))))
     model = keras.Model(given, layers.Dense(3, activation="softmax")(x))
     export_onnx(model, tmp_path / "model.onnx", ["a", "b", "c"], pictures(4, side=8))
     answers = Predictor(tmp_path / "model.onnx").probabilities(pictures(4, side=8))

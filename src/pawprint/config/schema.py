@@ -142,15 +142,13 @@ class Model:
         one_of=("as_they_are", "zero_to_one", "minus_one_to_one", "imagenet", "lite"),
         default=None,
     )
-    scale: float | None = key(
-        "of transfer: in place of pixels, what to multiply 0 to 255 with",
-        -math.inf,
-        below=math.inf,
+    # Numbers, or a list of three; OmegaConf has no type for either.
+    scale: Any = key(  # noqa: RUF009
+        "of transfer: in place of pixels, what to multiply 0 to 255 with; or three, for red, green "
+        "and blue",
         default=None,
     )
-    offset: float | None = key(
-        "of transfer: beside scale, what to add then", -math.inf, below=math.inf, default=None
-    )
+    offset: Any = key("of transfer: beside scale, what to add then", default=None)  # noqa: RUF009
     unfreeze: float | None = key(
         "of transfer: share of the layers that learn in a second phase", 0, 1, default=None
     )

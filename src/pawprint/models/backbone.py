@@ -1,5 +1,6 @@
 """Networks that have seen other pictures: of keras.applications, of a file, of KerasHub."""
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -8,7 +9,8 @@ import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,28 +20,43 @@ import numpy as np
 from keras import layers
 
 from pawprint.config.paths import backbone_file, is_hub, weights_file
-from pawprint.models.hub import hub_pixels, is_depthwise, load_hub
+from pawprint.models.hub import hub_pixels, load_hub
 from pawprint.system.errors import UserError, one_line
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How a backbone wants to see pixels.
+
+    Attributes:
+        scale: what to multiply 0 to 255 with, a number or one per channel.
+        offset: what to add then, likewise.
+        order: which of red, green and blue comes first, second and third.
+    """
+
+    scale: float | Sequence[float] = 1.0
+    offset: float | Sequence[float] = 0.0
+    order: tuple[int, ...] = (0, 1, 2)
+
 
 # Of ImageNet's red, green and blue, of 0 to 1.
 _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-# What backbones want to see, by the name of a way: scale and offset of pixels of 0 to 255.
-PIXELS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
+# What backbones want to see, by the name of a way.
+PIXELS: Mapping[str, Pixels] = MappingProxyType(
     {
-        "as_they_are": (1.0, 0.0),  # for those that scale themselves
-        "zero_to_one": (1 / 255, 0.0),
-        "minus_one_to_one": (1 / 127.5, -1.0),
-        "imagenet": ((1 / 255 / _DEVIATION).tolist(), (-_MEAN / _DEVIATION).tolist()),
-        "lite": (1 / 128, -127 / 128),  # EfficientNet-Lite
+        "as_they_are": Pixels(),  # for those that scale themselves
+        "zero_to_one": Pixels(1 / 255),
+        "minus_one_to_one": Pixels(1 / 127.5, -1.0),
+        "imagenet": Pixels((1 / 255 / _DEVIATION).tolist(), (-_MEAN / _DEVIATION).tolist()),
+        "lite": Pixels(1 / 128, -127 / 128),  # EfficientNet-Lite
     }
 )
-_FIRST = 4  # layers of a file's network among which its own scaling is looked for
 
 
 def load_backbone(
     image_size: int | None, name: str, *, alpha: float | None, weights: str
-) -> keras.Model:
-    """Load or build a backbone, in layers that can be exported to ONNX.
+) -> tuple[keras.Model, Pixels | None]:
+    """Load or build a backbone, in layers that can be exported.
 
     Args:
         image_size: side of the pictures in pixels. None for any; some backbones then pad as for
@@ -52,124 +69,195 @@ def load_backbone(
             `.keras` file and a preset have their own.
 
     Returns:
-        A functional model called "backbone" from float32 pictures (n, image_size, image_size, 3),
-        scaled as by ``preprocessing``, to maps (n, height, width, channels).
+        A functional model called "backbone", without models in it, from float32 pictures (n,
+        image_size, image_size, 3) to maps (n, height, width, channels); and how it wants to see
+        pixels, None where that is not known.
 
     Raises:
         UserError: no backbone has that name, it cannot be built like that, or its weights are
             missing or do not fit.
     """
-    file = backbone_file(name)
+    file, pixels, random = backbone_file(name), None, weights == "none"
     if alpha is not None and (file or is_hub(name)):
         raise UserError(
             f"model.alpha is {alpha}, but the width of {name} is its own; set model.alpha to null"
         )
     if is_hub(name):
-        backbone = load_hub(name, image_size, random=weights == "none")
+        backbone = load_hub(name, image_size, random=random)
+        if found := hub_pixels(name):
+            pixels = Pixels(*found)
     elif file:
-        backbone = exportable(_from_file(image_size, file, random=weights == "none"))
+        backbone = _from_file(image_size, file, random=random)
+        if _scales_itself(_config_of(file)):
+            pixels = Pixels()
     else:
         backbone = _from_applications(image_size, name, alpha, weights)
-        backbone = exportable(backbone, statistics(weights))
-    for layer in _all_layers(backbone):
+        backbone, pixels = exportable(backbone, statistics(weights)), pixels_of(name)
+    for layer in backbone.layers:
         if isinstance(layer, layers.Dropout):
             layer.rate = 0.0
     backbone.name = "backbone"
-    return backbone
+    return backbone, pixels
 
 
-def preprocessing(
-    pictures: Any,
-    backbone: str,
-    *,
-    pixels: str | None = None,
-    scale: float | None = None,
-    offset: float | None = None,
-) -> Any:
+def preprocessing(pictures: Any, pixels: Pixels) -> Any:
     """Scale pixels as a backbone wants to see them, in layers that export.
-
-    What keras.applications does before its networks is found by asking the ``preprocess_input`` of
-    the family, which scales and shifts the channels and may swap them, about black, red, green and
-    blue: what it does inside a model itself does not survive the export to ONNX.
 
     Args:
         pictures: Keras tensor, uint8 (n, size, size, 3), RGB.
-        backbone: see ``load_backbone``.
-        pixels: key of ``PIXELS``; None for the way of keras.applications or of a preset, or for
-            what a file's network does itself.
-        scale: what to multiply pixels of 0 to 255 with, in place of ``pixels``.
-        offset: what to add then. Defaults to 0.
+        pixels: how it wants to see them.
 
     Returns:
-        Keras tensor, float32, of the same shape; of 0 to 255 where the backbone itself scales.
+        Keras tensor, float32, of the same shape.
+    """
+    if pixels.order != (0, 1, 2):
+        pictures = keras.ops.take(pictures, list(pixels.order), axis=-1)
+    return layers.Rescaling(pixels.scale, pixels.offset, dtype="float32", name="preprocessing")(
+        pictures
+    )
+
+
+def chosen_pixels(
+    own: Pixels | None,
+    backbone: str,
+    *,
+    pixels: str | None,
+    scale: float | Sequence[float] | None,
+    offset: float | Sequence[float] | None,
+) -> Pixels:
+    """How a backbone is to see pixels, as configured or else as its ``own`` way is.
+
+    Args:
+        own: as by ``load_backbone``.
+        backbone: what a sentence calls it.
+        pixels: key of ``PIXELS``.
+        scale: what to multiply pixels of 0 to 255 with, in place of ``pixels``.
+        offset: what to add then; None for 0.
 
     Raises:
-        UserError: no backbone has that name, or nobody says what a file's network wants to see.
+        UserError: nobody says what it wants to see.
     """
-    order = [0, 1, 2]
-    scales: float | list[float]
-    offsets: float | list[float]
-    file = backbone_file(backbone)
     if scale is not None:
-        scales, offsets = scale, 0.0 if offset is None else offset
-    elif pixels is not None:
-        scales, offsets = PIXELS[pixels]
-    elif file is not None:
-        if not _scales_itself(_config_of(file)):
-            *others, last = PIXELS
-            raise UserError(
-                f"model.backbone {file} does not say how it wants to see pixels; set model.pixels "
-                f"to {', '.join(others)} or {last}, or model.scale and model.offset"
-            )
-        scales, offsets = PIXELS["as_they_are"]
-    elif is_hub(backbone):
-        scales, offsets = hub_pixels(backbone)
-    else:
-        preprocess_input = sys.modules[_constructor(backbone).__module__].preprocess_input
-        colours = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)])
-        answers = np.asarray(preprocess_input(colours.reshape(1, 4, 1, 3))).reshape(4, 3)
-        slopes = (answers[1:] - answers[0]) / 255
-        order = np.abs(slopes).argmax(axis=0).tolist()
-        scales, offsets = slopes[order, range(3)].tolist(), answers[0].tolist()
-    if order != [0, 1, 2]:
-        pictures = keras.ops.take(pictures, order, axis=-1)
-    rescaling = layers.Rescaling(scales, offsets, dtype="float32", name="preprocessing")
-    return rescaling(pictures)
+        return Pixels(scale, 0.0 if offset is None else offset)
+    if pixels is not None:
+        return PIXELS[pixels]
+    if own is None:
+        *others, last = PIXELS
+        raise UserError(
+            f"model.backbone {backbone} does not say how it wants to see pixels; set model.pixels "
+            f"to {', '.join(others)} or {last}, or model.scale and model.offset"
+        )
+    return own
+
+
+# Layers that can be exported
 
 
 def exportable(
     backbone: keras.Model, given: tuple[np.ndarray, np.ndarray] | None = None
 ) -> keras.Model:
-    """The same backbone with layers that tf2onnx can write in place of those that it cannot.
-
-    Normalization becomes Rescaling. A convolution with a group per channel (ConvNeXt) becomes a
-    depthwise one.
+    """The same network, with layers that can be trained and exported in place of others.
 
     Args:
         backbone: a functional model.
         given: mean and deviation of Normalization that keeps its values among the weights, in
             place of these. Defaults to None: these.
     """
+    plain = all(_rewritten(layer, given) is None for layer in backbone.layers)
+    return backbone if plain else _copy(backbone, given=given)
 
-    def clone(layer: layers.Layer) -> layers.Layer:
-        config = layer.get_config()
-        if isinstance(layer, layers.Normalization):
-            return _rescaling(layer, given)
-        if is_depthwise(layer):
-            return _depthwise(layer, config)
-        return type(layer).from_config(config)
 
-    if not any(
-        isinstance(layer, layers.Normalization) or is_depthwise(layer)
-        for layer in _all_layers(backbone)
-    ):
-        return backbone
-    copy = keras.models.clone_model(backbone, clone_function=clone, recursive=True)
-    for layer, own in zip(_all_layers(backbone), _all_layers(copy), strict=True):
-        if own.weights and not isinstance(own, keras.Model):
-            kept = zip(own.get_weights(), layer.get_weights(), strict=True)
-            own.set_weights([old.reshape(new.shape) for new, old in kept])
+def _copy(
+    model: keras.Model,
+    pictures: Any = None,
+    *,
+    given: tuple[np.ndarray, np.ndarray] | None = None,
+    random: bool = False,
+) -> keras.Model:
+    """A network's copy in layers that can be exported, and without models in it.
+
+    Args:
+        model: a functional or sequential model.
+        pictures: the Keras tensor to build it on. Defaults to one like that of ``model``.
+        given: as for ``exportable``.
+        random: whether the weights are new ones.
+    """
+    made: dict[int, Rewriting] = {}
+    names: set[str] = set()
+
+    def own(operation: Any) -> Any:
+        if _is_network(operation) or not isinstance(operation, layers.Layer):
+            return operation
+        if id(operation) not in made:
+            name = operation.name
+            while name in names:  # of another model in the same one
+                name += "_"
+            names.add(name)
+            made[id(operation)] = _rewritten(operation, given, name) or _same(operation, name)
+        return made[id(operation)].call
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _is_network(operation):
+            return operation(*args, **kwargs)
+        inner = keras.Model(operation.inputs, operation.outputs)
+        outputs = inner._run_through_graph(  # noqa: SLF001 - as keras.models.clone_model does
+            args, operation_fn=own, call_fn=call
+        )
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    if pictures is None:
+        (like,) = model.inputs
+        pictures = keras.Input(like.shape[1:], dtype=like.dtype, name=like.name)
+    copy = keras.Model(pictures, call(model, pictures), name=model.name)
+    if not random:
+        for one in made.values():
+            one.set_weights()
     return copy
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """What stands for a layer: how to call it, and its layers with their weights."""
+
+    call: Callable[..., Any]
+    parts: list[tuple[layers.Layer, list[np.ndarray]]]
+
+    def set_weights(self) -> None:
+        """Give its layers their weights, once they are built."""
+        for layer, weights in self.parts:
+            pairs = zip(layer.weights, weights, strict=True)
+            layer.set_weights([old.reshape(new.shape) for new, old in pairs])
+
+
+def _rewritten(
+    layer: layers.Layer, given: tuple[np.ndarray, np.ndarray] | None, name: str | None = None
+) -> Rewriting | None:
+    """What is to stand for a layer that cannot be trained and exported; None for any other."""
+    name = name or layer.name
+    if isinstance(layer, layers.Normalization):
+        return Rewriting(own := _rescaling(layer, given, name), [(own, [])])
+    if type(layer) is layers.Conv2D and layer.groups > 1:
+        return _depthwise(layer, name) if _is_depthwise(layer) else _in_groups(layer, name)
+    return None
+
+
+def _is_network(operation: Any) -> bool:
+    """Whether an operation is a model whose layers' order is known."""
+    return isinstance(operation, keras.Sequential | keras.Function) and operation.built
+
+
+def _same(layer: layers.Layer, name: str) -> Rewriting:
+    config = layer.get_config() | {"name": name}
+    own = type(layer).from_config(config | _dtype(layer))
+    return Rewriting(own, [(own, layer.get_weights())])
+
+
+def _dtype(layer: layers.Layer) -> dict[str, str]:
+    """A copy computes as the networks that are built now do, but sees pixels in float32."""
+    if isinstance(layer.dtype_policy, keras.dtype_policies.QuantizedDTypePolicy):
+        return {}
+    scales = isinstance(layer, layers.Rescaling)
+    return {"dtype": "float32" if scales else keras.config.dtype_policy().name}
 
 
 def statistics(weights: str) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +272,7 @@ def statistics(weights: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rescaling(
-    layer: layers.Normalization, given: tuple[np.ndarray, np.ndarray] | None
+    layer: layers.Normalization, given: tuple[np.ndarray, np.ndarray] | None, name: str
 ) -> layers.Layer:
     if layer.weights and given:
         mean, deviation = given
@@ -192,26 +280,42 @@ def _rescaling(
         mean, variance = (np.ravel(np.asarray(value)) for value in (layer.mean, layer.variance))
         deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())  # as Normalization does
     scale, offset = (1 / deviation).tolist(), (-mean / deviation).tolist()
-    return layers.Rescaling(scale, offset, dtype="float32", name=layer.name)
+    return layers.Rescaling(scale, offset, dtype="float32", name=name)
 
 
-def _depthwise(layer: layers.Conv2D, config: dict[str, Any]) -> layers.Layer:
-    """Its kernel (height, width, 1, filters) is the depthwise one, read in the same order."""
+def _is_depthwise(layer: layers.Conv2D) -> bool:
+    """Whether a plain convolution has a group per channel, in a form that DepthwiseConv2D has."""
+    return layer.kernel.shape[2] == 1 and len(set(layer.strides)) == 1
+
+
+def _depthwise(layer: layers.Conv2D, name: str) -> Rewriting:
+    """A group per channel: the kernel (height, width, 1, filters) is read in the same order."""
+    config = layer.get_config() | {"name": name, **_dtype(layer)}
     for key in ("filters", "groups"):
         config.pop(key)
-    for name in ("initializer", "regularizer", "constraint"):
-        config[f"depthwise_{name}"] = config.pop(f"kernel_{name}")
-    multiplier = layer.filters // layer.groups
-    return layers.DepthwiseConv2D.from_config(config | {"depth_multiplier": multiplier})
+    for key in ("initializer", "regularizer", "constraint"):
+        config[f"depthwise_{key}"] = config.pop(f"kernel_{key}")
+    config["depth_multiplier"] = layer.filters // layer.groups
+    own = layers.DepthwiseConv2D.from_config(config)
+    return Rewriting(own, [(own, layer.get_weights())])
 
 
-def _all_layers(model: keras.Model) -> list[layers.Layer]:
-    """The layers of a model and of models in it, in their order."""
-    found: list[layers.Layer] = []
-    for layer in model.layers:
-        inner = _all_layers(layer) if isinstance(layer, keras.Model) else []
-        found += [layer, *inner]
-    return found
+def _in_groups(layer: layers.Conv2D, name: str) -> Rewriting:
+    """A convolution per group, side by side: TensorFlow has no gradient of others on a CPU."""
+    groups = layer.groups
+    config = layer.get_config() | {"filters": layer.filters // groups, "groups": 1, **_dtype(layer)}
+    parts = [layers.Conv2D.from_config(config | {"name": f"{name}_{i}"}) for i in range(groups)]
+    weights = [np.split(value, groups, axis=-1) for value in layer.get_weights()]
+
+    def call(x: Any) -> Any:
+        pieces = keras.ops.split(x, groups, axis=-1)
+        convolved = [part(piece) for part, piece in zip(parts, pieces, strict=True)]
+        return keras.ops.concatenate(convolved, axis=-1)
+
+    return Rewriting(call, [(part, [w[i] for w in weights]) for i, part in enumerate(parts)])
+
+
+# Networks of keras.applications
 
 
 def _constructor(backbone: str) -> Callable[..., keras.Model]:
@@ -225,6 +329,21 @@ def _constructor(backbone: str) -> Callable[..., keras.Model]:
         f"model.backbone is {backbone!r}, which keras.applications does not have; "
         + (offer if close else f"choose one of {', '.join(sorted(found))}, or a .keras file")
     )
+
+
+def pixels_of(name: str) -> Pixels:
+    """What keras.applications does to pixels before a network.
+
+    Found by asking the ``preprocess_input`` of the family, which scales and shifts the channels and
+    may swap them, about black, red, green and blue: what it does inside a model itself does not
+    survive the export to ONNX.
+    """
+    preprocess_input = sys.modules[_constructor(name).__module__].preprocess_input
+    colours = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)])
+    answers = np.asarray(preprocess_input(colours.reshape(1, 4, 1, 3))).reshape(4, 3)
+    slopes = (answers[1:] - answers[0]) / 255
+    order = np.abs(slopes).argmax(axis=0).tolist()
+    return Pixels(slopes[order, range(3)].tolist(), answers[0].tolist(), tuple(order))
 
 
 def _from_applications(
@@ -278,12 +397,10 @@ def _load_weights(backbone: keras.Model, file: Path, described: str) -> None:
             f"({one_line(error)}); set it to a file that does, .weights.h5 as Keras 3 saves them "
             "or .h5 as Keras 2 did"
         ) from error
-    _check_finite(backbone, f"model.weights {file}")
-
-
-def _check_finite(backbone: keras.Model, what: str) -> None:
     if not all(np.isfinite(weight).all() for weight in backbone.get_weights()):
-        raise UserError(f"{what} has weights that are no numbers; set it to a file without them")
+        raise UserError(
+            f"model.weights {file} has weights that are no numbers; set it to a file without them"
+        )
 
 
 # Networks that somebody saved
@@ -303,35 +420,51 @@ def _config_of(file: Path) -> dict[str, Any]:
 
 
 def _scales_itself(config: Mapping[str, Any]) -> bool:
-    """Whether one of the first layers of a saved network scales pixels."""
-    if config["class_name"] in ("Rescaling", "Normalization"):
-        return True
-    inner = config.get("config", {}).get("layers", [])[:_FIRST]
-    return any(_scales_itself(layer) for layer in inner)
+    """Whether the first layer of a saved network that computes something scales pixels."""
+    return next(_kinds(config), None) in ("Rescaling", "Normalization")
 
 
-def read_network(file: Path) -> keras.Model:
-    """The part of a saved network that sees pictures: all before its average pooling.
+def _kinds(config: Mapping[str, Any]) -> Iterator[str]:
+    """Of the layers of a saved network, without those that leave the values of pixels alone."""
+    kind, inner = config["class_name"], config.get("config", {}).get("layers")
+    if inner is not None:
+        for layer in inner:
+            yield from _kinds(layer)
+    elif not kind.startswith("Random") and kind not in ("InputLayer", "Resizing", "CenterCrop"):
+        yield kind
 
-    Args:
-        file: a `.keras` file.
 
-    Returns:
-        A functional model from pictures (n, height, width, 3) of the size and the type that it was
-        built for to maps (n, height, width, channels).
-
-    Raises:
-        UserError: it is no such file, or no such network.
-    """
-    _config_of(file)  # whether it is such a file
+def _read(file: Path, *, random: bool) -> Any:
+    """The whole saved network; where new weights are wanted, without those of the file."""
+    config = _config_of(file)
     try:
-        model = keras.models.load_model(file, compile=False)
+        # Normalization has among its weights how it sees pixels, which is not learned.
+        if random and "Normalization" not in _kinds(config):
+            return keras.saving.deserialize_keras_object(config)
+        return keras.models.load_model(file, compile=False)
     except Exception as error:  # Keras raises what its layers raise
         raise UserError(
             f"model.backbone {file} cannot be read ({one_line(error)}); it must be of Keras's own "
             "layers, as Keras 3 saves them"
         ) from error
-    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+
+
+def read_network(file: Path, *, random: bool = False) -> keras.Model:
+    """The part of a saved network that sees pictures: all before its average pooling.
+
+    Args:
+        file: a `.keras` file.
+        random: whether its layers get new weights. Defaults to False.
+
+    Returns:
+        A functional model from float32 pictures (n, height, width, 3) of the size that it was built
+        for to maps (n, height, width, channels), in layers that can be exported.
+
+    Raises:
+        UserError: it is no such file, or no such network.
+    """
+    model = _read(file, random=random)
+    if not _is_network(model):
         raise UserError(
             f"model.backbone {file} is a network that does not tell its layers' order; give a "
             "functional or sequential one that was built before it was saved"
@@ -342,49 +475,46 @@ def read_network(file: Path) -> keras.Model:
             f"model.backbone {file} takes {shapes}, not pictures (n, height, width, 3); give "
             "another file"
         )
-    return keras.Model(model.inputs[0], _maps_of(model, file))
+    if not random and not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise UserError(
+            f"model.backbone {file} has weights that are no numbers; give a file without them"
+        )
+    pictures = keras.Input(shapes[0][1:], dtype="float32", name="scaled")
+    return _before_pooling(_copy(model, pictures, random=random), file)
 
 
 def _from_file(image_size: int | None, file: Path, *, random: bool) -> keras.Model:
-    """``read_network`` for float pictures of that size; with ``random`` its layers begin anew."""
-    model = _for_pictures(read_network(file), image_size, file)
-    if not random:
-        _check_finite(model, f"model.backbone {file}")
-        return model
-    new = keras.models.clone_model(model)
-    for layer, own in zip(_all_layers(model), _all_layers(new), strict=True):
-        if isinstance(layer, layers.Normalization):  # how it sees pixels is not learned
-            own.set_weights(layer.get_weights())
-    return new
-
-
-def _maps_of(model: keras.Model, file: Path) -> Any:
-    """The features (n, height, width, channels) that come last in a network with or without top."""
-    ends = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling2D)]
-    if ends:
-        return ends[-1].input
-    if len(model.outputs) == 1 and len(model.outputs[0].shape) == 4:
-        return model.outputs[0]
-    raise UserError(
-        f"model.backbone {file} ends in {model.outputs[0].shape} without GlobalAveragePooling2D, "
-        "where maps of features (n, height, width, channels) are needed; save it without its top"
-    )
-
-
-def _for_pictures(model: keras.Model, image_size: int | None, file: Path) -> keras.Model:
-    """The same network for float pictures of that size."""
-    height, width = model.inputs[0].shape[1:3]
-    whole = model.inputs[0].dtype.startswith("float")
-    if (height, width) in {(image_size, image_size), (None, None)} and whole:
-        return model
-    pictures = keras.Input((image_size, image_size, 3), dtype="float32", name="scaled")
+    """``read_network`` for pictures of that size, or of any."""
+    backbone = read_network(file, random=random)
+    height, width = backbone.input_shape[1:3]
+    sides = (image_size, image_size)
+    if (height, width) == sides:
+        return backbone
     try:
-        copy = keras.models.clone_model(model, input_tensors=pictures)
-        copy.set_weights(model.get_weights())
-        return copy
-    except Exception as error:  # noqa: BLE001 - what a layer raises that is made for one size
+        pictures = keras.Input((*sides, 3), dtype="float32", name="scaled")
+        return _copy(backbone, pictures, random=random)
+    except Exception as error:  # what a layer raises that is made for one size
+        made_for = f"{height} × {width} pixels" if height else "any size"
+        cure = f"set image_size={height}, and growth=none where its layers learn"
         raise UserError(
-            f"model.backbone {file} is made for pictures of {height} × {width} pixels and cannot "
-            f"be built for {image_size or 'any size'} ({one_line(error)}); set "
-            f"image_size={height}, and growth=none where its layers learn"
-        ) from None
+            f"model.backbone {file} is made for pictures of {made_for} and cannot be built for "
+            f"{image_size or 'any size'} ({one_line(error)}); "
+            f"{cure if height else 'raise image_size or give another file'}"
+        ) from error
+
+
+def _before_pooling(model: keras.Model, file: Path) -> keras.Model:
+    """A network up to the average pooling through which all goes; all of it, if there is none."""
+    for layer in reversed(model.layers):
+        if isinstance(layer, layers.GlobalAveragePooling2D):
+            with contextlib.suppress(ValueError):  # another way leads past it, as in a SE block
+                if layer.output is not model.outputs[0]:
+                    keras.Model(layer.output, model.outputs)
+                return keras.Model(model.inputs, layer.input)
+    shapes = [tensor.shape for tensor in model.outputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise UserError(
+            f"model.backbone {file} ends in {shapes} without GlobalAveragePooling2D, where maps of "
+            "features (n, height, width, channels) are needed; save it without its top"
+        )
+    return model

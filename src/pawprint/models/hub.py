@@ -68,21 +68,17 @@ def load_hub(name: str, image_size: int | None, *, random: bool) -> keras.Model:
     return maps
 
 
-def hub_pixels(name: str) -> tuple[Channels, Channels]:
+def hub_pixels(name: str) -> tuple[Channels, Channels] | None:
     """How a preset's network wants to see pixels of 0 to 255: scale and offset, a number or three.
 
-    Raises:
-        UserError: the preset does not say.
+    None where the preset does not say.
     """
     import keras_hub
 
     try:
         converter = keras_hub.layers.ImageConverter.from_preset(hub_preset(name))
-    except Exception as error:
-        raise UserError(
-            f"model.backbone {name} does not say how it wants to see pixels ({one_line(error)}); "
-            "set model.pixels, or model.scale and model.offset"
-        ) from error
+    except (ValueError, OSError):
+        return None
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
     return np.asarray(scale).tolist(), np.asarray(offset).tolist()
@@ -142,7 +138,8 @@ def _mend(layer: layers.Layer) -> None:
         # What was computed once would be an input of the exported network.
         if keras.ops.is_tensor(value):
             setattr(layer, key, keras.ops.convert_to_numpy(value))
-    if is_depthwise(layer):  # as a convolution in groups it cannot be written
+    if type(layer) is layers.Conv2D and layer.groups > 1 and layer.kernel.shape[2] == 1:
+        # As a convolution in groups it cannot be written.
         layer.convolution_op = functools.partial(_depthwise, layer)
 
 
@@ -168,18 +165,6 @@ def _depthwise(layer: layers.Conv2D, pictures: Any, kernel: Any) -> Any:
         strides=layer.strides[0],
         padding=layer.padding,
         dilation_rate=layer.dilation_rate,
-    )
-
-
-def is_depthwise(layer: layers.Layer) -> bool:
-    """Whether a plain convolution has a group per channel."""
-    return (
-        isinstance(layer, layers.Conv2D)
-        and not isinstance(layer, layers.DepthwiseConv2D)
-        and layer.built
-        and layer.groups > 1
-        and layer.kernel.shape[2] == 1
-        and len(set(layer.strides)) == 1
     )
 
 

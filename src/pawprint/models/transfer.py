@@ -1,11 +1,12 @@
 """A network that has seen other pictures, under a head of our own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
-from pawprint.models.backbone import load_backbone, preprocessing
+from pawprint.models.backbone import chosen_pixels, load_backbone, preprocessing
 from pawprint.models.head import probabilities_layer
 
 # Backbones halve pictures five times; some pad otherwise where that leaves a rest.
@@ -24,8 +25,8 @@ def transfer(
     dropout: float,
     alpha: float | None = None,
     pixels: str | None = None,
-    scale: float | None = None,
-    offset: float | None = None,
+    scale: float | Sequence[float] | None = None,
+    offset: float | Sequence[float] | None = None,
 ) -> keras.Model:
     """Build a backbone, average pooling and a head with a hidden layer.
 
@@ -42,8 +43,9 @@ def transfer(
         dense_units: units of the hidden dense layer, at least 1.
         dropout: share dropped before and after it during training, 0 up to 1.
         alpha: the width, for constructors that have one, above 0; None for its own default.
-        pixels: how the backbone wants to see pixels; see ``preprocessing``.
-        scale: what to multiply pixels of 0 to 255 with, in place of ``pixels``.
+        pixels: how the backbone wants to see pixels; see ``chosen_pixels``.
+        scale: what to multiply pixels of 0 to 255 with, in place of ``pixels``; a number, or one
+            per channel.
         offset: what to add then. Defaults to 0.
 
     Returns:
@@ -55,8 +57,9 @@ def transfer(
             missing or do not fit.
     """
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pictures")
-    seen = preprocessing(pictures, backbone, pixels=pixels, scale=scale, offset=offset)
-    x = load_backbone(image_size, backbone, alpha=alpha, weights=weights)(seen)
+    body, own = load_backbone(image_size, backbone, alpha=alpha, weights=weights)
+    way = chosen_pixels(own, backbone, pixels=pixels, scale=scale, offset=offset)
+    x = body(preprocessing(pictures, way))
     x = layers.GlobalAveragePooling2D(dtype="float32", name="average")(x)
     x = layers.BatchNormalization(
         momentum=0.9, synchronized=True, dtype="float32", name="normalisation"

@@ -105,7 +105,7 @@ def compute_features(
 
 def cached_features(
     folder: Path,
-    key: Mapping[str, str | int | float | None],
+    key: Mapping[str, Any],
     split: str,
     compute: Callable[[], Iterable[np.ndarray]],
 ) -> np.ndarray:
