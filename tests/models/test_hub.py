@@ -22,10 +22,10 @@ def vit(side):
     return network, keras_hub.layers.ViTImageConverter
 
 
-def dinov2(side):
+def dinov2(side, places=32):
     network = keras_hub.models.DINOV2Backbone(
         image_shape=(side, side, 3),
-        position_embedding_shape=(48, 48, 3),
+        position_embedding_shape=(places, places, 3),
         intermediate_dim=32,
         num_register_tokens=1,
         **TRANSFORMER,
@@ -105,6 +105,7 @@ def test_a_backbone_of_each_family_learns_is_exported_and_explained(family, tmp_
     # What it learned is saved, exported and explained.
     final = build_model("transfer", 32, 3, weights="none", **settings)
     final.set_weights(learner.get_weights())
+    np.testing.assert_allclose(final(pictures(2)), learner(pictures(2)), atol=1e-5)
     final.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again(pictures(2)), final(pictures(2)), atol=1e-6)

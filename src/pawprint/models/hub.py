@@ -136,7 +136,7 @@ def _mend(layer: layers.Layer) -> None:
     """Make a layer fit to be exported to ONNX."""
     for key, value in vars(layer).items():
         # What was computed once would be an input of the exported network.
-        if keras.ops.is_tensor(value):
+        if keras.ops.is_tensor(value) and not isinstance(value, keras.Variable):
             setattr(layer, key, keras.ops.convert_to_numpy(value))
     if type(layer) is layers.Conv2D and layer.groups > 1 and layer.kernel.shape[2] == 1:
         # As a convolution in groups it cannot be written.
