@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Slow modules first, so that both workers have work to the end; what a module shares is made once.
 PYTEST := pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: repro test test-fast test-spark lint docs setup
+.PHONY: repro test test-fast test-spark test-hub lint docs setup
 
 repro: setup
 	dvc repro
@@ -32,6 +32,11 @@ docs: setup
 test-spark: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-spark.lock
 	pytest tests/pipeline/test_same_everywhere.py -k spark
+
+# KerasHub, with its text networks' needs, is as large.
+test-hub: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-hub.lock
+	pytest tests/models/test_hub.py
 
 setup: $(BIN)/.ready
 

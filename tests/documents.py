@@ -89,6 +89,16 @@ PROOFS = [
         ("recipe=",),
     ),
     Proof(
+        r"pawprint models",
+        "commands/test_models_command.py::test_the_listing_tells_which_weights_are_at_hand",
+        ("run()",),
+    ),
+    Proof(
+        r"pawprint models backbone\.keras",
+        "commands/test_models_command.py::test_a_file_is_told_of",
+        ("mine.keras",),
+    ),
+    Proof(
         r"pawprint train --augment-preview .*",
         "training/test_preview.py::test_there_is_a_row_for_each_of_six_pictures_and_the_first_tile_is_as_it_is",
         (),

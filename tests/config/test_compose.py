@@ -404,6 +404,28 @@ def test_shares_of_the_epochs_that_do_not_fit_the_sizes_are_refused(sizes, until
     assert f"must be {count} rising shares of the epochs between 0 and 1" in message
 
 
+@pytest.mark.parametrize("given", ["0.5", "2", "[0.5,1,-2]"])
+def test_pixels_are_scaled_by_a_number_or_one_per_colour(given):
+    words = ["model=transfer", f"model.scale={given}", f"model.offset={given}"]
+    model = compose(words).model
+    assert model.scale == model.offset == yaml.safe_load(given)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["model.scale=[1,2]"], "model.scale is [1, 2], but must be a number, or three"),
+        (["model.scale=wide"], "model.scale is wide, but must be a number"),
+        (["model.scale=nan"], "model.scale is nan, but must be a number"),
+        (["model.scale=1", "model.offset=true"], "model.offset is True, but must be a number"),
+        (["model.offset=1"], "model.offset is 1, but is added to what model.scale makes"),
+        (["model.scale=1", "model.pixels=lite"], "which both say how pixels are seen"),
+    ],
+)
+def test_scales_that_say_nothing_are_refused(words, sentence):
+    assert sentence in refused(["model=transfer", *words])
+
+
 # Recipes
 
 

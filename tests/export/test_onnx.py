@@ -1,11 +1,12 @@
 import json
 import warnings
 
+import keras
 import numpy as np
 import onnx
 import pytest
 
-from pawprint.export.onnx import calibrate_onnx, export_onnx
+from pawprint.export.onnx import calibrate_onnx, check_exportable, export_onnx
 from pawprint.inference.calibration import fit_temperature, scale, sure_points
 from pawprint.inference.predictor import Explainer, Predictor
 from pawprint.models.attention_maps import with_maps
@@ -245,3 +246,12 @@ def test_a_file_without_maps_is_told(exported, tmp_path):
     onnx.save(network, tmp_path / "old.onnx")
     with pytest.raises(UserError, match=r"old\.onnx was exported without maps; train again"):
         Explainer(tmp_path / "old.onnx")
+
+
+def test_operations_that_the_export_cannot_write_are_told_before_a_training():
+    given = keras.Input((16, 16, 3), dtype="uint8")
+    x = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(given))
+    check_exportable(keras.Model(given, keras.activations.gelu(x)), "it")
+    model = keras.Model(given, keras.ops.erfinv(keras.layers.Conv2D(4, 3, groups=2)(x)))
+    with pytest.raises(UserError, match=r"\(it computes Erfinv, a convolution in groups\)"):
+        check_exportable(model, "it")

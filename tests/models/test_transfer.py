@@ -12,11 +12,11 @@ from lively import lively
 from pawprint.config.compose import project_root
 from pawprint.export.onnx import export_onnx
 from pawprint.inference.predictor import Predictor
+from pawprint.models.backbone import exportable, pixels_of, preprocessing, statistics
 from pawprint.models.transfer import (
     features_model,
     head_model,
-    preprocessing,
-    rescaling_for_normalization,
+    rate_factors,
     transfer,
     unfreeze,
 )
@@ -106,7 +106,7 @@ def test_two_classes_are_one_unit_and_more_a_unit_each(model):
 def test_pixels_are_preprocessed_as_keras_applications_does(name, module, texture):
     pixels = np.stack([np.asarray(texture(seed, (24, 24))) for seed in range(3)])
     given = keras.Input((24, 24, 3), dtype="uint8")
-    answers = np.asarray(keras.Model(given, preprocessing(given, name))(pixels))
+    answers = np.asarray(keras.Model(given, preprocessing(given, pixels_of(name)))(pixels))
     expected = getattr(keras.applications, module).preprocess_input(pixels.astype(np.float32))
     assert answers.dtype == np.float32
     np.testing.assert_allclose(answers, expected, atol=2e-5)
@@ -161,6 +161,20 @@ def test_the_last_share_of_the_backbones_layers_learns(model, tmp_path):
             found = [any(id(v) in learn for v in layer.variables) for layer in weighty]
             assert found == [False] * (54 - number) + [True] * number
             assert {id(v) for v in head.trainable_variables} <= learn
+
+
+def test_learning_rates_rise_by_equal_ratios_from_the_first_layer_to_the_head():
+    model = build()
+    unfreeze(model, 1)
+    factors = rate_factors(model, 0.1)
+    assert factors[0] == pytest.approx(0.1)
+    assert factors == sorted(factors)
+    layer_by_layer = sorted(set(factors))
+    assert len(layer_by_layer) == 55  # layers with weights, and the head
+    assert np.divide(layer_by_layer[1:], layer_by_layer[:-1]) == pytest.approx(10 ** (1 / 54))
+    assert factors[-6:] == [1.0] * 6
+    unfreeze(model, 0.02)
+    assert rate_factors(model, 0.1)[0] == pytest.approx(0.1)
 
 
 def test_without_a_size_it_takes_pictures_of_any(model):
@@ -247,8 +261,8 @@ def normalising(**arguments):
 def test_channel_order_and_normalisation_reach_the_exported_network(tmp_path):
     given = keras.Input((8, 8, 3), dtype="uint8", name="pictures")
     tiny = normalising(mean=[0.1, 0.2, 0.3], variance=[0.5, 0.6, 0.7])
-    plain = rescaling_for_normalization(tiny, downloaded=False)
-    x = layers.GlobalAveragePooling2D()(plain(preprocessing(given, "ResNet50")))
+    plain = exportable(tiny)
+    x = layers.GlobalAveragePooling2D()(plain(preprocessing(given, pixels_of("ResNet50"))))
     model = keras.Model(given, layers.Dense(3, activation="softmax")(x))
     export_onnx(model, tmp_path / "model.onnx", ["a", "b", "c"], pictures(4, side=8))
     answers = Predictor(tmp_path / "model.onnx").probabilities(pictures(4, side=8))
@@ -258,20 +272,20 @@ def test_channel_order_and_normalisation_reach_the_exported_network(tmp_path):
 
 def test_a_backbone_without_normalization_layers_answers_the_same():
     tiny = normalising(mean=[0.1, 0.2, 0.3], variance=[0.5, 1, 2])
-    plain = rescaling_for_normalization(tiny, downloaded=False)
+    plain = exportable(tiny)
     assert not any(isinstance(layer, layers.Normalization) for layer in plain.layers)
     pixels = {"pixels": pictures(4, side=8).astype(np.float32)}
     np.testing.assert_allclose(plain(pixels), tiny(pixels), atol=1e-5)
 
 
-@pytest.mark.parametrize(("downloaded", "power"), [(False, 1.0), (True, 0.5)])
+@pytest.mark.parametrize(("weights", "power"), [("none", 1.0), ("imagenet", 0.5)])
 @pytest.mark.parametrize("empty", [False, True])
-def test_efficientnets_normalise_by_imagenet_whatever_their_weights(downloaded, power, empty):
+def test_efficientnets_normalise_by_imagenet_whatever_their_weights(weights, power, empty):
     tiny, mean, deviation = normalising(), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     if not empty:  # deviations for variances, as in ImageNet's file
         stored = [np.array(mean), np.array(deviation), np.array(0)]
         tiny.get_layer("normalisation").set_weights(stored)
-    plain = rescaling_for_normalization(tiny, downloaded=downloaded)
+    plain = exportable(tiny, statistics(weights))
     assert len(plain.weights) == 2  # those of the convolution
     pixels = pictures(2, side=8).astype(np.float32)
     seen = keras.Model(plain.inputs[0], plain.get_layer("normalisation").output)(pixels)
@@ -297,9 +311,8 @@ def test_in_bfloat16_features_and_answers_are_still_float32(model):
     ("changes", "message"),
     [
         ({"backbone": "mobilenet_v2"}, "'mobilenet_v2', which .* did you mean MobileNetV2"),
-        ({"backbone": "zzz"}, "choose one of DenseNet121, .*MobileNet, .*Xception"),
+        ({"backbone": "zzz"}, "choose one of ConvNeXtBase, .*MobileNet, .*a .keras file"),
         ({"backbone": "imagenet_utils"}, "which keras.applications does not have"),
-        ({"backbone": "ConvNeXtTiny"}, "cannot be exported to ONNX; choose another"),
         ({"backbone": "ResNet50"}, "model.alpha is 0.25, but ResNet50 has no alpha"),
         ({"image_size": 16}, "image_size is 16, .* MobileNet needs pictures of at least 32"),
         ({"alpha": 0.001}, "image_size 32, model.alpha 0.001 and model.weights none .*filters"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from pawprint.config.schema import Model
 from pawprint.system.errors import UserError
 from pawprint.training.array_cache import cached_array
 from pawprint.training.features import Rows, compute_features, weights_digest
@@ -191,12 +192,19 @@ def test_two_processes_compute_the_same_features_once(tmp_path):
 
 
 def test_the_digest_of_weights_is_that_of_their_bytes(tmp_path):
-    path = tmp_path / "a.h5"
-    path.write_bytes(b"weights")
-    assert weights_digest(str(path)) == hashlib.sha256(b"weights").hexdigest()
-    assert [weights_digest(word) for word in ("imagenet", "none")] == ["imagenet", "none"]
-    with pytest.raises(UserError, match="which is not a file"):
-        weights_digest(str(tmp_path / "b.h5"))
+    def digest(backbone, weights):
+        return weights_digest(Model("transfer", backbone=backbone, weights=weights))
+
+    expected = hashlib.sha256(b"weights").hexdigest()
+    for name in ("a.h5", "a.keras"):
+        (tmp_path / name).write_bytes(b"weights")
+    assert digest("MobileNet", str(tmp_path / "a.h5")) == expected
+    assert digest(str(tmp_path / "a.keras"), "imagenet") == expected
+    assert digest(str(tmp_path / "a.keras"), "none") == f"random {expected}"
+    assert [digest("MobileNet", word) for word in ("imagenet", "none")] == ["imagenet", "none"]
+    for backbone, weights in (("MobileNet", tmp_path / "b.h5"), (tmp_path / "b.keras", "none")):
+        with pytest.raises(UserError, match="which is not a file"):
+            digest(str(backbone), str(weights))
 
 
 def test_rows_are_read_like_an_array_of_their_own():

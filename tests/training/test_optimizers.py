@@ -8,7 +8,12 @@ from keras import layers
 
 from pawprint.config.compose import project_root
 from pawprint.system.errors import UserError
-from pawprint.training.optimizers import OPTIMIZERS, build_optimizer, build_schedule
+from pawprint.training.optimizers import (
+    OPTIMIZERS,
+    build_optimizer,
+    build_schedule,
+    with_rate_factors,
+)
 
 CONF = project_root() / "conf"
 COSINE = {"warmup_fraction": 0.1, "final_fraction": 0.01}
@@ -49,6 +54,22 @@ def rates(schedule, steps):
 
 
 # Optimizers
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_rate_factor_multiplies_the_learning_rate_of_its_variable_alone(name):
+    class_name, _, arguments = configured(name)
+    arguments.pop("weight_decay", None)
+
+    def built(rate, factors):
+        made = build_optimizer(class_name, rate, arguments | {"weight_decay": 0.0})
+        return with_rate_factors(made, factors) if factors else made
+
+    factors = [0.1, 1.0, 0.1, 1.0]
+    mixed = stepped(built(0.01, factors))
+    slow, fast = stepped(built(0.001, ())), stepped(built(0.01, ()))
+    assert_close(mixed, [slow[0], fast[1], slow[2], fast[3]])
+    assert not np.allclose(slow[0], fast[0], atol=1e-6)
 
 
 def test_every_optimizer_has_a_file_in_conf_and_every_file_an_optimizer():

@@ -18,7 +18,8 @@ RECIPES = sorted(path.stem for path in (project_root() / "conf" / "recipe").glob
 RECIPES.remove("none")
 SMALL = ["batch_size=8", "image_size=32", "model.head_epochs=1", "epochs=1", "width=4", "depth=2"]
 BACKBONE = ["model.backbone=MobileNet", "model.alpha=0.25", "model.weights=none"]
-FEW = ["model.unfreeze=0.02"]  # of the layers learn: the quicker the training begins
+# Few of the layers learn: the quicker the training begins.
+FEW = ["model.unfreeze=0.02", "model.first_layer_rate=0.1"]
 DIVERGING = ["optimizer=sgd", "schedule=constant", "batch_size=4"]  # where the rate is 1e38
 
 

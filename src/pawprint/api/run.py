@@ -27,7 +27,7 @@ import numpy as np
 from pawprint.api.classifier import Classifier, load
 from pawprint.config.compose import compose, project_root
 from pawprint.config.overrides import PATHS, RECIPE
-from pawprint.config.paths import WEIGHTS, Paths
+from pawprint.config.paths import Paths, is_path
 from pawprint.config.schema import CHOICES, Config
 from pawprint.data.store import load_summary
 from pawprint.registry.gate import PROMOTED, decision_in
@@ -241,8 +241,7 @@ def _written(key: str, value: Any, root: Path) -> str:
         )
     if key in (*CHOICES, RECIPE):
         return value
-    is_word = key == "model.weights" and value in WEIGHTS
-    if key in PATHS and value.strip() and "://" not in value and not is_word:
+    if key in PATHS and value.strip() and is_path(key, value):
         # Path would fail where nobody has that name, and resolve links.
         path = Path(os.path.abspath(os.path.expanduser(value)))  # noqa: PTH100, PTH111
         value = str(path.relative_to(root) if path.is_relative_to(root) else path)

@@ -8,6 +8,7 @@ from pawprint.commands.arguments import (
     add_compare,
     add_drift,
     add_init,
+    add_json,
     add_predict,
     add_serve,
 )
@@ -105,6 +106,15 @@ CARD = Tool(
     most=1,
     keys=("tracking",),
 )
+MODELS = Tool(
+    "models",
+    "list the networks to choose from, and whether their weights are at hand",
+    "pawprint.commands.models:models",
+    "A NAME is one of them, or a .keras file. Nothing is downloaded.",
+    add_json,
+    operand="NAME",
+    most=1,
+)
 DRIFT = Tool(
     "drift",
     "tell whether the pictures in a log differ from those of the training",
@@ -122,7 +132,7 @@ SUSPECTS = Stage(
 LITERT = Stage(
     "litert", "export the network as LiteRT, for phones", "pawprint.commands.litert:litert"
 )
-TOOLS = (INIT, PREDICT, SERVE, COMPARE, CHAMPION, CARD, DRIFT, SUSPECTS, LITERT, CODE)
+TOOLS = (INIT, PREDICT, SERVE, COMPARE, CHAMPION, CARD, MODELS, DRIFT, SUSPECTS, LITERT, CODE)
 # Of the two called predict, the stage is the first.
 COMMANDS: dict[str, Stage | Tool] = {c.name: c for c in (*reversed(TOOLS), *STAGES, PIPELINE)}
 NAMES = tuple(dict.fromkeys(command.name for command in (*STAGES, PIPELINE, *TOOLS)))

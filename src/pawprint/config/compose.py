@@ -1,5 +1,6 @@
 """From params.yaml, conf/ and settings to one typed configuration."""
 
+import math
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -306,6 +307,7 @@ def check(config: Config) -> None:
             f"({config.augment.scale_to:g}); make it the smaller one"
         )
     _check_growth(config.growth)
+    _check_pixels(config.model)
     for key in ("warmup_fraction", "final_fraction"):
         if config.schedule.name == "constant" and (share := getattr(config.schedule, key)):
             raise UserError(
@@ -369,6 +371,29 @@ def _check_growth(growth: Growth) -> None:
         raise UserError(
             f"growth.until is {until}, but must be {len(sizes) - 1} rising shares of the epochs "
             "between 0 and 1, one for each size but the last; change it"
+        )
+
+
+def _check_pixels(model: Model) -> None:
+    for key in ("scale", "offset"):
+        given = getattr(model, key)
+        numbers = given if isinstance(given, list) and len(given) == 3 else [given]
+        if given is not None and not all(
+            type(number) in (int, float) and math.isfinite(number) for number in numbers
+        ):
+            raise UserError(
+                f"model.{key} is {given}, but must be a number, or three as [0.5,0.5,0.5]; change "
+                "it"
+            )
+    if model.scale is not None and model.pixels is not None:
+        raise UserError(
+            f"model.pixels is {model.pixels} and model.scale {model.scale}, which both say how "
+            "pixels are seen; set one of them to null"
+        )
+    if model.scale is None and model.offset is not None:
+        raise UserError(
+            f"model.offset is {model.offset}, but is added to what model.scale makes, which is "
+            "null; set model.scale too"
         )
 
 

@@ -13,7 +13,7 @@ from pawprint.config.paths import conf_file, conf_folders
 from pawprint.config.schema import CHOICES, Config
 from pawprint.system.errors import UserError
 
-PATHS = ("images", "predict_images", "model.weights", "teacher", "unlabelled")
+PATHS = ("images", "predict_images", "model.backbone", "model.weights", "teacher", "unlabelled")
 RECIPE, NO_RECIPE = "recipe", "none"
 SWEEP_OPTIONS = ("-m", "--multirun")
 KEYS = tuple(f.name for f in fields(Config))

@@ -6,6 +6,8 @@ from pathlib import Path
 from pawprint.system.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_PRESETS = ("hub:", "hf://", "kaggle://")
+_NETWORK = ".keras"  # how the name of a network that Keras saved ends
 WEIGHTS = ("imagenet", "none")  # words that may stand in place of a file of them
 
 
@@ -89,6 +91,39 @@ class Paths:
     def pictures(self, images: str) -> Path | str:
         """The configured ``images``: a path as by ``given``, or a URL as it is."""
         return images if "://" in images else self.given(images)
+
+
+def is_path(key: str, value: str) -> bool:
+    """Whether the value of a key that may be a path is one, and not a name or a URL."""
+    if key == "model.backbone":
+        return value.endswith(_NETWORK) and not is_hub(value)
+    return "://" not in value and not (key == "model.weights" and value in WEIGHTS)
+
+
+def is_hub(backbone: str) -> bool:
+    """Whether a backbone is a preset of KerasHub."""
+    return backbone.startswith(_PRESETS)
+
+
+def hub_preset(backbone: str) -> str:
+    """What KerasHub calls a preset: its name, folder or address."""
+    return backbone.removeprefix("hub:")
+
+
+def backbone_file(backbone: str) -> Path | None:
+    """The file that ``backbone`` names, None for a name.
+
+    Raises:
+        UserError: it names a file that is not there.
+    """
+    if is_hub(backbone) or not backbone.endswith(_NETWORK):
+        return None
+    path = Path(backbone)
+    if path.is_file():
+        return path
+    raise UserError(
+        f"model.backbone is {backbone}, which is not a file; set it to a .keras file that is there"
+    )
 
 
 def weights_file(weights: str) -> Path | None:

@@ -28,7 +28,18 @@ UNREAD = {
 }
 OF_TRANSFER = {
     f"model.{key}"
-    for key in ("backbone", "alpha", "weights", "unfreeze", "head_epochs", "head_rate")
+    for key in (
+        "backbone",
+        "alpha",
+        "weights",
+        "pixels",
+        "scale",
+        "offset",
+        "unfreeze",
+        "first_layer_rate",
+        "head_epochs",
+        "head_rate",
+    )
 }
 CHOICES = ("augment", "gate", "growth", "model", "optimizer", "schedule", "tracking")
 DESCRIPTION, ONE_OF = "description", "one of"  # what metadata of a key has beside its bounds
@@ -113,18 +124,40 @@ class Growth:
 class Model:
     """Which network, how wide its first block is, and its own depth where it has one.
 
-    The rest is of ``transfer``: a network of `keras.applications`, its weights (imagenet, none, or
-    a file), and the second phase, in which the last ``unfreeze`` of its layers learn too.
+    The rest is of ``transfer``: a backbone, its weights, how it sees pixels, and the second phase,
+    in which the last ``unfreeze`` of its layers learn too.
     """
 
     name: str = key("the network")
     depth: int | None = key("its own number of blocks, where it has one", 1, 8, default=None)
     width: int | None = key("filters of the first block", 1, 1024, default=None)
-    backbone: str | None = key("of transfer: any name of keras.applications", default=None)
+    backbone: str | None = key(
+        "of transfer: any name of keras.applications, or a .keras file", default=None
+    )
     alpha: float | None = key("of transfer: the backbone's width", above=0, high=4, default=None)
-    weights: str | None = key("of transfer: imagenet, none or a .h5 file", default=None)
+    weights: str | None = key(
+        "of transfer: imagenet, none or a .h5 file; a .keras file has its own", default=None
+    )
+    pixels: str | None = key(
+        "of transfer: how the backbone sees pixels; null: as keras.applications does, or itself",
+        one_of=("as_they_are", "zero_to_one", "minus_one_to_one", "imagenet", "lite"),
+        default=None,
+    )
+    # Numbers, or a list of three; OmegaConf has no type for either.
+    scale: Any = key(  # noqa: RUF009
+        "of transfer: in place of pixels, what to multiply 0 to 255 with; or three, for red, green "
+        "and blue",
+        default=None,
+    )
+    offset: Any = key("of transfer: beside scale, what to add then", default=None)  # noqa: RUF009
     unfreeze: float | None = key(
         "of transfer: share of the layers that learn in a second phase", 0, 1, default=None
+    )
+    first_layer_rate: float | None = key(
+        "of transfer: learning rate of the backbone's first layer, as a share; null: no less",
+        above=0,
+        high=1,
+        default=None,
     )
     head_epochs: int | None = key(
         "of transfer: epochs of the first phase, where a second follows", 1, default=None

@@ -17,11 +17,13 @@ from pawprint.data.resize import SQUASH
 from pawprint.inference.calibration import LEAST, fit_temperature, scale, sure_points
 from pawprint.inference.predictor import MAPS, PROBABILITIES, Predictor, load_runtime
 from pawprint.models.attention_maps import with_maps
+from pawprint.system.errors import UserError
 from pawprint.system.files import replacing_file
 from pawprint.system.machine import undisturbed
 
 LARGEST_DIFFERENCE = 1e-4
 _UNCALIBRATED = "uncalibrated"
+_FOR_XLA = "_XlaMustCompile"
 
 
 def export_onnx(
@@ -56,6 +58,7 @@ def export_onnx(
     """
     import onnx
 
+    _teach_erfc()
     wrapped = with_maps(model, mirror=mirror)
     rounds = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)  # to which a GPU may round
@@ -80,6 +83,38 @@ def export_onnx(
         answers = Predictor(temporary).probabilities(pictures)
         _compare("the exported network differs from Keras", answers, expected)
     return expected
+
+
+def check_exportable(model: keras.Model, what: str) -> None:
+    """Refuse a network that could not be exported: told after a training it would cost that.
+
+    Args:
+        model: from uint8 pictures. Nothing is computed.
+        what: how a sentence calls it.
+
+    Raises:
+        UserError: names the operations of TensorFlow that cannot be written as ONNX.
+    """
+    _teach_erfc()
+    import tf2onnx.tfonnx  # noqa: F401 - tells its registry what there is
+    from tf2onnx.constants import ONNX_DOMAIN
+    from tf2onnx.handler import tf_op
+
+    signature = [tf.TensorSpec(model.input_shape, tf.uint8)]
+    call = tf.function(lambda pictures: model(pictures, training=False), input_signature=signature)
+    graph = call.get_concrete_function().graph.as_graph_def()
+    functions = graph.library.function
+    used = {node.op for node in graph.node}
+    used |= {node.op for function in functions for node in function.node_def}
+    known = {name for names in tf_op.get_opsets()[ONNX_DOMAIN] for name in names}
+    gone = {"ReadVariableOp", "PartitionedCall", "StatefulPartitionedCall"}  # before it is written
+    # But what is for XLA alone, as a grouped convolution on a CPU, stays a call.
+    names = [function.signature.name for function in functions if function.attr[_FOR_XLA].b]
+    kept = {"a convolution in groups" if "_conv_xla_" in name else name for name in names}
+    if names := sorted({*(used - known - gone), *kept}):
+        raise UserError(
+            f"{what} cannot be exported to ONNX (it computes {', '.join(names)}); choose another"
+        )
 
 
 def calibrate_onnx(
@@ -141,6 +176,35 @@ def calibrate_onnx(
     with replacing_file(path) as temporary:
         onnx.save(network, temporary)
     return temperature
+
+
+def _teach_erfc() -> None:
+    """Tell tf2onnx how to write the operation in which TensorFlow computes the exact GELU."""
+    from tf2onnx.constants import ONNX_DOMAIN
+    from tf2onnx.handler import tf_op
+
+    known = tf_op.get_opsets().get(ONNX_DOMAIN, [])
+    if any("Erfc" in operations for operations in known):
+        return
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
+            """1 - Erf, which ONNX has since its operator set 9."""
+            (given,), (output,) = node.input, node.output
+            (kind,), (shape,) = node.output_dtypes, node.output_shapes
+            ctx.remove_node(node.name)
+            one = ctx.make_const(f"{node.name}_one", np.array(1, np.float32)).output[0]
+            erf = ctx.make_node("Erf", [given], dtypes=[kind], shapes=[shape])
+            ctx.make_node(
+                "Sub",
+                [one, erf.output[0]],
+                outputs=[output],
+                name=node.name,
+                dtypes=[kind],
+                shapes=[shape],
+            )
 
 
 def _check_calibration(

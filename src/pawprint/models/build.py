@@ -7,6 +7,7 @@ A new network is a function, an entry in ``NETWORKS``, and ``conf/model/NAME.yam
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import keras
 
@@ -24,9 +25,7 @@ NETWORKS: Mapping[str, Callable[..., keras.Model]] = MappingProxyType(
 ANY_SIZE = ("cnn", "resnet", "transfer")
 
 
-def build_model(
-    name: str, image_size: int | None, classes: int, **settings: str | float | None
-) -> keras.Model:
+def build_model(name: str, image_size: int | None, classes: int, **settings: Any) -> keras.Model:
     """Build the network called ``name`` (its function is called so).
 
     Args:

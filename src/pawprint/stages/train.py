@@ -17,7 +17,16 @@ import numpy as np
 
 from pawprint.config.compose import project_root
 from pawprint.config.overrides import NO_RECIPE, RECIPE
-from pawprint.config.paths import WEIGHTS, Paths, TrainingFiles, shipped, weights_file
+from pawprint.config.paths import (
+    Paths,
+    TrainingFiles,
+    backbone_file,
+    hub_preset,
+    is_hub,
+    is_path,
+    shipped,
+    weights_file,
+)
 from pawprint.config.schema import CHOICES, ELSEWHERE, LATER, PREPARED, UNREAD, Config
 from pawprint.data.sources.address import without_credentials
 from pawprint.data.store import Split, Summary, load_split, load_summary
@@ -124,6 +133,7 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         identity["trial"] = trial.identity
     parent = trial.parent if trial else None
     with recorded(store, name, paths.checkpoints, identity, parent) as (run, checkpoint, state):
+        from pawprint.export.onnx import check_exportable
         from pawprint.training.devices import memory_explained
         from pawprint.training.loop import DivergedError
         from pawprint.training.trainer import TrainingJob, build_network, train_network
@@ -154,7 +164,10 @@ def run_training(config: Config, trial: Trial | None = None) -> dict[str, Any]:
         try:
             with memory_explained(config.batch_size):
                 # Build the network, and train it.
-                trained = train_network(job, build_network(job))
+                network = build_network(job)
+                if config.model.name == "transfer":
+                    check_exportable(network, f"model.backbone {config.model.backbone}")
+                trained = train_network(job, network)
         except DivergedError as error:
             raise _with_last_good(error, files, run) from None
 
@@ -209,13 +222,22 @@ def preview(config: Config) -> None:
 
 
 def find_weights(config: Config, paths: Paths) -> None:
-    """Give ``model.weights``, where it names a file, its whole path.
+    """Give ``model.backbone`` and ``model.weights``, where they name files, their whole paths.
+
+    A preset of KerasHub too, where it is in a folder.
 
     Raises:
         UserError: there is no such file.
     """
-    if config.model.weights not in (None, *WEIGHTS):
-        config.model.weights = str(weights_file(str(paths.given(config.model.weights))))
+    model = config.model
+    if model.backbone and is_path("model.backbone", model.backbone):
+        model.backbone = str(backbone_file(str(paths.given(model.backbone))))
+    if model.backbone and is_hub(model.backbone):
+        folder = paths.given(hub_preset(model.backbone))
+        if (folder / "config.json").is_file():
+            model.backbone = f"hub:{folder}"
+    if model.weights and is_path("model.weights", model.weights):
+        model.weights = str(weights_file(str(paths.given(model.weights))))
 
 
 def name_of(config: Config, images: str, root: Path) -> str:

@@ -1,6 +1,7 @@
 """The one exception that means "the person can mend this", and what else becomes one."""
 
 import errno
+import textwrap
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -24,6 +25,7 @@ EXTRAS = {  # what each of its extras installs, by the names that are imported
     "workers": ("ray", "submitit"),
     "spark": ("pyspark",),
     "litert": ("ai_edge_litert",),
+    "hub": ("keras_hub",),
     "s3": ("s3fs",),
 }
 
@@ -39,6 +41,11 @@ class UserError(Exception):
 def first_line(error: BaseException) -> str:
     """What an exception of another library says first, or its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception of another library says, as a part of a sentence of ours."""
+    return textwrap.shorten(str(error), 200, placeholder=" …").rstrip(".")
 
 
 def installing(module: str) -> str:

@@ -50,7 +50,7 @@ def identity_of(
         "data": {split: part.digest for split, part in data.items()},
         "versions": [version(name) for name in COMPUTING],
         "code": code_digest("stages.train"),
-        "weights": config.model.weights and weights_digest(config.model.weights),
+        "weights": weights_digest(config.model),
         # In which precision, on what and on how many devices this machine computes.
         "arithmetic": {
             "bfloat16": cpu_multiplies_bfloat16(),

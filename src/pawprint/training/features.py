@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,12 +12,14 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pawprint.config.paths import weights_file
-from pawprint.config.schema import Config
+from pawprint.config.paths import backbone_file, is_hub, weights_file
+from pawprint.config.schema import Config, Model
 from pawprint.data.image_array import Pictures
 from pawprint.data.store import Split
+from pawprint.models.hub import preset_files
 from pawprint.models.transfer import features_model
 from pawprint.system.code import code_digest
+from pawprint.system.files import digest_of, sha256_of
 from pawprint.training.array_cache import cached_array
 
 
@@ -43,15 +44,17 @@ def features_of_splits(
         whole.set_weights(model.get_weights())
         return compute_features(features_model(whole), pictures, show=sys.stderr.isatty())
 
+    chosen = config.model
     code = code_digest("training.features")
     key = {
-        "backbone": config.model.backbone,
-        "alpha": config.model.alpha,
-        "weights": weights_digest(str(config.model.weights)),
+        "backbone": _name_of(str(chosen.backbone)),
+        "alpha": chosen.alpha,
+        "weights": weights_digest(chosen),
+        **{name: getattr(chosen, name) for name in ("pixels", "scale", "offset")},
         "image_size": config.image_size,
         "resize": config.resize,
         "precision": keras.config.dtype_policy().compute_dtype,
-        "seed": config.seed if config.model.weights == "none" else None,
+        "seed": config.seed if chosen.weights == "none" else None,
         # Other libraries and other code may compute other ones.
         "computed_by": f"keras {keras.__version__}, tensorflow {tf.__version__}, {code[:16]}",
     }
@@ -110,14 +113,29 @@ class Rows:
         return self._array[self._rows[index]]
 
 
-def weights_digest(weights: str) -> str:
-    """The sha256 (64 hex digits) of a weights file, or the word "imagenet" or "none" itself.
+def _name_of(backbone: str) -> str | None:
+    """The name of a backbone, None for files, which their content tells from others."""
+    return (
+        None
+        if backbone_file(backbone) or (is_hub(backbone) and preset_files(backbone))
+        else backbone
+    )
+
+
+def weights_digest(model: Model) -> str | None:
+    """What tells the weights that a network begins with from others, whatever files are called.
+
+    The sha256 (64 hex digits) of the file of the backbone or of its weights; where there is none,
+    ``weights`` itself.
 
     Raises:
-        UserError: it is neither a word nor a file that is there.
+        UserError: a file that is named is not there.
     """
-    path = weights_file(weights)
-    if path is None:
-        return weights
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if model.backbone and (path := backbone_file(model.backbone)):
+        # Random ones are of what the file says of the network.
+        return f"{'random ' if model.weights == 'none' else ''}{sha256_of(path)}"
+    if model.backbone and is_hub(model.backbone):
+        digests = [f"{path.name} {sha256_of(path)}" for path in preset_files(model.backbone)]
+        return f"{model.weights} {digest_of(digests or model.backbone)}"
+    path = weights_file(model.weights) if model.weights else None
+    return sha256_of(path) if path else model.weights

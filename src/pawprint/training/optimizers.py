@@ -1,6 +1,6 @@
 """Optimizers and learning-rate schedules by their names; those that Keras has not, or slower."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -95,6 +95,29 @@ class ConvolutionMuon(keras.optimizers.Muon):
                 gram = tf.matmul(tf.matmul(factor, gram), factor)
         x = tf.matmul(x, all_factors)
         return tf.transpose(x) if wide else x
+
+
+def with_rate_factors(
+    optimizer: keras.optimizers.Optimizer, factors: Sequence[float]
+) -> keras.optimizers.Optimizer:
+    """The optimizer, whose steps are of another learning rate for each variable.
+
+    Weight decay is of the one learning rate: most kernels are normalised behind, where it changes
+    nothing but their size.
+
+    Args:
+        optimizer: not built yet.
+        factors: of the learning rate, a number per variable that it will be built with.
+    """
+    kind = type(optimizer)
+
+    def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        factor = factors[self._get_variable_index(variable)]
+        kind.update_step(self, gradient, variable, learning_rate * factor)
+
+    # Another class, because Keras asks for an attribute of the class while it traces.
+    optimizer.__class__ = type(kind.__name__, (kind,), {"update_step": update_step})
+    return optimizer
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import keras
 from pawprint.config.schema import Config
 from pawprint.data.store import Split
 from pawprint.models.build import build_model
-from pawprint.models.transfer import has_depthwise, head_model, unfreeze
+from pawprint.models.transfer import has_depthwise, head_model, rate_factors, unfreeze
 from pawprint.system.errors import UserError
 from pawprint.training import cost
 from pawprint.training.augmentation import Augmentation, mirrored_features, plain_features
@@ -37,7 +37,7 @@ from pawprint.training.loop import (
     TrainingLoop,
     seed_everything,
 )
-from pawprint.training.optimizers import build_optimizer, build_schedule
+from pawprint.training.optimizers import build_optimizer, build_schedule, with_rate_factors
 from pawprint.training.progressive_size import picture_sizes
 from pawprint.training.teacher import TAUGHT, SoftTargets
 
@@ -164,6 +164,9 @@ def _model(job: TrainingJob, image_size: int | None, *, empty: bool = False) -> 
         dropout=config.dropout,
         backbone=config.model.backbone,
         alpha=config.model.alpha,
+        pixels=config.model.pixels,
+        scale=config.model.scale,
+        offset=config.model.offset,
         weights="none" if empty else config.model.weights,
     )
 
@@ -189,9 +192,13 @@ def _fit(
     vary: Vary,
     sizes: list[int],
     rate: float | None = None,
+    factors: Sequence[float] = (),
     soft_targets: SoftTargets | None = None,
 ) -> Fitted:
-    """Train ``model`` on ``inputs``, pictures or features, as configured or at another ``rate``."""
+    """Train ``model`` on ``inputs``, pictures or features, as configured or at another ``rate``.
+
+    With ``factors`` the rate of each variable that learns is multiplied by its own.
+    """
     config, classes = job.config, len(job.data["train"].class_names)
     learning = TAUGHT if soft_targets and TAUGHT in job.data else "train"
     labels, held_out = job.data[learning].labels, job.data["validation"].labels
@@ -207,6 +214,8 @@ def _fit(
     )
     with model.distribute_strategy.scope():
         optimizer = _optimizer(config, schedule, config.ema * total or None)
+        if factors:
+            optimizer = with_rate_factors(optimizer, factors)
     # The batches of both splits.
     balanced = config.class_weights == "balanced"
     devices = model.distribute_strategy.num_replicas_in_sync
@@ -235,16 +244,24 @@ def _fit(
     return loop.run(job.report)
 
 
-def _fit_whole(job: TrainingJob, model: keras.Model) -> Fitted:
+def _fit_whole(job: TrainingJob, model: keras.Model, factors: Sequence[float] = ()) -> Fitted:
     """Train the network on pictures."""
     pictures = {split: part.pictures for split, part in job.data.items()}
     sizes = picture_sizes(job.config)
     if job.soft_targets is None:
-        return _fit(job, model, pictures, job.augmentation, sizes)
+        return _fit(job, model, pictures, job.augmentation, sizes, factors=factors)
     begin = time.perf_counter()
     soft_targets = job.soft_targets()
     seconds = time.perf_counter() - begin
-    fitted = _fit(job, model, pictures, job.augmentation, sizes, soft_targets=soft_targets)
+    fitted = _fit(
+        job,
+        model,
+        pictures,
+        job.augmentation,
+        sizes,
+        factors=factors,
+        soft_targets=soft_targets,
+    )
     fitted.seconds_of_teacher = seconds
     return fitted
 
@@ -273,7 +290,8 @@ def _fit_pretrained(job: TrainingJob, model: keras.Model) -> Fitted:
         state.before = fitted.best | {"epoch": 0}
     learning = unfreeze(model, share)
     log.info("%d layers of %s learn now", learning, config.model.backbone)
-    fitted = _fit_whole(job, model)
+    first = config.model.first_layer_rate
+    fitted = _fit_whole(job, model, rate_factors(model, first) if first else ())
     fitted.seconds_of_features = seconds
     return fitted
 
