@@ -91,12 +91,12 @@ PROOFS = [
     Proof(
         r"pawprint models",
         "commands/test_models_command.py::test_the_listing_tells_which_weights_are_at_hand",
-        ("run()",),
+        ("models",),
     ),
     Proof(
         r"pawprint models backbone\.keras",
         "commands/test_models_command.py::test_a_file_is_told_of",
-        ("mine.keras",),
+        ("models",),
     ),
     Proof(
         r"pawprint train --augment-preview .*",
